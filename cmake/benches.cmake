@@ -1,0 +1,15 @@
+# bench/x_bench.cc becomes the program bench/x_bench; `ninja bench` builds them all. Not in `all`.
+
+add_custom_target(bench)
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*_bench.cc)
+if(benchmark_FOUND)
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM name)
+    add_executable(${name} EXCLUDE_FROM_ALL ${source})
+    target_link_libraries(${name} PRIVATE ashlar_cli benchmark::benchmark_main)
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+    add_dependencies(bench ${name})
+  endforeach()
+elseif(sources)
+  message(STATUS "Google Benchmark is missing: no benches in this build (./dev bench installs it)")
+endif()
