@@ -1,0 +1,116 @@
+#include "ashlar/base/cpu.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <set>
+#include <utility>
+
+namespace ashlar {
+namespace {
+
+#if defined(__x86_64__)
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("bmi2");
+}
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vnni");
+}
+bool has_avx512bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+#else
+bool has_avx2() { return false; }
+bool has_avx512() { return false; }
+bool has_avx512bf16() { return false; }
+#endif
+
+}  // namespace
+
+std::string_view name(IsaTier tier) {
+  switch (tier) {
+    case IsaTier::kScalar: return "scalar";
+    case IsaTier::kAvx2: return "avx2";
+    case IsaTier::kAvx512OnAvx2: return "avx512-on-avx2";
+    case IsaTier::kAvx512: return "avx512";
+    case IsaTier::kAvx512Bf16: return "avx512bf16";
+  }
+  return "unknown";
+}
+
+std::optional<IsaTier> isa_tier_from_name(std::string_view wanted) {
+  for (const IsaTier tier : all_isa_tiers()) {
+    if (name(tier) == wanted) return tier;
+  }
+  return std::nullopt;
+}
+
+bool can_run(IsaTier tier) {
+  switch (tier) {
+    case IsaTier::kScalar: return true;
+    case IsaTier::kAvx2:
+    case IsaTier::kAvx512OnAvx2: return has_avx2();
+    case IsaTier::kAvx512: return has_avx512();
+    case IsaTier::kAvx512Bf16: return has_avx512bf16();
+  }
+  return false;
+}
+
+const std::vector<IsaTier>& all_isa_tiers() {
+  static const std::vector<IsaTier> tiers = {IsaTier::kScalar, IsaTier::kAvx2,
+                                             IsaTier::kAvx512OnAvx2, IsaTier::kAvx512,
+                                             IsaTier::kAvx512Bf16};
+  return tiers;
+}
+
+std::vector<IsaTier> runnable_isa_tiers() {
+  std::vector<IsaTier> tiers;
+  for (const IsaTier tier : all_isa_tiers()) {
+    if (can_run(tier)) tiers.push_back(tier);
+  }
+  return tiers;
+}
+
+IsaTier best_isa_tier() {
+  for (const IsaTier tier : {IsaTier::kAvx512Bf16, IsaTier::kAvx512, IsaTier::kAvx2}) {
+    if (can_run(tier)) return tier;
+  }
+  return IsaTier::kScalar;
+}
+
+CpuInfo cpu_info() {
+  CpuInfo info;
+  std::ifstream file("/proc/cpuinfo");
+  std::set<std::pair<std::string, std::string>> cores;  // (package, core)
+  std::string package;
+  for (std::string line; std::getline(file, line);) {
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    const std::string value = colon + 2 <= line.size() ? line.substr(colon + 2) : "";
+    if (line.starts_with("model name")) info.model = value;
+    if (line.starts_with("physical id")) package = value;
+    if (line.starts_with("core id")) cores.emplace(package, value);
+  }
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  info.logical_cores = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+  info.physical_cores = cores.empty() ? info.logical_cores : static_cast<int>(cores.size());
+#if defined(__x86_64__)
+  const auto add = [&](bool present, const char* feature) {
+    if (present) info.features += (info.features.empty() ? "" : " ") + std::string(feature);
+  };
+  add(__builtin_cpu_supports("avx2"), "avx2");
+  add(__builtin_cpu_supports("fma"), "fma");
+  add(__builtin_cpu_supports("avx512f"), "avx512f");
+  add(__builtin_cpu_supports("avx512vnni"), "avx512vnni");
+  add(__builtin_cpu_supports("avx512bf16"), "avx512bf16");
+#endif
+  info.l1d_bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+  info.l2_bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  info.l3_bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  return info;
+}
+
+}  // namespace ashlar

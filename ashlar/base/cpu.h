@@ -1,0 +1,36 @@
+// What this processor can run, and the ISA tiers kernels are compiled for. A tier needs all of its
+// features: avx512 means F, BW, DQ, VL and VNNI; avx512bf16 adds BF16.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ashlar {
+
+enum class IsaTier { kScalar, kAvx2, kAvx512OnAvx2, kAvx512, kAvx512Bf16 };
+
+// "scalar", "avx2", "avx512-on-avx2", "avx512", "avx512bf16".
+std::string_view name(IsaTier tier);
+std::optional<IsaTier> isa_tier_from_name(std::string_view name);
+
+// Whether this processor (and operating system) can run the tier.
+bool can_run(IsaTier tier);
+// Every tier, slowest first; those this processor can run.
+const std::vector<IsaTier>& all_isa_tiers();
+std::vector<IsaTier> runnable_isa_tiers();
+// The fastest one that runs here (never the emulation avx512-on-avx2).
+IsaTier best_isa_tier();
+
+struct CpuInfo {
+  std::string model;         // "AMD EPYC ..."
+  int logical_cores = 1;     // cores this process may use
+  int physical_cores = 1;    // of the machine, as far as known
+  std::string features;      // the ones kernels care about, space separated
+  int64_t l1d_bytes = 0, l2_bytes = 0, l3_bytes = 0;
+};
+CpuInfo cpu_info();
+
+}  // namespace ashlar

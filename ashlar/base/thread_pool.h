@@ -1,0 +1,61 @@
+// A team of threads that runs one parallel loop at a time. Tasks are taken dynamically, so one slow
+// core does not hold the others; results may not depend on which thread runs a task. Workers spin
+// for a moment between loops and then sleep. run() allocates nothing.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace ashlar {
+
+class ThreadPool {
+ public:
+  // task in [0, tasks), thread in [0, threads()). Must not throw.
+  using Task = void (*)(void* context, int64_t task, int thread);
+
+  // threads >= 1 counts the caller of run(). pin: bind worker i to core i.
+  explicit ThreadPool(int threads, bool pin = false);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Runs task(context, i, thread) for every i; returns when all are done. One caller at a time,
+  // never from inside a task.
+  void run(int64_t tasks, Task task, void* context);
+
+  // The same for a callable f(int64_t task, int thread).
+  template <typename F>
+  void parallel_for(int64_t tasks, F&& f) {
+    run(
+        tasks,
+        [](void* context, int64_t task, int thread) {
+          (*static_cast<std::remove_reference_t<F>*>(context))(task, thread);
+        },
+        const_cast<void*>(static_cast<const void*>(&f)));
+  }
+
+ private:
+  void work(int thread);
+  void take_tasks(int thread);
+
+  // The loop being run; written by run() before generation_ is published.
+  Task task_ = nullptr;
+  void* context_ = nullptr;
+  int64_t tasks_ = 0;
+  alignas(64) std::atomic<int64_t> next_{0};
+  alignas(64) std::atomic<int> busy_{0};
+  alignas(64) std::atomic<uint64_t> generation_{0};
+  std::atomic<bool> stop_{false};
+  std::atomic<int> sleepers_{0};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace ashlar

@@ -1,0 +1,114 @@
+#include "ashlar/tensor/tensor.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "ashlar/base/error.h"
+
+namespace ashlar {
+namespace {
+
+template <typename T>
+double load(const void* p, int64_t i) {
+  const T x = static_cast<const T*>(p)[i];
+  if constexpr (std::is_same_v<T, double> || std::is_same_v<T, float>) {
+    return static_cast<double>(x);
+  } else {
+    return static_cast<double>(to_float(x));
+  }
+}
+
+template <typename T>
+void store(void* p, int64_t i, double x) {
+  T& out = static_cast<T*>(p)[i];
+  if constexpr (std::is_same_v<T, double>) {
+    out = x;
+  } else if constexpr (std::is_same_v<T, float>) {
+    out = static_cast<float>(x);
+  } else if constexpr (std::is_same_v<T, bf16>) {
+    out = to_bf16(static_cast<float>(x));
+  } else {
+    out = to_f16(static_cast<float>(x));
+  }
+}
+
+template <typename F>
+void with_float_type(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::kF64: return f(double{});
+    case DType::kF32: return f(float{});
+    case DType::kBF16: return f(bf16{});
+    case DType::kF16: return f(f16{});
+    default: fail("convert: dtype {} is not a float type", name(dtype));
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<std::byte[]> allocate_zeroed(size_t bytes) {
+  const size_t rounded = (bytes + 63) / 64 * 64 + 64;
+  void* memory = std::aligned_alloc(64, rounded);
+  if (memory == nullptr) fail("out of memory: {} bytes wanted for a tensor", bytes);
+  std::memset(memory, 0, rounded);
+  return {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};
+}
+
+Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(shape) {
+  auto storage = allocate_zeroed(bytes());
+  data_ = storage.get();
+  owner_ = std::move(storage);
+}
+
+Tensor::Tensor(DType dtype, Shape shape, std::byte* data, std::shared_ptr<const void> owner)
+    : dtype_(dtype), shape_(shape), data_(data), owner_(std::move(owner)) {}
+
+Tensor Tensor::rows(int64_t begin, int64_t end) const {
+  ASHLAR_CHECK(shape_.rank() >= 1 && 0 <= begin && begin <= end && end <= shape_[0],
+               "tensor rows: [{}, {}) is not inside {}", begin, end, shape_.str());
+  Shape shape = shape_;
+  shape[0] = end - begin;
+  return {dtype_, shape, data_ + begin * shape_.row_elements() * size_of(dtype_), owner_};
+}
+
+Tensor Tensor::reshaped(Shape shape) const {
+  ASHLAR_CHECK(shape.elements() == elements(), "tensor reshape: {} does not hold the elements of {}",
+               shape.str(), shape_.str());
+  return {dtype_, shape, data_, owner_};
+}
+
+Tensor Tensor::to(DType dtype) const {
+  Tensor result(dtype, shape_);
+  convert(dtype_, data_, dtype, result.data_, elements());
+  return result;
+}
+
+Tensor Tensor::transposed() const {
+  ASHLAR_CHECK(shape_.rank() == 2, "tensor transpose: {} is not a matrix", shape_.str());
+  const int64_t rows = shape_[0], cols = shape_[1], size = size_of(dtype_);
+  Tensor result(dtype_, {cols, rows});
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) {
+      std::memcpy(result.data_ + (c * rows + r) * size, data_ + (r * cols + c) * size,
+                  static_cast<size_t>(size));
+    }
+  }
+  return result;
+}
+
+void convert(DType from, const void* source, DType to, void* target, int64_t n) {
+  if (from == to) {
+    std::memcpy(target, source, static_cast<size_t>(n * size_of(from)));
+    return;
+  }
+  with_float_type(from, [&](auto in) {
+    with_float_type(to, [&](auto out) {
+      for (int64_t i = 0; i < n; ++i) {
+        store<decltype(out)>(target, i, load<decltype(in)>(source, i));
+      }
+    });
+  });
+}
+
+}  // namespace ashlar
