@@ -1,5 +1,5 @@
-// Time as an argument: whatever waits, schedules or measures takes a Clock, so policies and timeouts
-// run the same in the simulator. Seconds since an arbitrary start, never going back.
+// Time as an argument: whatever waits, schedules or measures takes a Clock, so policies and
+// timeouts run the same in the simulator. Seconds since an arbitrary start, never going back.
 #pragma once
 
 #include <chrono>

@@ -31,11 +31,16 @@ bool has_avx512bf16() { return false; }
 
 std::string_view name(IsaTier tier) {
   switch (tier) {
-    case IsaTier::kScalar: return "scalar";
-    case IsaTier::kAvx2: return "avx2";
-    case IsaTier::kAvx512OnAvx2: return "avx512-on-avx2";
-    case IsaTier::kAvx512: return "avx512";
-    case IsaTier::kAvx512Bf16: return "avx512bf16";
+    case IsaTier::kScalar:
+      return "scalar";
+    case IsaTier::kAvx2:
+      return "avx2";
+    case IsaTier::kAvx512OnAvx2:
+      return "avx512-on-avx2";
+    case IsaTier::kAvx512:
+      return "avx512";
+    case IsaTier::kAvx512Bf16:
+      return "avx512bf16";
   }
   return "unknown";
 }
@@ -49,11 +54,15 @@ std::optional<IsaTier> isa_tier_from_name(std::string_view wanted) {
 
 bool can_run(IsaTier tier) {
   switch (tier) {
-    case IsaTier::kScalar: return true;
+    case IsaTier::kScalar:
+      return true;
     case IsaTier::kAvx2:
-    case IsaTier::kAvx512OnAvx2: return has_avx2();
-    case IsaTier::kAvx512: return has_avx512();
-    case IsaTier::kAvx512Bf16: return has_avx512bf16();
+    case IsaTier::kAvx512OnAvx2:
+      return has_avx2();
+    case IsaTier::kAvx512:
+      return has_avx512();
+    case IsaTier::kAvx512Bf16:
+      return has_avx512bf16();
   }
   return false;
 }

@@ -25,10 +25,10 @@ std::vector<IsaTier> runnable_isa_tiers();
 IsaTier best_isa_tier();
 
 struct CpuInfo {
-  std::string model;         // "AMD EPYC ..."
-  int logical_cores = 1;     // cores this process may use
-  int physical_cores = 1;    // of the machine, as far as known
-  std::string features;      // the ones kernels care about, space separated
+  std::string model;       // "AMD EPYC ..."
+  int logical_cores = 1;   // cores this process may use
+  int physical_cores = 1;  // of the machine, as far as known
+  std::string features;    // the ones kernels care about, space separated
   int64_t l1d_bytes = 0, l2_bytes = 0, l3_bytes = 0;
 };
 CpuInfo cpu_info();

@@ -1,6 +1,6 @@
-// Errors. Whatever a user can cause throws ashlar::Error with one clear line: what, where, the value
-// found, the value wanted, the fix. ASHLAR_CHECK guards user-reachable conditions in every build;
-// ASHLAR_DCHECK guards conditions only we can break and vanishes in release builds.
+// Errors. Whatever a user can cause throws ashlar::Error with one clear line: what, where, the
+// value found, the value wanted, the fix. ASHLAR_CHECK guards user-reachable conditions in every
+// build; ASHLAR_DCHECK guards conditions only we can break and vanishes in release builds.
 #pragma once
 
 #include <fmt/format.h>
@@ -43,10 +43,10 @@ template <typename... Args>
 
 }  // namespace ashlar
 
-#define ASHLAR_CHECK(condition, ...)                \
-  do {                                              \
-    if (!(condition)) [[unlikely]]                  \
-      ::ashlar::fail(__VA_ARGS__);                  \
+#define ASHLAR_CHECK(condition, ...) \
+  do {                               \
+    if (!(condition)) [[unlikely]]   \
+      ::ashlar::fail(__VA_ARGS__);   \
   } while (false)
 
 #ifdef NDEBUG
@@ -55,9 +55,9 @@ template <typename... Args>
     (void)sizeof(condition);     \
   } while (false)
 #else
-#define ASHLAR_DCHECK(condition)                                         \
-  do {                                                                   \
-    if (!(condition)) [[unlikely]]                                       \
-      ::ashlar::dcheck_failed(#condition, __FILE__, __LINE__);           \
+#define ASHLAR_DCHECK(condition)                               \
+  do {                                                         \
+    if (!(condition)) [[unlikely]]                             \
+      ::ashlar::dcheck_failed(#condition, __FILE__, __LINE__); \
   } while (false)
 #endif

@@ -1,10 +1,10 @@
 #include "ashlar/base/log.h"
 
+#include "ashlar/base/error.h"
+
 #include <spdlog/sinks/stdout_color_sinks.h>
 
 #include <string>
-
-#include "ashlar/base/error.h"
 
 namespace ashlar::log {
 

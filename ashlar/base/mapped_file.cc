@@ -1,5 +1,7 @@
 #include "ashlar/base/mapped_file.h"
 
+#include "ashlar/base/error.h"
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -8,8 +10,6 @@
 #include <cerrno>
 #include <cstring>
 #include <utility>
-
-#include "ashlar/base/error.h"
 
 namespace ashlar {
 namespace {

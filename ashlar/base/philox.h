@@ -60,7 +60,8 @@ class RandomStream {
     const double angle = 6.283185307179586476925286766559 * u2;
     return element % 2 == 0 ? radius * std::cos(angle) : radius * std::sin(angle);
   }
-  // Uniform integer in [0, bound), by multiply-shift of 64 bits (bias below 2^-32 for bound < 2^32).
+  // Uniform integer in [0, bound), by multiply-shift of 64 bits (bias below 2^-32 for bound <
+  // 2^32).
   uint64_t below(uint64_t element, uint64_t bound) const {
     const PhiloxBlock words = block(element);
     const uint64_t wide = (uint64_t{words[0]} << 32) | words[1];

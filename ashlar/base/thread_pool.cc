@@ -1,9 +1,9 @@
 #include "ashlar/base/thread_pool.h"
 
+#include "ashlar/base/error.h"
+
 #include <pthread.h>
 #include <sched.h>
-
-#include "ashlar/base/error.h"
 
 namespace ashlar {
 namespace {

@@ -1,10 +1,10 @@
 #include "ashlar/tensor/shape.h"
 
+#include "ashlar/base/error.h"
+
 #include <fmt/ranges.h>
 
 #include <algorithm>
-
-#include "ashlar/base/error.h"
 
 namespace ashlar {
 

@@ -1,11 +1,11 @@
 #include "ashlar/tensor/tensor.h"
 
+#include "ashlar/base/error.h"
+
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <utility>
-
-#include "ashlar/base/error.h"
 
 namespace ashlar {
 namespace {
@@ -37,11 +37,16 @@ void store(void* p, int64_t i, double x) {
 template <typename F>
 void with_float_type(DType dtype, F&& f) {
   switch (dtype) {
-    case DType::kF64: return f(double{});
-    case DType::kF32: return f(float{});
-    case DType::kBF16: return f(bf16{});
-    case DType::kF16: return f(f16{});
-    default: fail("convert: dtype {} is not a float type", name(dtype));
+    case DType::kF64:
+      return f(double{});
+    case DType::kF32:
+      return f(float{});
+    case DType::kBF16:
+      return f(bf16{});
+    case DType::kF16:
+      return f(f16{});
+    default:
+      fail("convert: dtype {} is not a float type", name(dtype));
   }
 }
 
@@ -73,8 +78,8 @@ Tensor Tensor::rows(int64_t begin, int64_t end) const {
 }
 
 Tensor Tensor::reshaped(Shape shape) const {
-  ASHLAR_CHECK(shape.elements() == elements(), "tensor reshape: {} does not hold the elements of {}",
-               shape.str(), shape_.str());
+  ASHLAR_CHECK(shape.elements() == elements(),
+               "tensor reshape: {} does not hold the elements of {}", shape.str(), shape_.str());
   return {dtype_, shape, data_, owner_};
 }
 

@@ -1,14 +1,14 @@
-// A tensor on the host: storage, dtype, shape; always contiguous, row-major. Copying a Tensor shares
-// its storage. Tensors carry data between layers (weights, batches, checkpoints); what a Program
-// computes lives in its planned arena instead.
+// A tensor on the host: storage, dtype, shape; always contiguous, row-major. Copying a Tensor
+// shares its storage. Tensors carry data between layers (weights, batches, checkpoints); what a
+// Program computes lives in its planned arena instead.
 #pragma once
+
+#include "ashlar/tensor/dtype.h"
+#include "ashlar/tensor/shape.h"
 
 #include <cstddef>
 #include <memory>
 #include <span>
-
-#include "ashlar/tensor/dtype.h"
-#include "ashlar/tensor/shape.h"
 
 namespace ashlar {
 

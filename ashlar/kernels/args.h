@@ -1,0 +1,294 @@
+// Arguments of every kernel: raw pointers, extents and strides in elements. One struct a kernel,
+// grouped by family. Shapes are suffixes: T tokens (rows), S sequences, H query heads, K key-value
+// heads, D head dim, C width, V vocabulary, N outputs, R reduction length.
+//
+// The contract that keeps bits independent of batch, tile and thread count ("Decided already" 4 of
+// the design) is written at each family. A row's result never depends on the other rows.
+#pragma once
+
+#include "ashlar/tensor/dtype.h"
+
+#include <cstdint>
+
+namespace ashlar::kernels {
+
+enum class Activation : uint8_t { kNone, kGeluTanh, kGeluErf, kSilu, kRelu };
+
+// ---------------------------------------------------------------- gemm
+// C[M,N] = epilogue(A[M,R] B[R,N]), f32 accumulation.
+// Contract, f32 and bf16 without BF16 instructions: element (m,n) of A B is the sum over blocks of
+// kGemmBlock consecutive r, in ascending order; within a block acc = fma(a[m,r], b[r,n], acc) from
+// 0 in ascending r. The few-row path, the packed path and every tile keep to it, so the bits of a
+// row are the same alone or among many.
+inline constexpr int64_t kGemmBlock = 256;
+
+struct MatrixView {  // element (i, j) at data[i * row_stride + j * col_stride]
+  const void* data = nullptr;
+  DType dtype = DType::kF32;
+  int64_t row_stride = 0;
+  int64_t col_stride = 1;
+};
+
+// Order: AB, then + C_old (accumulate), + bias[N], activation, + residual[M,N], rounding to C.
+struct GemmArgs {
+  int64_t m = 0, n = 0, r = 0;
+  MatrixView a;                      // [M,R] f32 | bf16
+  MatrixView b;                      // [R,N] f32 | bf16; ignored when packed_b is set
+  const void* packed_b = nullptr;    // B as pack_b wrote it (same tier)
+  DType packed_dtype = DType::kF32;  // its element type
+  void* c = nullptr;                 // [M,N] row stride c_stride, f32 | bf16
+  DType c_dtype = DType::kF32;
+  int64_t c_stride = 0;
+  bool accumulate = false;      // C += AB
+  const float* bias = nullptr;  // [N]
+  Activation activation = Activation::kNone;
+  const void* residual = nullptr;  // [M,N], dtype of C, row stride residual_stride
+  int64_t residual_stride = 0;
+};
+
+// ---------------------------------------------------------------- attention
+// out[t,h,:] = softmax(scale * q k^T + mask) v, blockwise with a running maximum (FlashAttention-2,
+// Dao 2023, algorithm 1), no score matrix in memory. Query head h reads key-value head h / (H / K).
+// Contract: keys are read after rounding to the key-value dtype, in blocks of kKeyBlock at fixed
+// positions of their sequence (0, 64, 128, ...); a score is one fma chain over ascending d; the
+// value sum one fma chain over ascending keys of a block, blocks in ascending order. So a row's
+// bits do not depend on the chunk, the batch, paging or the thread count.
+inline constexpr int64_t kKeyBlock = 64;
+// Tokens of one block of the paged key-value cache; divides kKeyBlock.
+inline constexpr int64_t kCacheBlock = 16;
+
+struct AttentionMask {
+  bool causal = true;
+  int64_t window = 0;  // > 0: a query at position p sees keys p - window + 1 ... p
+  float scale = 1.0f;
+  float softcap = 0;  // > 0: scores become softcap * tanh(score / softcap)
+};
+
+// Sequences of a batch laid end to end: sequence s owns rows row_start[s] .. row_start[s+1] of q.
+// In training its keys are the same rows, so packed documents are simply sequences.
+struct AttentionArgs {
+  AttentionMask mask;
+  int64_t tokens = 0, seqs = 0;
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  const int32_t* row_start = nullptr;  // [S+1]
+  DType dtype = DType::kF32;           // of q, k, v, out
+  const void* q = nullptr;             // [T,H,D], row stride q_stride
+  const void* k = nullptr;             // [T,K,D]
+  const void* v = nullptr;             // [T,K,D]
+  int64_t q_stride = 0, k_stride = 0, v_stride = 0;
+  void* out = nullptr;   // [T,H,D] contiguous
+  float* lse = nullptr;  // [T,H] log-sum-exp of the scores; may be null
+};
+
+struct AttentionGradArgs {
+  AttentionArgs forward;        // as in forward; out and lse are inputs here
+  const void* d_out = nullptr;  // [T,H,D]
+  void* d_q = nullptr;          // [T,H,D] contiguous
+  void* d_k = nullptr;          // [T,K,D] contiguous
+  void* d_v = nullptr;          // [T,K,D] contiguous
+};
+
+// The cache of one layer: k_pool [blocks][K][D][kCacheBlock] (transposed, so that one vector holds
+// 16 keys), v_pool [blocks][K][kCacheBlock][D].
+struct KvWriteArgs {
+  int64_t tokens = 0, kv_heads = 0, head_dim = 0;
+  DType dtype = DType::kF32;  // of k and v
+  const void* k = nullptr;    // [T,K,D], row stride k_stride
+  const void* v = nullptr;
+  int64_t k_stride = 0, v_stride = 0;
+  const int32_t* slots = nullptr;  // [T] block * kCacheBlock + offset
+  DType pool_dtype = DType::kF32;  // f32 | bf16 | f16
+  void* k_pool = nullptr;
+  void* v_pool = nullptr;
+};
+
+struct PagedAttentionArgs {
+  AttentionMask mask;
+  int64_t tokens = 0, seqs = 0;
+  int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  const int32_t* row_start = nullptr;    // [S+1] rows of q of each sequence
+  const int32_t* context = nullptr;      // [S] keys of the sequence, its new rows included: row i
+                                         // of n new rows stands at position context - n + i
+  const int32_t* block_table = nullptr;  // [S, block_table_stride]
+  int64_t block_table_stride = 0;
+  DType dtype = DType::kF32;  // of q and out
+  const void* q = nullptr;    // [T,H,D], row stride q_stride
+  int64_t q_stride = 0;
+  DType pool_dtype = DType::kF32;
+  const void* k_pool = nullptr;
+  const void* v_pool = nullptr;
+  void* out = nullptr;  // [T,H,D] contiguous
+};
+
+// ---------------------------------------------------------------- norms
+// Contract of row reductions (norms, softmax sums): lane j of 16 adds elements j, j+16, ... in
+// ascending order; lanes are added as a tree: j with j+8, j+4, j+2, j+1.
+// rms: y = x * rsqrt(mean(x^2) + eps) * w.  layer: y = (x - mean) * rsqrt(var + eps) * w + b.
+struct NormArgs {
+  int64_t rows = 0, width = 0;
+  float eps = 1e-5f;
+  DType dtype = DType::kF32;      // of x and y
+  const void* x = nullptr;        // [T,C]
+  const float* weight = nullptr;  // [C]
+  const float* bias = nullptr;    // [C], layer norm only; may be null
+  void* y = nullptr;              // [T,C]
+  float* rstd = nullptr;          // [T]; may be null when nothing is differentiated
+  float* mean = nullptr;          // [T], layer norm only
+};
+struct NormGradArgs {
+  int64_t rows = 0, width = 0;
+  DType dtype = DType::kF32;  // of x, d_y, d_x
+  const void* x = nullptr;
+  const float* weight = nullptr;
+  const float* rstd = nullptr;
+  const float* mean = nullptr;  // null: rms
+  const void* d_y = nullptr;
+  const void* residual_grad = nullptr;  // [T,C]; added to d_x when set
+  void* d_x = nullptr;                  // null: skip
+};
+// d_weight[c] and d_bias[c] sum over ascending rows; accumulate adds to what is there.
+struct NormWeightGradArgs {
+  int64_t rows = 0, width = 0;
+  DType dtype = DType::kF32;
+  const void* x = nullptr;
+  const float* rstd = nullptr;
+  const float* mean = nullptr;  // null: rms
+  const void* d_y = nullptr;
+  float* d_weight = nullptr;  // [C]
+  float* d_bias = nullptr;    // [C]; may be null
+  bool accumulate = false;
+};
+
+// ---------------------------------------------------------------- rotary positions
+// Rotates pairs of x[t,h,:rotary_dim] by the angle of positions[t]; table is [P, rotary_dim] f32:
+// rotary_dim/2 cosines, then rotary_dim/2 sines. interleaved: pairs (2i, 2i+1), else (i, i+half).
+// inverse: rotates back (the gradient). Channels beyond rotary_dim are copied. y may be x.
+struct RopeArgs {
+  int64_t tokens = 0, heads = 0, head_dim = 0, rotary_dim = 0;
+  DType dtype = DType::kF32;
+  const void* x = nullptr;  // [T,H,D], row stride x_stride
+  int64_t x_stride = 0;
+  const int32_t* positions = nullptr;  // [T]
+  const float* table = nullptr;
+  void* y = nullptr;  // [T,H,D] contiguous
+  bool interleaved = false;
+  bool inverse = false;
+};
+
+// ---------------------------------------------------------------- elementwise
+struct ActivationArgs {  // y = f(x)
+  int64_t elements = 0;
+  Activation activation = Activation::kGeluTanh;
+  DType dtype = DType::kF32;
+  const void* x = nullptr;
+  void* y = nullptr;
+};
+struct ActivationGradArgs {  // d_x = d_y f'(x)
+  int64_t elements = 0;
+  Activation activation = Activation::kGeluTanh;
+  DType dtype = DType::kF32;
+  const void* x = nullptr;
+  const void* d_y = nullptr;
+  void* d_x = nullptr;
+};
+// out = f(gate) * up (swiglu: f = silu). Rows with strides, so gate and up may be the halves of one
+// matrix.
+struct GatedArgs {
+  int64_t rows = 0, width = 0;
+  Activation activation = Activation::kSilu;
+  DType dtype = DType::kF32;
+  const void* gate = nullptr;  // [T,C]
+  const void* up = nullptr;    // [T,C]
+  int64_t gate_stride = 0, up_stride = 0;
+  void* out = nullptr;  // [T,C] contiguous
+};
+struct GatedGradArgs {
+  GatedArgs forward;            // out unused
+  const void* d_out = nullptr;  // [T,C] contiguous
+  void* d_gate = nullptr;       // [T,C] contiguous
+  void* d_up = nullptr;         // [T,C] contiguous
+};
+struct AddArgs {  // y = a + b; y may be a or b
+  int64_t elements = 0;
+  DType dtype = DType::kF32;
+  const void* a = nullptr;
+  const void* b = nullptr;
+  void* y = nullptr;
+};
+struct CastArgs {  // f32, bf16, f16 to one another, rounding to nearest even
+  int64_t elements = 0;
+  DType from = DType::kF32, to = DType::kF32;
+  const void* x = nullptr;
+  void* y = nullptr;
+};
+// y = x * mask / (1 - rate); element i (global index first_element + i) is kept when word i % 4 of
+// philox4x32(key, {i/4 low, i/4 high, step low, step high}) >= rate * 2^32. Its own gradient.
+struct DropoutArgs {
+  int64_t elements = 0;
+  DType dtype = DType::kF32;
+  float rate = 0;
+  uint64_t key = 0, step = 0, first_element = 0;
+  const void* x = nullptr;
+  void* y = nullptr;
+};
+
+// ---------------------------------------------------------------- rows by index
+// y[t] = table[ids[t]] (+ y_add[t] when set). Ids are in range: checked before the Program runs.
+struct GatherRowsArgs {
+  int64_t rows = 0, width = 0;
+  DType table_dtype = DType::kF32, dtype = DType::kF32;
+  const void* table = nullptr;   // [V,C]
+  const int32_t* ids = nullptr;  // [T]
+  const void* add = nullptr;     // [T,C] dtype; may be null
+  void* y = nullptr;             // [T,C]
+};
+// d_table[ids[t]] += d_y[t] in ascending t (bits do not depend on threads: columns are split).
+// accumulate = false clears the table first.
+struct ScatterAddRowsArgs {
+  int64_t rows = 0, width = 0, table_rows = 0;
+  DType dtype = DType::kF32;  // of d_y
+  const int32_t* ids = nullptr;
+  const void* d_y = nullptr;  // [T,C]
+  DType table_dtype = DType::kF32;
+  void* d_table = nullptr;  // [V,C]
+  bool accumulate = true;
+};
+
+// ---------------------------------------------------------------- loss
+// Cross-entropy of logits[t,:] against target[t]; target < 0 is not counted. Logits are overwritten
+// with d_logits = (softmax - onehot) * scale when gradient is set. Loss is per row; the sum over
+// rows is taken in ascending order in f64 by the op.
+struct CrossEntropyArgs {
+  int64_t rows = 0, vocab = 0;
+  float* logits = nullptr;  // [T,V] f32, row stride logits_stride
+  int64_t logits_stride = 0;
+  const int32_t* targets = nullptr;  // [T]
+  float scale = 1;                   // 1 / valid tokens of the global batch
+  bool gradient = false;
+  float* loss = nullptr;  // [T] -log softmax(logits)[target], 0 where not counted
+  float* lse = nullptr;   // [T]; may be null
+};
+
+// ---------------------------------------------------------------- optimizers
+// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), one pass.
+struct AdamWArgs {
+  int64_t elements = 0;
+  float* param = nullptr;
+  float* m = nullptr;
+  float* v = nullptr;
+  const float* grad = nullptr;
+  bf16* param_bf16 = nullptr;  // rounded copy for compute; may be null
+  float grad_scale = 1;        // clipping coefficient
+  float lr = 0, beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f, weight_decay = 0;
+  float bias_correction1 = 1, bias_correction2 = 1;  // 1 - beta^step
+};
+// Sum of squares in f64: blocks of kNormBlock elements, each by the row-reduction contract in f64
+// lanes, blocks added in ascending order.
+inline constexpr int64_t kNormBlock = 4096;
+struct SumSquaresArgs {
+  int64_t elements = 0;
+  const float* x = nullptr;
+  double* sum = nullptr;  // written
+};
+
+}  // namespace ashlar::kernels
