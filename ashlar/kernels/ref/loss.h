@@ -1,0 +1,22 @@
+// Cross-entropy in double, loss and gradient: the oracle of ../loss.kernel.cc and the engine of
+// fp64 runs. Fields mean what they mean in ../args.h.
+#pragma once
+
+#include <cstdint>
+
+namespace ashlar::kernels::ref {
+
+struct CrossEntropyArgs {
+  int64_t rows = 0, vocab = 0;
+  double* logits = nullptr;  // [T,V], row stride logits_stride; overwritten when gradient is set
+  int64_t logits_stride = 0;
+  const int32_t* targets = nullptr;  // [T]; < 0: not counted
+  double scale = 1;
+  bool gradient = false;
+  double* loss = nullptr;  // [T]
+  double* lse = nullptr;   // [T]; may be null
+};
+
+void cross_entropy(const CrossEntropyArgs& args);
+
+}  // namespace ashlar::kernels::ref

@@ -1,0 +1,47 @@
+// Norms in double, forward and backward: the oracle of ../norm.kernel.cc and the engine of fp64
+// runs. Fields mean what they mean in ../args.h.
+#pragma once
+
+#include <cstdint>
+
+namespace ashlar::kernels::ref {
+
+struct NormArgs {
+  int64_t rows = 0, width = 0;
+  double eps = 1e-5;
+  const double* x = nullptr;       // [T,C]
+  const double* weight = nullptr;  // [C]
+  const double* bias = nullptr;    // [C]; may be null
+  double* y = nullptr;             // [T,C]
+  double* rstd = nullptr;          // [T]; may be null
+  double* mean = nullptr;          // [T], layer norm only; may be null
+};
+struct NormGradArgs {
+  int64_t rows = 0, width = 0;
+  const double* x = nullptr;
+  const double* weight = nullptr;
+  const double* rstd = nullptr;
+  const double* mean = nullptr;  // null: rms
+  const double* d_y = nullptr;
+  const double* residual_grad = nullptr;  // [T,C]; may be null
+  double* d_x = nullptr;                  // null: skip
+};
+struct NormWeightGradArgs {
+  int64_t rows = 0, width = 0;
+  const double* x = nullptr;
+  const double* rstd = nullptr;
+  const double* mean = nullptr;  // null: rms
+  const double* d_y = nullptr;
+  double* d_weight = nullptr;  // [C]
+  double* d_bias = nullptr;    // [C]; may be null
+  bool accumulate = false;
+};
+
+// y = x * rsqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019).
+void rms_norm(const NormArgs& args);
+// y = (x - mean) * rsqrt(var + eps) * weight + bias (Ba, Kiros and Hinton 2016).
+void layer_norm(const NormArgs& args);
+void norm_grad(const NormGradArgs& args);
+void norm_weight_grad(const NormWeightGradArgs& args);
+
+}  // namespace ashlar::kernels::ref
