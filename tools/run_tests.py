@@ -11,6 +11,7 @@ import os
 import pathlib
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -74,7 +75,8 @@ def follow_gtest(job, lines):
     for line in lines:
         if started := RUN.search(line):
             job.running, output = started[1], []
-        elif (ended := END.search(line)) and ended[2] == job.running:
+            continue
+        if (ended := END.search(line)) and ended[2] == job.running:
             outcome = ended[1].strip()
             if outcome == "OK":
                 job.passed.append(job.running)
@@ -123,7 +125,9 @@ def run(job, log, limit):
     if job.report is not None and job.report.exists():
         read_pytest(job)
     if code != 0 and not job.failed:
-        reason = f"ran over {limit} s" if job.seconds >= limit else f"exit status {code}"
+        reason = f"exit status {code}" if code > 0 else f"killed by {signal.Signals(-code).name}"
+        if job.seconds >= limit:
+            reason = f"ran over {limit:.0f} s"
         job.failed[job.running or "(outside a case)"] = "\n".join(tail[-40:] + [reason])
 
 
