@@ -206,7 +206,7 @@ def main():
     parser.add_argument("--known-skips", type=pathlib.Path,
                         help="patterns of reasons; a skip for another reason counts as failed")
     parser.add_argument("--counts", type=pathlib.Path, help="appends 'passed failed skipped' to it")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
 
     build = args.build.resolve()
     logs = build / "tests" / "logs"
