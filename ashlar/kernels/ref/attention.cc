@@ -1,0 +1,166 @@
+#include "ashlar/kernels/ref/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace ashlar::kernels::ref {
+namespace {
+
+struct Keys {  // those a query sees: [begin, end)
+  int64_t begin, end;
+};
+
+Keys visible_keys(const AttentionMask& mask, int64_t position, int64_t keys) {
+  const bool bounded = mask.causal || mask.window > 0;
+  return {mask.window > 0 ? std::max<int64_t>(0, position - mask.window + 1) : 0,
+          bounded ? std::min(keys, position + 1) : keys};
+}
+
+double dot(const double* a, const double* b, int64_t n, int64_t b_step = 1) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i * b_step];
+  return sum;
+}
+
+double capped(const AttentionMask& mask, double score) {
+  score *= mask.scale;
+  return mask.softcap > 0 ? mask.softcap * std::tanh(score / mask.softcap) : score;
+}
+
+// d capped(x) / dx, from the capped score.
+double capped_grad(const AttentionMask& mask, double score) {
+  const double t = mask.softcap > 0 ? score / mask.softcap : 0;
+  return mask.scale * (1 - t * t);
+}
+
+double log_sum_exp(const std::vector<double>& scores) {
+  double largest = -std::numeric_limits<double>::infinity();
+  for (const double score : scores) largest = std::max(largest, score);
+  double sum = 0;
+  for (const double score : scores) sum += std::exp(score - largest);
+  return largest + std::log(sum);
+}
+
+// out[d] = sum over keys of softmax(scores) v; value(key, d) reads v. Returns the log-sum-exp.
+template <typename Value>
+double weigh_values(const std::vector<double>& scores, int64_t head_dim, Value value, double* out) {
+  const double lse = log_sum_exp(scores);
+  for (int64_t d = 0; d < head_dim; ++d) {
+    out[d] = 0;
+    for (size_t j = 0; j < scores.size(); ++j) {
+      out[d] += std::exp(scores[j] - lse) * value(static_cast<int64_t>(j), d);
+    }
+  }
+  return lse;
+}
+
+// f(row, head, first row of the sequence, the keys it sees within the sequence).
+template <typename F>
+void for_each_query(const AttentionArgs& args, F f) {
+  for (int64_t s = 0; s < args.seqs; ++s) {
+    const int64_t first = args.row_start[s];
+    const int64_t keys = args.row_start[s + 1] - first;
+    for (int64_t i = 0; i < keys; ++i) {
+      for (int64_t h = 0; h < args.heads; ++h) {
+        f(first + i, h, first, visible_keys(args.mask, i, keys));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void attention(const AttentionArgs& args) {
+  const int64_t D = args.head_dim;
+  const int64_t group = args.heads / args.kv_heads;
+  for_each_query(args, [&](int64_t t, int64_t h, int64_t first, Keys keys) {
+    const double* q = args.q + t * args.q_stride + h * D;
+    const double* k = args.k + (first + keys.begin) * args.k_stride + h / group * D;
+    const double* v = args.v + (first + keys.begin) * args.v_stride + h / group * D;
+    std::vector<double> scores;
+    for (int64_t j = 0; j < keys.end - keys.begin; ++j) {
+      scores.push_back(capped(args.mask, dot(q, k + j * args.k_stride, D)));
+    }
+    const auto value = [&](int64_t j, int64_t d) { return v[j * args.v_stride + d]; };
+    const double lse = weigh_values(scores, D, value, args.out + (t * args.heads + h) * D);
+    if (args.lse != nullptr) args.lse[t * args.heads + h] = lse;
+  });
+}
+
+// With p = exp(score - lse) and delta = d_out . out:
+//   d_v += p d_out,  d_score = p (d_out . v - delta),  d_q += d_score k,  d_k += d_score q.
+void attention_grad(const AttentionGradArgs& args) {
+  const AttentionArgs& forward = args.forward;
+  const int64_t D = forward.head_dim;
+  const int64_t group = forward.heads / forward.kv_heads;
+  std::fill_n(args.d_q, forward.tokens * forward.heads * D, 0.0);
+  std::fill_n(args.d_k, forward.tokens * forward.kv_heads * D, 0.0);
+  std::fill_n(args.d_v, forward.tokens * forward.kv_heads * D, 0.0);
+  for_each_query(forward, [&](int64_t t, int64_t h, int64_t first, Keys keys) {
+    const int64_t row = (t * forward.heads + h) * D;
+    const double* q = forward.q + t * forward.q_stride + h * D;
+    const double* d_out = args.d_out + row;
+    const double delta = dot(d_out, forward.out + row, D);
+    for (int64_t j = first + keys.begin; j < first + keys.end; ++j) {
+      const double* k = forward.k + j * forward.k_stride + h / group * D;
+      const double* v = forward.v + j * forward.v_stride + h / group * D;
+      const double score = capped(forward.mask, dot(q, k, D));
+      const double p = std::exp(score - forward.lse[t * forward.heads + h]);
+      const double d_dot = p * (dot(d_out, v, D) - delta) * capped_grad(forward.mask, score);
+      const int64_t kv_row = (j * forward.kv_heads + h / group) * D;
+      for (int64_t d = 0; d < D; ++d) {
+        args.d_v[kv_row + d] += p * d_out[d];
+        args.d_k[kv_row + d] += d_dot * q[d];
+        args.d_q[row + d] += d_dot * k[d];
+      }
+    }
+  });
+}
+
+void kv_write(const KvWriteArgs& args) {
+  const int64_t D = args.head_dim;
+  for (int64_t t = 0; t < args.tokens; ++t) {
+    const int64_t block = args.slots[t] / kCacheBlock;
+    const int64_t offset = args.slots[t] % kCacheBlock;
+    for (int64_t h = 0; h < args.kv_heads; ++h) {
+      const int64_t base = (block * args.kv_heads + h) * D * kCacheBlock;
+      for (int64_t d = 0; d < D; ++d) {
+        args.k_pool[base + d * kCacheBlock + offset] = args.k[t * args.k_stride + h * D + d];
+        args.v_pool[base + offset * D + d] = args.v[t * args.v_stride + h * D + d];
+      }
+    }
+  }
+}
+
+void paged_attention(const PagedAttentionArgs& args) {
+  const int64_t D = args.head_dim;
+  const int64_t group = args.heads / args.kv_heads;
+  for (int64_t s = 0; s < args.seqs; ++s) {
+    const int32_t* table = args.block_table + s * args.block_table_stride;
+    const int64_t rows = args.row_start[s + 1] - args.row_start[s];
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t t = args.row_start[s] + i;
+      const Keys keys = visible_keys(args.mask, args.context[s] - rows + i, args.context[s]);
+      for (int64_t h = 0; h < args.heads; ++h) {
+        const auto base = [&](int64_t key) {
+          return (table[key / kCacheBlock] * args.kv_heads + h / group) * D * kCacheBlock;
+        };
+        const double* q = args.q + t * args.q_stride + h * D;
+        std::vector<double> scores;
+        for (int64_t j = keys.begin; j < keys.end; ++j) {
+          const double* k = args.k_pool + base(j) + j % kCacheBlock;
+          scores.push_back(capped(args.mask, dot(q, k, D, kCacheBlock)));
+        }
+        const auto value = [&](int64_t j, int64_t d) {
+          j += keys.begin;
+          return args.v_pool[base(j) + j % kCacheBlock * D + d];
+        };
+        weigh_values(scores, D, value, args.out + (t * args.heads + h) * D);
+      }
+    }
+  }
+}
+
+}  // namespace ashlar::kernels::ref
