@@ -1,6 +1,7 @@
-// What this processor can run, and the ISA tiers kernels are compiled for. A tier needs all of its
-// features: avx512 means F, BW, DQ, VL and VNNI; avx512bf16 adds BF16.
+// What this processor can run: which of the ISA tiers kernels are compiled for, cores, caches.
 #pragma once
+
+#include "ashlar/base/isa_tier.h"
 
 #include <cstdint>
 #include <optional>
@@ -9,8 +10,6 @@
 #include <vector>
 
 namespace ashlar {
-
-enum class IsaTier { kScalar, kAvx2, kAvx512OnAvx2, kAvx512, kAvx512Bf16 };
 
 // "scalar", "avx2", "avx512-on-avx2", "avx512", "avx512bf16".
 std::string_view name(IsaTier tier);

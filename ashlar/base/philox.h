@@ -34,12 +34,17 @@ constexpr uint64_t hash_path(std::string_view path) {
   return hash;
 }
 
+// The key of a stream: one per (seed, layer path).
+constexpr uint64_t stream_key(uint64_t seed, std::string_view path) {
+  return seed * 0x9E3779B97F4A7C15ull ^ hash_path(path);
+}
+
 // The stream of one purpose: key = (seed, path), counter = (step, element). Element i of a stream
 // is word i % 4 of block i / 4.
 class RandomStream {
  public:
   RandomStream(uint64_t seed, std::string_view path, uint64_t step = 0)
-      : key_(seed * 0x9E3779B97F4A7C15ull ^ hash_path(path)), step_(step) {}
+      : key_(stream_key(seed, path)), step_(step) {}
 
   PhiloxBlock block(uint64_t index) const {
     return philox4x32(key_, {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),

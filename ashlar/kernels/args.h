@@ -159,6 +159,15 @@ struct NormWeightGradArgs {
   bool accumulate = false;
 };
 
+// sum[c] over ascending rows, the contract of norm_weight_grad: the gradient of a bias.
+struct ColumnSumArgs {
+  int64_t rows = 0, width = 0;
+  DType dtype = DType::kF32;
+  const void* x = nullptr;  // [T,C]
+  float* sum = nullptr;     // [C]
+  bool accumulate = false;
+};
+
 // ---------------------------------------------------------------- rotary positions
 // Rotates pairs of x[t,h,:rotary_dim] by the angle of positions[t]; table is [P, rotary_dim] f32:
 // rotary_dim/2 cosines, then rotary_dim/2 sines. interleaved: pairs (2i, 2i+1), else (i, i+half).

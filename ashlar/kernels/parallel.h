@@ -21,16 +21,16 @@ struct Team {
 // f(int64_t task, int thread) for every task in [0, tasks), taken dynamically. Which thread runs a
 // task must not change any bit of the result.
 template <typename F>
-inline void parallel_for(const Team& team, int64_t tasks, F& f) {
+inline void parallel_for(const Team& team, int64_t tasks, const F& f) {
   struct Call {
     static void task(void* context, int64_t i, int thread) {
-      (*static_cast<F*>(context))(i, thread);
+      (*static_cast<const F*>(context))(i, thread);
     }
   };
   if (team.threads <= 1 || tasks <= 1 || team.run_tasks == nullptr) {
     for (int64_t i = 0; i < tasks; ++i) f(i, 0);
   } else {
-    team.run_tasks(team.pool, tasks, &Call::task, &f);
+    team.run_tasks(team.pool, tasks, &Call::task, const_cast<F*>(&f));
   }
 }
 

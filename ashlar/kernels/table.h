@@ -3,7 +3,7 @@
 // checked by the ops. `Team` brings threads and scratch.
 #pragma once
 
-#include "ashlar/base/cpu.h"
+#include "ashlar/base/isa_tier.h"
 #include "ashlar/kernels/args.h"
 #include "ashlar/kernels/parallel.h"
 
@@ -33,6 +33,7 @@ struct KernelTable {
   void (*layer_norm)(const NormArgs& args, const Team& team);
   void (*norm_grad)(const NormGradArgs& args, const Team& team);
   void (*norm_weight_grad)(const NormWeightGradArgs& args, const Team& team);
+  void (*column_sum)(const ColumnSumArgs& args, const Team& team);
   void (*rope)(const RopeArgs& args, const Team& team);
 
   void (*activation)(const ActivationArgs& args, const Team& team);
