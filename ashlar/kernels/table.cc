@@ -1,5 +1,6 @@
 #include "ashlar/kernels/table.h"
 
+#include "ashlar/base/cpu.h"
 #include "ashlar/base/error.h"
 
 #include <array>
