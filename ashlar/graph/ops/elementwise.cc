@@ -1,0 +1,250 @@
+#include "ashlar/graph/ops/elementwise.h"
+
+#include "ashlar/base/philox.h"
+#include "ashlar/graph/gradient.h"
+#include "ashlar/graph/ops/shape_rules.h"
+#include "ashlar/kernels/ref/elementwise.h"
+
+namespace ashlar::graph {
+namespace ref = kernels::ref;
+
+std::string_view name(kernels::Activation activation) {
+  constexpr std::string_view names[] = {"none", "gelu_tanh", "gelu", "silu", "relu"};
+  return names[static_cast<int>(activation)];
+}
+
+// ---------------------------------------------------------------- add
+std::vector<ValueType> AddOp::infer(std::span<const ValueType> inputs) const {
+  check_inputs(kind(), inputs, 2);
+  check_type(kind(), "b", inputs[1], inputs[0]);
+  return {inputs[0]};
+}
+
+void AddOp::gradient(GradientContext& context) const {
+  for (const int i : {0, 1}) {
+    if (context.wants(i)) context.set(i, context.grad(0));
+  }
+}
+
+void AddOp::run(const KernelCall& call) const {
+  const Operand& y = call.outputs[0];
+  call.table.add({y.shape.elements(), y.dtype, call.inputs[0].data, call.inputs[1].data, y.data},
+                 call.team);
+}
+
+void AddOp::reference(const ReferenceCall& call) const {
+  ref::add({call.outputs[0].shape.elements(), call.inputs[0].as<double>(),
+            call.inputs[1].as<double>(), call.outputs[0].as<double>()});
+}
+
+// ---------------------------------------------------------------- activation
+std::string ActivationOp::attributes() const { return std::string(name(activation_)); }
+
+std::vector<ValueType> ActivationOp::infer(std::span<const ValueType> inputs) const {
+  check_inputs(kind(), inputs, 1);
+  return {inputs[0]};
+}
+
+void ActivationOp::gradient(GradientContext& context) const {
+  if (!context.wants(0)) return;
+  context.set(0, context.apply(std::make_shared<ActivationGradOp>(activation_),
+                               {context.input(0), context.grad(0)}, "grad")[0]);
+}
+
+void ActivationOp::run(const KernelCall& call) const {
+  const Operand& y = call.outputs[0];
+  call.table.activation({y.shape.elements(), activation_, y.dtype, call.inputs[0].data, y.data},
+                        call.team);
+}
+
+void ActivationOp::reference(const ReferenceCall& call) const {
+  ref::activation({call.outputs[0].shape.elements(), activation_, call.inputs[0].as<double>(),
+                   call.outputs[0].as<double>()});
+}
+
+std::string ActivationGradOp::attributes() const { return std::string(name(activation_)); }
+
+std::vector<ValueType> ActivationGradOp::infer(std::span<const ValueType> inputs) const {
+  check_inputs(kind(), inputs, 2);
+  check_type(kind(), "d_y", inputs[1], inputs[0]);
+  return {inputs[0]};
+}
+
+void ActivationGradOp::run(const KernelCall& call) const {
+  const Operand& d_x = call.outputs[0];
+  call.table.activation_grad({d_x.shape.elements(), activation_, d_x.dtype, call.inputs[0].data,
+                              call.inputs[1].data, d_x.data},
+                             call.team);
+}
+
+void ActivationGradOp::reference(const ReferenceCall& call) const {
+  ref::activation_grad({call.outputs[0].shape.elements(), activation_, call.inputs[0].as<double>(),
+                        call.inputs[1].as<double>(), call.outputs[0].as<double>()});
+}
+
+// ---------------------------------------------------------------- gated
+namespace {
+
+// Rows and width of a matrix, for contiguous gate and up.
+template <typename Args>
+Args gated_args(const Operand& gate, const Operand& up, kernels::Activation activation) {
+  Args args;
+  args.rows = gate.shape[0];
+  args.width = gate.shape[1];
+  args.activation = activation;
+  args.gate_stride = args.up_stride = gate.shape[1];
+  if constexpr (std::is_same_v<Args, ref::GatedArgs>) {
+    args.gate = gate.as<double>();
+    args.up = up.as<double>();
+  } else {
+    args.dtype = gate.dtype;
+    args.gate = gate.data;
+    args.up = up.data;
+  }
+  return args;
+}
+
+}  // namespace
+
+std::string GatedOp::attributes() const { return std::string(name(activation_)); }
+
+std::vector<ValueType> GatedOp::infer(std::span<const ValueType> inputs) const {
+  check_inputs(kind(), inputs, 2);
+  check_rank(kind(), "gate", inputs[0], 2);
+  check_type(kind(), "up", inputs[1], inputs[0]);
+  return {inputs[0]};
+}
+
+void GatedOp::gradient(GradientContext& context) const {
+  if (!context.wants(0) && !context.wants(1)) return;
+  const auto grads = context.apply(std::make_shared<GatedGradOp>(activation_),
+                                   {context.input(0), context.input(1), context.grad(0)}, "grad");
+  if (context.wants(0)) context.set(0, grads[0]);
+  if (context.wants(1)) context.set(1, grads[1]);
+}
+
+void GatedOp::run(const KernelCall& call) const {
+  auto args = gated_args<kernels::GatedArgs>(call.inputs[0], call.inputs[1], activation_);
+  args.out = call.outputs[0].data;
+  call.table.gated(args, call.team);
+}
+
+void GatedOp::reference(const ReferenceCall& call) const {
+  auto args = gated_args<ref::GatedArgs>(call.inputs[0], call.inputs[1], activation_);
+  args.out = call.outputs[0].as<double>();
+  ref::gated(args);
+}
+
+std::string GatedGradOp::attributes() const { return std::string(name(activation_)); }
+
+std::vector<ValueType> GatedGradOp::infer(std::span<const ValueType> inputs) const {
+  check_inputs(kind(), inputs, 3);
+  check_type(kind(), "up", inputs[1], inputs[0]);
+  check_type(kind(), "d_out", inputs[2], inputs[0]);
+  return {inputs[0], inputs[0]};
+}
+
+void GatedGradOp::run(const KernelCall& call) const {
+  call.table.gated_grad(
+      {gated_args<kernels::GatedArgs>(call.inputs[0], call.inputs[1], activation_),
+       call.inputs[2].data, call.outputs[0].data, call.outputs[1].data},
+      call.team);
+}
+
+void GatedGradOp::reference(const ReferenceCall& call) const {
+  ref::gated_grad({gated_args<ref::GatedArgs>(call.inputs[0], call.inputs[1], activation_),
+                   call.inputs[2].as<double>(), call.outputs[0].as<double>(),
+                   call.outputs[1].as<double>()});
+}
+
+// ---------------------------------------------------------------- dropout
+std::string DropoutOp::attributes() const { return fmt::format("rate={}", rate_); }
+
+uint64_t DropoutOp::key(const RunState& state) const { return stream_key(state.seed, path_); }
+
+std::vector<ValueType> DropoutOp::infer(std::span<const ValueType> inputs) const {
+  check_inputs(kind(), inputs, 1);
+  check_rank(kind(), "x", inputs[0], 2);
+  return {inputs[0]};
+}
+
+void DropoutOp::gradient(GradientContext& context) const {
+  if (!context.wants(0)) return;
+  context.set(
+      0, context.apply(std::make_shared<DropoutOp>(rate_, path_), {context.grad(0)}, "grad")[0]);
+}
+
+void DropoutOp::run(const KernelCall& call) const {
+  const Operand& y = call.outputs[0];
+  const uint64_t first = call.state.first_token * static_cast<uint64_t>(y.shape[1]);
+  call.table.dropout({y.shape.elements(), y.dtype, static_cast<float>(rate_), key(call.state),
+                      call.state.step, first, call.inputs[0].data, y.data},
+                     call.team);
+}
+
+void DropoutOp::reference(const ReferenceCall& call) const {
+  const Operand& y = call.outputs[0];
+  const uint64_t first = call.state.first_token * static_cast<uint64_t>(y.shape[1]);
+  ref::dropout({y.shape.elements(), rate_, key(call.state), call.state.step, first,
+                call.inputs[0].as<double>(), y.as<double>()});
+}
+
+// ---------------------------------------------------------------- cast
+std::string CastOp::attributes() const { return fmt::format("to={}", ashlar::name(to_)); }
+
+std::vector<ValueType> CastOp::infer(std::span<const ValueType> inputs) const {
+  check_inputs(kind(), inputs, into_variable_ ? 2 : 1);
+  const ValueType result{to_, inputs[0].shape};
+  if (into_variable_) check_type(kind(), "target", inputs[1], result);
+  return {result};
+}
+
+void CastOp::gradient(GradientContext& context) const {
+  if (!context.wants(0)) return;
+  const DType from = context.type(context.input(0)).dtype;
+  context.set(0,
+              context.apply(std::make_shared<CastOp>(from, false), {context.grad(0)}, "grad")[0]);
+}
+
+void CastOp::run(const KernelCall& call) const {
+  const Operand& x = call.inputs[0];
+  call.table.cast(
+      {x.shape.elements(), x.dtype, call.outputs[0].dtype, x.data, call.outputs[0].data},
+      call.team);
+}
+
+void CastOp::reference(const ReferenceCall& call) const {
+  std::memcpy(call.outputs[0].data, call.inputs[0].data,
+              static_cast<size_t>(call.inputs[0].shape.elements()) * sizeof(double));
+}
+
+std::vector<Alias> CastOp::aliases() const {
+  return into_variable_ ? std::vector<Alias>{{0, 1, true}} : std::vector<Alias>{};
+}
+
+// ---------------------------------------------------------------- builders
+ValueId add(Builder& b, ValueId a, ValueId c, const std::string& name) {
+  return b.apply1(std::make_shared<AddOp>(), {a, c}, name);
+}
+
+ValueId activation(Builder& b, ValueId x, kernels::Activation f, const std::string& name) {
+  return b.apply1(std::make_shared<ActivationOp>(f), {x}, name);
+}
+
+ValueId gated(Builder& b, ValueId gate, ValueId up, kernels::Activation f,
+              const std::string& name) {
+  return b.apply1(std::make_shared<GatedOp>(f), {gate, up}, name);
+}
+
+ValueId dropout(Builder& b, ValueId x, double rate, const std::string& name) {
+  if (rate == 0) return x;
+  ASHLAR_CHECK(rate > 0 && rate < 1, "dropout: rate {} is not in [0, 1)", rate);
+  return b.apply1(std::make_shared<DropoutOp>(rate, b.path(name)), {x}, name);
+}
+
+ValueId cast(Builder& b, ValueId x, DType to, const std::string& name) {
+  if (b.type(x).dtype == to) return x;
+  return b.apply1(std::make_shared<CastOp>(to, false), {x}, name);
+}
+
+}  // namespace ashlar::graph

@@ -1,0 +1,127 @@
+// Ops that look at one element at a time: add, activation, gated product (SwiGLU), dropout, cast.
+#pragma once
+
+#include "ashlar/graph/builder.h"
+
+namespace ashlar::graph {
+
+// y = a + b.
+class AddOp : public Op {
+ public:
+  std::string_view kind() const override { return "add"; }
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void gradient(GradientContext& context) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+  std::vector<Alias> aliases() const override { return {{0, 0, false}, {0, 1, false}}; }
+};
+
+// y = f(x).
+class ActivationOp : public Op {
+ public:
+  explicit ActivationOp(kernels::Activation activation) : activation_(activation) {}
+  kernels::Activation activation() const { return activation_; }
+  std::string_view kind() const override { return "activation"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void gradient(GradientContext& context) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+
+ private:
+  kernels::Activation activation_;
+};
+
+// d_x = d_y f'(x), from (x, d_y).
+class ActivationGradOp : public Op {
+ public:
+  explicit ActivationGradOp(kernels::Activation activation) : activation_(activation) {}
+  std::string_view kind() const override { return "activation_grad"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+  std::vector<Alias> aliases() const override { return {{0, 1, false}}; }
+
+ private:
+  kernels::Activation activation_;
+};
+
+// out = f(gate) * up; with silu, the SwiGLU of Shazeer 2020.
+class GatedOp : public Op {
+ public:
+  explicit GatedOp(kernels::Activation activation) : activation_(activation) {}
+  std::string_view kind() const override { return "gated"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void gradient(GradientContext& context) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+  std::vector<Alias> aliases() const override { return {{0, 0, false}, {0, 1, false}}; }
+
+ private:
+  kernels::Activation activation_;
+};
+
+// (d_gate, d_up) from (gate, up, d_out).
+class GatedGradOp : public Op {
+ public:
+  explicit GatedGradOp(kernels::Activation activation) : activation_(activation) {}
+  std::string_view kind() const override { return "gated_grad"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+  std::vector<Alias> aliases() const override { return {{0, 0, false}, {1, 1, false}}; }
+
+ private:
+  kernels::Activation activation_;
+};
+
+// y = x * mask / (1 - rate); the mask is a function of (seed, step, path, element of the global
+// batch), so it is its own gradient and survives splitting and recomputation.
+class DropoutOp : public Op {
+ public:
+  DropoutOp(double rate, std::string path) : rate_(rate), path_(std::move(path)) {}
+  std::string_view kind() const override { return "dropout"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void gradient(GradientContext& context) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+  std::vector<Alias> aliases() const override { return {{0, 0, false}}; }
+
+ private:
+  uint64_t key(const RunState& state) const;
+  double rate_;
+  std::string path_;
+};
+
+// Conversion between float dtypes; the identity in fp64 runs. With `into_variable`, input 1 is the
+// shadow Variable that receives the result.
+class CastOp : public Op {
+ public:
+  CastOp(DType to, bool into_variable) : to_(to), into_variable_(into_variable) {}
+  std::string_view kind() const override { return "cast"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void gradient(GradientContext& context) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+  std::vector<Alias> aliases() const override;
+
+ private:
+  DType to_;
+  bool into_variable_;
+};
+
+std::string_view name(kernels::Activation activation);
+
+ValueId add(Builder& b, ValueId a, ValueId c, const std::string& name);
+ValueId activation(Builder& b, ValueId x, kernels::Activation f, const std::string& name);
+ValueId gated(Builder& b, ValueId gate, ValueId up, kernels::Activation f, const std::string& name);
+// x itself when rate is 0.
+ValueId dropout(Builder& b, ValueId x, double rate, const std::string& name);
+ValueId cast(Builder& b, ValueId x, DType to, const std::string& name);
+
+}  // namespace ashlar::graph

@@ -1,0 +1,52 @@
+// Cross-entropy of a linear head, in chunks of rows: the whole logits of a training step never
+// exist. Dims: T tokens, C width, V vocabulary. targets < 0 are not counted. The loss of one
+// microbatch is its share of the global mean: scale * sum of -log p, with scale = 1 / valid tokens
+// of the global batch, so microbatches and ranks simply add.
+#pragma once
+
+#include "ashlar/graph/builder.h"
+
+namespace ashlar::graph {
+
+// (x [T,C], weight [V,C], targets i32 [T], scale f32 [1]) -> loss f64 [1].
+class LinearCrossEntropyOp : public Op {
+ public:
+  std::string_view kind() const override { return "linear_cross_entropy"; }
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void gradient(GradientContext& context) const override;
+  Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
+  int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
+                        const kernels::KernelTable& table, int threads) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+};
+
+// The loss and its gradients from one set of logits: what the fuse pass makes of the ops below.
+// Also the two halves by themselves, each computing the logits again: B gives d_x, W adds to grad.
+// (x, weight, targets, scale, grad f32 [V,C] or absent) -> (loss, d_x [T,C], grad), those asked
+// for.
+class LinearCrossEntropyGradOp : public Op {
+ public:
+  struct Wants {
+    bool loss = false, input_grad = false, weight_grad = false, first = false;
+  };
+  explicit LinearCrossEntropyGradOp(Wants wants) : wants_(wants) {}
+  const Wants& wants() const { return wants_; }
+  std::string_view kind() const override { return "linear_cross_entropy_grad"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
+  int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
+                        const kernels::KernelTable& table, int threads) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+  std::vector<Alias> aliases() const override;
+
+ private:
+  Wants wants_;
+};
+
+ValueId linear_cross_entropy(Builder& b, ValueId x, ValueId weight, ValueId targets, ValueId scale,
+                             const std::string& name);
+
+}  // namespace ashlar::graph

@@ -1,0 +1,144 @@
+#include "ashlar/graph/ops/optimizer.h"
+
+#include "ashlar/graph/ops/shape_rules.h"
+#include "ashlar/kernels/ref/optimizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ashlar::graph {
+namespace ref = kernels::ref;
+
+// ---------------------------------------------------------------- sum of squares
+std::vector<ValueType> SumSquaresOp::infer(std::span<const ValueType> in) const {
+  for (const ValueType& gradient : in) check_dtype(kind(), "gradient", gradient, DType::kF32);
+  return {{DType::kF64, {1}}};
+}
+
+int64_t SumSquaresOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand>,
+                                    const kernels::KernelTable& table, int) const {
+  int64_t bytes = 0;
+  for (const Operand& gradient : in) {
+    bytes = std::max(bytes, table.sum_squares_scratch(gradient.shape.elements()));
+  }
+  return bytes;
+}
+
+void SumSquaresOp::run(const KernelCall& call) const {
+  double total = 0;
+  for (const Operand& gradient : call.inputs) {
+    double sum = 0;
+    call.table.sum_squares({gradient.shape.elements(), gradient.as<float>(), &sum}, call.team);
+    total += sum;
+  }
+  call.outputs[0].as<double>()[0] = total;
+}
+
+void SumSquaresOp::reference(const ReferenceCall& call) const {
+  double total = 0;
+  for (const Operand& gradient : call.inputs) {
+    double sum = 0;
+    ref::sum_squares({gradient.shape.elements(), gradient.as<double>(), &sum});
+    total += sum;
+  }
+  call.outputs[0].as<double>()[0] = total;
+}
+
+// ---------------------------------------------------------------- clipping
+std::string ClipScaleOp::attributes() const { return fmt::format("max_norm={}", max_norm_); }
+
+std::vector<ValueType> ClipScaleOp::infer(std::span<const ValueType> in) const {
+  check_inputs(kind(), in, 1);
+  check_type(kind(), "sum of squares", in[0], {DType::kF64, {1}});
+  return {{DType::kF32, {1}}, {DType::kF32, {1}}};
+}
+
+namespace {
+
+double clip_scale(double norm, double max_norm) {
+  return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
+}
+
+}  // namespace
+
+void ClipScaleOp::run(const KernelCall& call) const {
+  const double norm = std::sqrt(call.inputs[0].as<double>()[0]);
+  call.outputs[0].as<float>()[0] = static_cast<float>(norm);
+  call.outputs[1].as<float>()[0] = static_cast<float>(clip_scale(norm, max_norm_));
+}
+
+void ClipScaleOp::reference(const ReferenceCall& call) const {
+  const double norm = std::sqrt(call.inputs[0].as<double>()[0]);
+  call.outputs[0].as<double>()[0] = norm;
+  call.outputs[1].as<double>()[0] = clip_scale(norm, max_norm_);
+}
+
+// ---------------------------------------------------------------- AdamW
+std::string AdamWOp::attributes() const {
+  return fmt::format("beta1={} beta2={} eps={} decay={}", spec_.beta1, spec_.beta2, spec_.eps,
+                     spec_.weight_decay);
+}
+
+std::vector<ValueType> AdamWOp::infer(std::span<const ValueType> in) const {
+  check_inputs(kind(), in, kInputs);
+  check_dtype(kind(), "param", in[kParam], DType::kF32);
+  for (const Input i : {kGrad, kM, kV}) check_type(kind(), "grad, m or v", in[i], in[kParam]);
+  check_type(kind(), "lr", in[kLr], {DType::kF32, {1}});
+  check_type(kind(), "scale", in[kScale], {DType::kF32, {1}});
+  std::vector<ValueType> types = {in[kParam], in[kM], in[kV]};
+  if (has_shadow_) {
+    check_type(kind(), "shadow", in[kShadow], {DType::kBF16, in[kParam].shape});
+    types.push_back(in[kShadow]);
+  }
+  return types;
+}
+
+std::vector<Alias> AdamWOp::aliases() const {
+  std::vector<Alias> aliases = {{0, kParam, true}, {1, kM, true}, {2, kV, true}};
+  if (has_shadow_) aliases.push_back({3, kShadow, true});
+  return aliases;
+}
+
+void AdamWOp::run(const KernelCall& call) const {
+  const auto step = static_cast<double>(call.state.step);
+  kernels::AdamWArgs args;
+  args.elements = call.outputs[0].shape.elements();
+  args.param = call.outputs[0].as<float>();
+  args.m = call.outputs[1].as<float>();
+  args.v = call.outputs[2].as<float>();
+  args.grad = call.inputs[kGrad].as<float>();
+  if (has_shadow_) args.param_bf16 = call.outputs[3].as<bf16>();
+  args.grad_scale = call.inputs[kScale].as<float>()[0];
+  args.lr = call.inputs[kLr].as<float>()[0];
+  args.beta1 = static_cast<float>(spec_.beta1);
+  args.beta2 = static_cast<float>(spec_.beta2);
+  args.eps = static_cast<float>(spec_.eps);
+  args.weight_decay = static_cast<float>(spec_.weight_decay);
+  args.bias_correction1 = static_cast<float>(1 - std::pow(spec_.beta1, step));
+  args.bias_correction2 = static_cast<float>(1 - std::pow(spec_.beta2, step));
+  call.table.adamw(args, call.team);
+}
+
+void AdamWOp::reference(const ReferenceCall& call) const {
+  const auto step = static_cast<double>(call.state.step);
+  ref::AdamWArgs args;
+  args.elements = call.outputs[0].shape.elements();
+  args.param = call.outputs[0].as<double>();
+  args.m = call.outputs[1].as<double>();
+  args.v = call.outputs[2].as<double>();
+  args.grad = call.inputs[kGrad].as<double>();
+  args.grad_scale = call.inputs[kScale].as<double>()[0];
+  args.lr = call.inputs[kLr].as<double>()[0];
+  args.beta1 = spec_.beta1;
+  args.beta2 = spec_.beta2;
+  args.eps = spec_.eps;
+  args.weight_decay = spec_.weight_decay;
+  args.bias_correction1 = 1 - std::pow(spec_.beta1, step);
+  args.bias_correction2 = 1 - std::pow(spec_.beta2, step);
+  ref::adamw(args);
+  if (has_shadow_) {
+    std::copy_n(args.param, args.elements, call.outputs[3].as<double>());
+  }
+}
+
+}  // namespace ashlar::graph

@@ -1,0 +1,58 @@
+// Update rules as ops of phase U: the global gradient norm, clipping, AdamW.
+#pragma once
+
+#include "ashlar/graph/builder.h"
+
+namespace ashlar::graph {
+
+// (gradients...) -> f64 [1]: the sum of all squares, Variable by Variable in the order given.
+class SumSquaresOp : public Op {
+ public:
+  std::string_view kind() const override { return "sum_squares"; }
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
+                        const kernels::KernelTable& table, int threads) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+};
+
+// (sum of squares f64 [1]) -> (norm f32 [1], scale f32 [1]): scale = min(1, max_norm / (norm +
+// 1e-6)), as torch.nn.utils.clip_grad_norm_ has it; max_norm <= 0: scale is 1.
+class ClipScaleOp : public Op {
+ public:
+  explicit ClipScaleOp(double max_norm) : max_norm_(max_norm) {}
+  std::string_view kind() const override { return "clip_scale"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+
+ private:
+  double max_norm_;
+};
+
+struct AdamWSpec {
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
+};
+
+// (param, grad, m, v, lr f32 [1], scale f32 [1], shadow bf16 or absent) -> (param, m, v, shadow).
+// The step for bias correction is the run's.
+class AdamWOp : public Op {
+ public:
+  enum Input { kParam, kGrad, kM, kV, kLr, kScale, kShadow, kInputs };
+  AdamWOp(AdamWSpec spec, bool has_shadow) : spec_(spec), has_shadow_(has_shadow) {}
+  const AdamWSpec& spec() const { return spec_; }
+  bool has_shadow() const { return has_shadow_; }
+  std::string_view kind() const override { return "adamw"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+  std::vector<Alias> aliases() const override;
+
+ private:
+  AdamWSpec spec_;
+  bool has_shadow_;
+};
+
+}  // namespace ashlar::graph

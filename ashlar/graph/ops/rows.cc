@@ -1,0 +1,107 @@
+#include "ashlar/graph/ops/rows.h"
+
+#include "ashlar/graph/gradient.h"
+#include "ashlar/graph/ops/shape_rules.h"
+#include "ashlar/kernels/ref/rows.h"
+
+namespace ashlar::graph {
+namespace ref = kernels::ref;
+
+std::vector<ValueType> GatherRowsOp::infer(std::span<const ValueType> in) const {
+  check_inputs(kind(), in, 3);
+  check_rank(kind(), "table", in[0], 2);
+  check_rank(kind(), "ids", in[1], 1);
+  check_dtype(kind(), "ids", in[1], DType::kI32);
+  const ValueType y{out_, {in[1].shape[0], in[0].shape[1]}};
+  if (in[2].present) check_type(kind(), "addend", in[2], y);
+  return {y};
+}
+
+void GatherRowsOp::gradient(GradientContext& context) const {
+  const ValueId d_y = context.grad(0);
+  if (context.wants(2)) context.set(2, d_y);
+  if (context.wants(0)) {
+    context.add_to_parameter(
+        0, [](bool first) { return std::make_shared<ScatterAddRowsOp>(first); },
+        {context.input(1), d_y}, "weight_grad");
+  }
+}
+
+Cost GatherRowsOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
+  // Of the table only the rows named are read.
+  const double rows = static_cast<double>(out[0].shape.elements());
+  return {0, rows * static_cast<double>(size_of(in[0].dtype)) + operand_bytes(in.subspan(1)) +
+                 operand_bytes(out)};
+}
+
+void GatherRowsOp::run(const KernelCall& call) const {
+  const Operand& table = call.inputs[0];
+  const Operand& y = call.outputs[0];
+  kernels::GatherRowsArgs args;
+  args.rows = y.shape[0];
+  args.width = y.shape[1];
+  args.table_dtype = table.dtype;
+  args.dtype = y.dtype;
+  args.table = table.data;
+  args.ids = call.inputs[1].as<int32_t>();
+  if (call.inputs[2].present) args.add = call.inputs[2].data;
+  args.y = y.data;
+  call.table.gather_rows(args, call.team);
+}
+
+void GatherRowsOp::reference(const ReferenceCall& call) const {
+  const Operand& y = call.outputs[0];
+  ref::GatherRowsArgs args;
+  args.rows = y.shape[0];
+  args.width = y.shape[1];
+  args.table = call.inputs[0].as<double>();
+  args.ids = call.inputs[1].as<int32_t>();
+  if (call.inputs[2].present) args.add = call.inputs[2].as<double>();
+  args.y = y.as<double>();
+  ref::gather_rows(args);
+}
+
+std::vector<ValueType> ScatterAddRowsOp::infer(std::span<const ValueType> in) const {
+  check_inputs(kind(), in, 3);
+  check_rank(kind(), "d_y", in[1], 2);
+  check_rank(kind(), "grad", in[2], 2);
+  ASHLAR_CHECK(in[2].shape[1] == in[1].shape[1],
+               "scatter_add_rows: widths differ: d_y is {}, grad is {}", in[1].str(), in[2].str());
+  return {in[2]};
+}
+
+void ScatterAddRowsOp::run(const KernelCall& call) const {
+  const Operand& d_y = call.inputs[1];
+  const Operand& grad = call.outputs[0];
+  kernels::ScatterAddRowsArgs args;
+  args.rows = d_y.shape[0];
+  args.width = d_y.shape[1];
+  args.table_rows = grad.shape[0];
+  args.dtype = d_y.dtype;
+  args.ids = call.inputs[0].as<int32_t>();
+  args.d_y = d_y.data;
+  args.table_dtype = grad.dtype;
+  args.d_table = grad.data;
+  args.accumulate = !(first_ && call.state.first_microbatch);
+  call.table.scatter_add_rows(args, call.team);
+}
+
+void ScatterAddRowsOp::reference(const ReferenceCall& call) const {
+  const Operand& d_y = call.inputs[1];
+  ref::ScatterAddRowsArgs args;
+  args.rows = d_y.shape[0];
+  args.width = d_y.shape[1];
+  args.table_rows = call.outputs[0].shape[0];
+  args.ids = call.inputs[0].as<int32_t>();
+  args.d_y = d_y.as<double>();
+  args.d_table = call.outputs[0].as<double>();
+  args.accumulate = !(first_ && call.state.first_microbatch);
+  ref::scatter_add_rows(args);
+}
+
+ValueId gather_rows(Builder& b, ValueId table, ValueId ids, ValueId addend, DType out,
+                    const std::string& name) {
+  return b.apply1(std::make_shared<GatherRowsOp>(out), {table, ids, addend}, name);
+}
+
+}  // namespace ashlar::graph
