@@ -23,6 +23,7 @@ namespace {
 
 using ashlar::testing::ChildEnd;
 using ashlar::testing::error_of;
+using ashlar::testing::quick_folder;
 using ashlar::testing::run_in_child;
 using ashlar::testing::TempDir;
 using ::testing::ElementsAre;
@@ -187,7 +188,7 @@ class CrashTest : public ::testing::Test {
 };
 
 TEST_F(CrashTest, ListsThePointsInOrder) {
-  const TempDir dir;
+  const TempDir dir(quick_folder());
   const auto names = points(dir);
   const std::vector<std::string> file = {"before_write", "after_write",   "before_sync",
                                          "after_sync",   "before_rename", "after_rename",
@@ -199,7 +200,7 @@ TEST_F(CrashTest, ListsThePointsInOrder) {
 }
 
 TEST_F(CrashTest, ADeathAtAnyPointLeavesOldOrNew) {
-  const TempDir dir;
+  const TempDir dir(quick_folder());
   save(dir, "old");
   const size_t count = points(dir).size();
   ASSERT_GE(count, 25u);
@@ -217,7 +218,7 @@ TEST_F(CrashTest, ADeathAtAnyPointLeavesOldOrNew) {
 }
 
 TEST_F(CrashTest, APointCanBeNamedAndCounted) {
-  const TempDir dir;
+  const TempDir dir(quick_folder());
   EXPECT_EQ(save_in_child(dir, "ASHLAR_CRASH_AT", "save.b.after_rename").signal, SIGKILL);
   EXPECT_EQ(save_in_child(dir, "ASHLAR_CRASH_AT", "save.folder.after_sync#2").signal, SIGKILL);
   EXPECT_EQ(save_in_child(dir, "ASHLAR_CRASH_AT", "save.folder.after_sync#3").exit_code, 0);

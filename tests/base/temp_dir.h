@@ -12,9 +12,15 @@
 
 namespace ashlar::testing {
 
+// For tests that sync often: /dev/shm where there is one.
+inline std::string quick_folder() {
+  return is_directory("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path().string();
+}
+
 class TempDir {
  public:
-  TempDir() : path_((std::filesystem::temp_directory_path() / "ashlar-test-XXXXXX").string()) {
+  TempDir() : TempDir(std::filesystem::temp_directory_path().string()) {}
+  explicit TempDir(const std::string& parent) : path_(join_path(parent, "ashlar-test-XXXXXX")) {
     ASHLAR_CHECK(::mkdtemp(path_.data()) != nullptr, "cannot create {}", path_);
   }
   ~TempDir() {
