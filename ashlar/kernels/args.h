@@ -51,9 +51,12 @@ struct GemmArgs {
 // Dao 2023, algorithm 1), no score matrix in memory. Query head h reads key-value head h / (H / K).
 // Contract: keys are read after rounding to the key-value dtype, in blocks of kKeyBlock at fixed
 // positions of their sequence (0, 64, 128, ...); a score is one fma chain over ascending d; the
-// value sum one fma chain over ascending keys of a block, blocks in ascending order. So a row's
-// bits do not depend on the chunk, the batch, paging or the thread count.
+// value sum one fma chain over ascending keys of a block, blocks in ascending order. The running
+// maximum starts anew every kKeySpan keys, and spans are merged in ascending order, so that a long
+// context can be shared among threads. So a row's bits do not depend on the chunk, the batch,
+// paging or the thread count.
 inline constexpr int64_t kKeyBlock = 64;
+inline constexpr int64_t kKeySpan = 512;  // a multiple of kKeyBlock
 // Tokens of one block of the paged key-value cache; divides kKeyBlock.
 inline constexpr int64_t kCacheBlock = 16;
 
@@ -146,7 +149,9 @@ struct NormGradArgs {
   const void* residual_grad = nullptr;  // [T,C]; added to d_x when set
   void* d_x = nullptr;                  // null: skip
 };
-// d_weight[c] and d_bias[c] sum over ascending rows; accumulate adds to what is there.
+// d_weight[c] and d_bias[c] are each one chain over ascending rows (fma(d_y, z, sum), d_y + sum),
+// from 0 or, with accumulate, from what is there: two calls over the halves of a batch give the
+// bits of one call over all of it. Columns are split among threads.
 struct NormWeightGradArgs {
   int64_t rows = 0, width = 0;
   DType dtype = DType::kF32;

@@ -1,0 +1,175 @@
+// RMS norm and layer norm, forward and backward. Sums over a row follow the row contract of args.h:
+// one vector of 16 partial sums, then a tree.
+#include "ashlar/kernels/rows_parallel.h"
+#include "ashlar/kernels/table.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+namespace {
+
+ASHLAR_INLINE float rsqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
+
+template <typename T>
+ASHLAR_INLINE void rms_norm_row(const NormArgs& args, int64_t t) {
+  const T* x = static_cast<const T*>(args.x) + t * args.width;
+  T* y = static_cast<T*>(args.y) + t * args.width;
+  Vec squares = zero();
+  for_each_vec(args.width, [&](int64_t i, auto count) {
+    const Vec v = load(x + i, count);
+    squares = fma(v, v, squares);
+  });
+  const float rstd = rsqrt(reduce_add(squares) / static_cast<float>(args.width) + args.eps);
+  for_each_vec(args.width, [&](int64_t i, auto count) {
+    store(y + i, load(x + i, count) * broadcast(rstd) * load(args.weight + i, count), count);
+  });
+  if (args.rstd != nullptr) args.rstd[t] = rstd;
+}
+
+template <typename T>
+ASHLAR_INLINE void layer_norm_row(const NormArgs& args, int64_t t) {
+  const T* x = static_cast<const T*>(args.x) + t * args.width;
+  T* y = static_cast<T*>(args.y) + t * args.width;
+  const float width = static_cast<float>(args.width);
+  Vec sum = zero();
+  for_each_vec(args.width, [&](int64_t i, auto count) { sum = sum + load(x + i, count); });
+  const float mean = reduce_add(sum) / width;
+  Vec squares = zero();
+  for_each_vec(args.width, [&](int64_t i, auto count) {
+    const Vec v = keep(load(x + i, count) - broadcast(mean), count);
+    squares = fma(v, v, squares);
+  });
+  const float rstd = rsqrt(reduce_add(squares) / width + args.eps);
+  for_each_vec(args.width, [&](int64_t i, auto count) {
+    const Vec z = (load(x + i, count) - broadcast(mean)) * broadcast(rstd);
+    const Vec bias = args.bias != nullptr ? load(args.bias + i, count) : zero();
+    store(y + i, fma(z, load(args.weight + i, count), bias), count);
+  });
+  if (args.rstd != nullptr) args.rstd[t] = rstd;
+  if (args.mean != nullptr) args.mean[t] = mean;
+}
+
+void rms_norm(const NormArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    parallel_rows(team, args.rows, args.width,
+                  [&](int64_t t) { rms_norm_row<decltype(element)>(args, t); });
+  });
+}
+
+void layer_norm(const NormArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    parallel_rows(team, args.rows, args.width,
+                  [&](int64_t t) { layer_norm_row<decltype(element)>(args, t); });
+  });
+}
+
+// With z = (x - mean) rstd and g = d_y weight:
+//   d_x = rstd (g - mean(g) - z mean(g z)) + residual; the term mean(g) is the layer norm's.
+template <typename T, bool kLayer>
+ASHLAR_INLINE void norm_grad_row(const NormGradArgs& args, int64_t t) {
+  const T* x = static_cast<const T*>(args.x) + t * args.width;
+  const T* d_y = static_cast<const T*>(args.d_y) + t * args.width;
+  T* d_x = static_cast<T*>(args.d_x) + t * args.width;
+  const float width = static_cast<float>(args.width);
+  const Vec mean = broadcast(kLayer ? args.mean[t] : 0);
+  const Vec rstd = broadcast(args.rstd[t]);
+  const auto normalised = [&](int64_t i, auto count) {
+    const Vec v = load(x + i, count);
+    return (kLayer ? v - mean : v) * rstd;
+  };
+  // Zero beyond count, because d_y is.
+  const auto weighted = [&](int64_t i, auto count) {
+    return load(d_y + i, count) * load(args.weight + i, count);
+  };
+  Vec sum_g = zero(), sum_gz = zero();
+  for_each_vec(args.width, [&](int64_t i, auto count) {
+    const Vec g = weighted(i, count);
+    if (kLayer) sum_g = sum_g + g;
+    sum_gz = fma(g, normalised(i, count), sum_gz);
+  });
+  const Vec mean_g = broadcast(kLayer ? reduce_add(sum_g) / width : 0);
+  const Vec mean_gz = broadcast(reduce_add(sum_gz) / width);
+  for_each_vec(args.width, [&](int64_t i, auto count) {
+    Vec d = fnma(normalised(i, count), mean_gz, weighted(i, count));
+    if (kLayer) d = d - mean_g;
+    d = d * rstd;
+    if (args.residual_grad != nullptr) {
+      d = d + load(static_cast<const T*>(args.residual_grad) + t * args.width + i, count);
+    }
+    store(d_x + i, d, count);
+  });
+}
+
+void norm_grad(const NormGradArgs& args, const Team& team) {
+  if (args.d_x == nullptr) return;
+  with_element(args.dtype, [&](auto element) {
+    using T = decltype(element);
+    if (args.mean != nullptr) {
+      parallel_rows(team, args.rows, args.width,
+                    [&](int64_t t) { norm_grad_row<T, true>(args, t); });
+    } else {
+      parallel_rows(team, args.rows, args.width,
+                    [&](int64_t t) { norm_grad_row<T, false>(args, t); });
+    }
+  });
+}
+
+// Adds rows [t, t + kRows) to the sums of columns [begin, end): each column one chain.
+template <typename T, bool kLayer, int kRows>
+ASHLAR_INLINE void add_weight_grad(const NormWeightGradArgs& args, int64_t t, int64_t begin,
+                                   int64_t end) {
+  const T* x = static_cast<const T*>(args.x) + t * args.width + begin;
+  const T* d_y = static_cast<const T*>(args.d_y) + t * args.width + begin;
+  float* d_weight = args.d_weight + begin;
+  float* d_bias = args.d_bias != nullptr ? args.d_bias + begin : nullptr;
+  for_each_vec(end - begin, [&](int64_t i, auto count) {
+    Vec weight_sum = load(d_weight + i, count);
+    Vec bias_sum = d_bias != nullptr ? load(d_bias + i, count) : zero();
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const Vec v = load(x + r * args.width + i, count);
+      const Vec g = load(d_y + r * args.width + i, count);
+      const Vec centered = kLayer ? v - broadcast(args.mean[t + r]) : v;
+      weight_sum = fma(g, centered * broadcast(args.rstd[t + r]), weight_sum);
+      bias_sum = bias_sum + g;
+    }
+    store(d_weight + i, weight_sum, count);
+    if (d_bias != nullptr) store(d_bias + i, bias_sum, count);
+  });
+}
+
+template <typename T, bool kLayer>
+ASHLAR_INLINE void weight_grad_columns(const NormWeightGradArgs& args, int64_t begin, int64_t end) {
+  constexpr int kRows = 8;  // rows in flight: the sums stay in registers meanwhile
+  if (!args.accumulate) {
+    for_each_vec(end - begin, [&](int64_t i, auto count) {
+      store(args.d_weight + begin + i, zero(), count);
+      if (args.d_bias != nullptr) store(args.d_bias + begin + i, zero(), count);
+    });
+  }
+  int64_t t = 0;
+  for (; t + kRows <= args.rows; t += kRows) add_weight_grad<T, kLayer, kRows>(args, t, begin, end);
+  for (; t < args.rows; ++t) add_weight_grad<T, kLayer, 1>(args, t, begin, end);
+}
+
+void norm_weight_grad(const NormWeightGradArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    using T = decltype(element);
+    parallel_columns(team, args.width, [&](int64_t begin, int64_t end) {
+      if (args.mean != nullptr) {
+        weight_grad_columns<T, true>(args, begin, end);
+      } else {
+        weight_grad_columns<T, false>(args, begin, end);
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void fill_norm(KernelTable& table) {
+  table.rms_norm = rms_norm;
+  table.layer_norm = layer_norm;
+  table.norm_grad = norm_grad;
+  table.norm_weight_grad = norm_weight_grad;
+}
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE
