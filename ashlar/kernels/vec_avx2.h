@@ -258,5 +258,22 @@ ASHLAR_INLINE float reduce_max(Vec a) {
   q = _mm_max_ps(q, _mm_movehl_ps(q, q));
   return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
 }
+// Lanes 2i and 2i + 1 change places.
+ASHLAR_INLINE Vec swap_pairs(Vec a) {
+  return {_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)};
+}
+// In each group of 4 lanes, w[0..3] are the columns of a 4x4 matrix: transposes them in place.
+ASHLAR_INLINE void transpose_half(__m256i& w0, __m256i& w1, __m256i& w2, __m256i& w3) {
+  const __m256i a = _mm256_unpacklo_epi32(w0, w1), b = _mm256_unpackhi_epi32(w0, w1);
+  const __m256i c = _mm256_unpacklo_epi32(w2, w3), d = _mm256_unpackhi_epi32(w2, w3);
+  w0 = _mm256_unpacklo_epi64(a, c);
+  w1 = _mm256_unpackhi_epi64(a, c);
+  w2 = _mm256_unpacklo_epi64(b, d);
+  w3 = _mm256_unpackhi_epi64(b, d);
+}
+ASHLAR_INLINE void transpose_quads(Ints (&w)[4]) {
+  transpose_half(w[0].lo, w[1].lo, w[2].lo, w[3].lo);
+  transpose_half(w[0].hi, w[1].hi, w[2].hi, w[3].hi);
+}
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

@@ -161,5 +161,18 @@ ASHLAR_INLINE float reduce_max(Vec a) {
   q = _mm_max_ps(q, _mm_movehl_ps(q, q));
   return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
 }
+// Lanes 2i and 2i + 1 change places.
+ASHLAR_INLINE Vec swap_pairs(Vec a) { return {_mm512_permute_ps(a.v, 0xb1)}; }
+// In each group of 4 lanes, w[0..3] are the columns of a 4x4 matrix: transposes them in place.
+ASHLAR_INLINE void transpose_quads(Ints (&w)[4]) {
+  const __m512i a = _mm512_unpacklo_epi32(w[0].v, w[1].v);
+  const __m512i b = _mm512_unpackhi_epi32(w[0].v, w[1].v);
+  const __m512i c = _mm512_unpacklo_epi32(w[2].v, w[3].v);
+  const __m512i d = _mm512_unpackhi_epi32(w[2].v, w[3].v);
+  w[0].v = _mm512_unpacklo_epi64(a, c);
+  w[1].v = _mm512_unpackhi_epi64(a, c);
+  w[2].v = _mm512_unpacklo_epi64(b, d);
+  w[3].v = _mm512_unpackhi_epi64(b, d);
+}
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

@@ -204,5 +204,17 @@ ASHLAR_INLINE float reduce_max(Vec a) {
       a.lane[i] = a.lane[i] > a.lane[i + half] ? a.lane[i] : a.lane[i + half];
   return a.lane[0];
 }
+// Lanes 2i and 2i + 1 change places.
+ASHLAR_INLINE Vec swap_pairs(const Vec& a) {
+  return each_lane<Vec>([&](int i) { return a.lane[i ^ 1]; });
+}
+// In each group of 4 lanes, w[0..3] are the columns of a 4x4 matrix: transposes them in place.
+ASHLAR_INLINE void transpose_quads(Ints (&w)[4]) {
+  Ints rows[4];
+  for (int k = 0; k < 4; ++k) {
+    rows[k] = each_lane<Ints>([&](int i) { return w[i % 4].lane[i / 4 * 4 + k]; });
+  }
+  for (int k = 0; k < 4; ++k) w[k] = rows[k];
+}
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE
