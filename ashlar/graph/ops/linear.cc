@@ -213,9 +213,7 @@ std::vector<ValueType> LinearInputGradOp::infer(std::span<const ValueType> in) c
   check_rank(kind(), "weight", in[1], 2);
   ASHLAR_CHECK(in[0].shape[1] == in[1].shape[0],
                "linear_input_grad: dims differ: d_y is {}, weight is {}", in[0].str(), in[1].str());
-  const DType dtype =
-      in[0].dtype == DType::kF32 && in[1].dtype != DType::kF32 ? in[1].dtype : in[0].dtype;
-  const ValueType d_x{dtype, {in[0].shape[0], in[1].shape[1]}};
+  const ValueType d_x{in[0].dtype, {in[0].shape[0], in[1].shape[1]}};
   if (in[2].present) check_type(kind(), "residual", in[2], d_x);
   return {d_x};
 }

@@ -39,7 +39,6 @@ class LinearOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
-  std::vector<Alias> aliases() const override { return {{0, kResidual, false}}; }
 
  private:
   kernels::Activation activation_;
@@ -57,7 +56,6 @@ class LinearInputGradOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
-  std::vector<Alias> aliases() const override { return {{0, 2, false}}; }
 };
 
 // grad (+)= d_y^T x. Inputs (d_y, x, grad); `first`: nothing was added before in this step, so the

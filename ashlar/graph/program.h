@@ -1,0 +1,49 @@
+// A Program: nodes of a graph in the order they run, each operand's place decided before anything
+// runs. Written by the plan_memory pass, run by the executor, priced by the planner.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ashlar/graph/graph.h"
+
+namespace ashlar::graph {
+
+// Where a value lives while Programs run.
+struct Location {
+  enum class Kind : uint8_t {
+    kAbsent,    // optional input left out
+    kInput,     // memory the caller binds; index = its place in Graph::inputs()
+    kVariable,  // index = VariableId
+    kArena,     // offset into the arena
+    kSlot,      // offset into the slot of the microbatch
+  } kind = Kind::kAbsent;
+  int64_t offset = 0;  // or index
+};
+
+struct Step {
+  int32_t node = -1;
+  std::vector<Location> inputs, outputs;
+  int64_t scratch_offset = 0;  // into the arena
+  int64_t scratch_bytes = 0;
+};
+
+struct Program {
+  std::string name;  // "forward", "backward", "update"
+  std::vector<Step> steps;
+  std::vector<VariableId> reads, writes;
+};
+
+// Programs that share one arena. Values written by one Program and read by a later one live in
+// numbered microbatch slots when there is more than one slot.
+struct PlannedPrograms {
+  std::vector<Program> programs;
+  std::vector<Location> values;  // of every value of the graph
+  Bindings max_bindings;
+  int slots = 1;
+  int64_t arena_bytes = 0;  // transient values and scratch
+  int64_t slot_bytes = 0;   // of one slot; 0 when slots == 1 (saved values share the arena)
+  int64_t total_bytes() const { return arena_bytes + slots * slot_bytes; }
+};
+
+}  // namespace ashlar::graph

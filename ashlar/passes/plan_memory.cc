@@ -1,0 +1,274 @@
+#include "ashlar/passes/plan_memory.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <set>
+
+#include "ashlar/base/error.h"
+#include "ashlar/passes/interval_packing.h"
+
+namespace ashlar::passes {
+namespace {
+
+using graph::Alias;
+using graph::Graph;
+using graph::Location;
+using graph::Node;
+using graph::Operand;
+using graph::Phase;
+using graph::PlannedPrograms;
+using graph::Program;
+using graph::Step;
+using graph::ValueId;
+
+constexpr std::array<const char*, 3> kProgramNames = {"forward", "backward", "update"};
+
+int program_of(Phase phase) {
+  switch (phase) {
+    case Phase::kForward: return 0;
+    case Phase::kInputGrad:
+    case Phase::kWeightGrad: return 1;
+    case Phase::kUpdate: return 2;
+  }
+  return 0;
+}
+
+// Storage that one or more values share (in place), and when it is alive. Time counts nodes in the
+// order they run, over all Programs.
+struct Buffer {
+  int64_t bytes = 0;
+  int first = 0, last = 0;
+  bool crosses = false;  // written by one Program, read by a later one
+};
+
+class Planner {
+ public:
+  Planner(const Graph& graph, const PlanOptions& options) : graph_(graph), options_(options) {
+    ASHLAR_CHECK(options.slots >= 1, "plan: {} microbatch slots, at least 1 is needed",
+                 options.slots);
+    order_nodes();
+    find_last_uses();
+    assign_buffers();
+  }
+
+  PlannedPrograms run() {
+    plan_.max_bindings = options_.max;
+    plan_.slots = options_.slots;
+    measure_scratch();
+    place();
+    write_programs();
+    return std::move(plan_);
+  }
+
+ private:
+  void order_nodes() {
+    time_.resize(graph_.nodes().size());
+    for (int program = 0; program < 3; ++program) {
+      for (size_t i = 0; i < graph_.nodes().size(); ++i) {
+        if (program_of(graph_.nodes()[i].phase) != program) continue;
+        time_[i] = static_cast<int>(order_.size());
+        order_.push_back(static_cast<int>(i));
+      }
+    }
+  }
+
+  void find_last_uses() {
+    last_use_.assign(graph_.values().size(), -1);
+    for (const int i : order_) {
+      const Node& node = graph_.node(i);
+      for (const ValueId input : node.inputs) {
+        if (input.valid()) last_use_[index(input)] = time_[static_cast<size_t>(i)];
+      }
+      for (const ValueId output : node.outputs) {
+        last_use_[index(output)] =
+            std::max(last_use_[index(output)], time_[static_cast<size_t>(i)]);
+      }
+    }
+    // Results are read by the caller after the run.
+    for (const auto& [name, id] : graph_.outputs()) {
+      last_use_[index(id)] = static_cast<int>(order_.size());
+      results_.insert(id);
+    }
+  }
+
+  void assign_buffers() {
+    buffer_of_.assign(graph_.values().size(), -1);
+    for (const int i : order_) {
+      const Node& node = graph_.node(i);
+      const std::vector<Alias> aliases = node.op->aliases();
+      for (size_t o = 0; o < node.outputs.size(); ++o) {
+        const ValueId output = node.outputs[o];
+        if (graph_.value(output).variable.valid()) continue;  // lives in the Variable's storage
+        int buffer = -1;
+        for (const Alias& alias : aliases) {
+          if (alias.output == static_cast<int>(o) && !alias.required) {
+            buffer = reusable_input(node, alias.input, output, i);
+            if (buffer >= 0) break;
+          }
+        }
+        if (buffer < 0) {
+          buffer = static_cast<int>(buffers_.size());
+          const int now = time_[static_cast<size_t>(i)];
+          buffers_.push_back({bytes(output), now, now, false});
+        }
+        Buffer& storage = buffers_[static_cast<size_t>(buffer)];
+        storage.last = std::max(storage.last, last_use_[index(output)]);
+        storage.crosses = storage.crosses || crosses(output);
+        buffer_of_[index(output)] = buffer;
+      }
+    }
+  }
+
+  // The buffer of an input that dies here and may carry the output, or -1.
+  int reusable_input(const Node& node, int input, ValueId output, int node_index) const {
+    const ValueId old = node.inputs[static_cast<size_t>(input)];
+    if (!old.valid() || results_.contains(old)) return -1;
+    const int buffer = buffer_of_[index(old)];
+    if (buffer < 0 || bytes(old) != bytes(output)) return -1;
+    // The whole buffer must end here: a value that shares it may live on.
+    if (buffers_[static_cast<size_t>(buffer)].last != time_[static_cast<size_t>(node_index)]) {
+      return -1;
+    }
+    if (std::ranges::count(node.inputs, old) != 1) return -1;
+    for (const ValueId sibling : node.outputs) {  // no two outputs in one buffer
+      if (buffer_of_[index(sibling)] == buffer) return -1;
+    }
+    for (size_t k = 0; k < node.inputs.size(); ++k) {  // nor two inputs
+      if (static_cast<int>(k) != input && node.inputs[k].valid() &&
+          buffer_of_[index(node.inputs[k])] == buffer) {
+        return -1;
+      }
+    }
+    return buffer;
+  }
+
+  bool crosses(ValueId value) const {
+    const int made = program_of(graph_.node(graph_.value(value).producer).phase);
+    const int last = last_use_[index(value)];
+    if (last >= static_cast<int>(order_.size())) return false;
+    return program_of(graph_.node(order_[static_cast<size_t>(last)]).phase) != made;
+  }
+
+  void measure_scratch() {
+    for (const int i : order_) {
+      const Node& node = graph_.node(i);
+      const auto inputs = operands(node.inputs), outputs = operands(node.outputs);
+      scratch_.push_back(
+          node.op->scratch_bytes(inputs, outputs, *options_.table, options_.threads));
+    }
+  }
+
+  void place() {
+    std::vector<Interval> arena, slot;
+    std::vector<std::pair<bool, size_t>> home;  // of each buffer: in a slot?, index
+    for (const Buffer& buffer : buffers_) {
+      const bool in_slot = options_.slots > 1 && buffer.crosses;
+      std::vector<Interval>& region = in_slot ? slot : arena;
+      home.emplace_back(in_slot, region.size());
+      region.push_back({buffer.bytes, buffer.first, buffer.last, -1});
+    }
+    const size_t first_scratch = arena.size();
+    for (size_t t = 0; t < scratch_.size(); ++t) {
+      arena.push_back({scratch_[t], static_cast<int>(t), static_cast<int>(t), -1});
+    }
+    plan_.arena_bytes = pack_intervals(arena);
+    plan_.slot_bytes = pack_intervals(slot);
+    for (size_t t = 0; t < scratch_.size(); ++t) {
+      scratch_offset_.push_back(arena[first_scratch + t].offset);
+    }
+    place_values(arena, slot, home);
+  }
+
+  void place_values(const std::vector<Interval>& arena, const std::vector<Interval>& slot,
+                    const std::vector<std::pair<bool, size_t>>& home) {
+    plan_.values.resize(graph_.values().size());
+    int64_t input_index = 0;
+    for (const auto& [name, id] : graph_.inputs()) {
+      plan_.values[index(id)] = {Location::Kind::kInput, input_index++};
+    }
+    for (size_t v = 0; v < plan_.values.size(); ++v) {
+      const graph::ValueInfo& value = graph_.values()[v];
+      if (value.variable.valid()) {
+        plan_.values[v] = {Location::Kind::kVariable, value.variable.index};
+      } else if (buffer_of_[v] >= 0) {
+        const auto [in_slot, i] = home[static_cast<size_t>(buffer_of_[v])];
+        plan_.values[v] = {in_slot ? Location::Kind::kSlot : Location::Kind::kArena,
+                           in_slot ? slot[i].offset : arena[i].offset};
+      }
+    }
+  }
+
+  void write_programs() {
+    for (int p = 0; p < 3; ++p) {
+      Program program;
+      program.name = kProgramNames[static_cast<size_t>(p)];
+      std::set<graph::VariableId> reads, writes;
+      for (size_t t = 0; t < order_.size(); ++t) {
+        const Node& node = graph_.node(order_[t]);
+        if (program_of(node.phase) != p) continue;
+        Step step;
+        step.node = order_[t];
+        step.scratch_offset = scratch_offset_[t];
+        step.scratch_bytes = scratch_[t];
+        for (const ValueId input : node.inputs) step.inputs.push_back(location(input));
+        for (const ValueId output : node.outputs) step.outputs.push_back(location(output));
+        for (const ValueId input : node.inputs) {
+          if (input.valid() && graph_.value(input).variable.valid()) {
+            reads.insert(graph_.value(input).variable);
+          }
+        }
+        for (const ValueId output : node.outputs) {
+          if (graph_.value(output).variable.valid()) writes.insert(graph_.value(output).variable);
+        }
+        program.steps.push_back(std::move(step));
+      }
+      program.reads.assign(reads.begin(), reads.end());
+      program.writes.assign(writes.begin(), writes.end());
+      if (!program.steps.empty()) plan_.programs.push_back(std::move(program));
+    }
+  }
+
+  static size_t index(ValueId id) { return static_cast<size_t>(id.index); }
+  Location location(ValueId id) const { return id.valid() ? plan_.values[index(id)] : Location{}; }
+
+  int64_t bytes(ValueId id) const {
+    const graph::ValueType& type = graph_.type(id);
+    return type.shape.bind(options_.max).elements() * size_of(type.dtype);
+  }
+
+  std::vector<Operand> operands(const std::vector<ValueId>& ids) const {
+    std::vector<Operand> result;
+    for (const ValueId id : ids) {
+      Operand operand;
+      if (id.valid()) {
+        operand.dtype = graph_.type(id).dtype;
+        operand.shape = graph_.type(id).shape.bind(options_.max);
+      } else {
+        operand.shape = Shape{0};
+        operand.present = false;
+      }
+      result.push_back(operand);
+    }
+    return result;
+  }
+
+  const Graph& graph_;
+  const PlanOptions& options_;
+  PlannedPrograms plan_;
+  std::vector<int> order_;     // nodes as they run
+  std::vector<int> time_;      // of each node
+  std::vector<int> last_use_;  // of each value
+  std::vector<int> buffer_of_;
+  std::vector<Buffer> buffers_;
+  std::set<ValueId> results_;
+  std::vector<int64_t> scratch_, scratch_offset_;  // by time
+};
+
+}  // namespace
+
+PlannedPrograms plan_memory(const Graph& graph, const PlanOptions& options) {
+  return Planner(graph, options).run();
+}
+
+}  // namespace ashlar::passes
