@@ -236,7 +236,8 @@ struct CastArgs {  // f32, bf16, f16 to one another, rounding to nearest even
   void* y = nullptr;
 };
 // y = x * mask / (1 - rate); element i (global index first_element + i) is kept when word i % 4 of
-// philox4x32(key, {i/4 low, i/4 high, step low, step high}) >= rate * 2^32. Its own gradient.
+// philox4x32(key, {i/4 low, i/4 high, step low, step high}) >= rate * 2^32; a dropped one is +0, NaN
+// and infinities too. Its own gradient.
 struct DropoutArgs {
   int64_t elements = 0;
   DType dtype = DType::kF32;
@@ -272,6 +273,11 @@ struct ScatterAddRowsArgs {
 // Cross-entropy of logits[t,:] against target[t]; target < 0 is not counted. Logits are overwritten
 // with d_logits = (softmax - onehot) * scale when gradient is set. Loss is per row; the sum over
 // rows is taken in ascending order in f64 by the op.
+// Contract: the sum of exp(logit - highest) goes through blocks of kLossBlock logits in ascending
+// order; a block that raises `highest` first scales the 16 lane sums by exp(old - new), then each
+// lane adds as in the row contract. A NaN or +inf among the logits, or no logit above -inf, gives a
+// NaN loss.
+inline constexpr int64_t kLossBlock = 1024;
 struct CrossEntropyArgs {
   int64_t rows = 0, vocab = 0;
   float* logits = nullptr;  // [T,V] f32, row stride logits_stride
