@@ -9,7 +9,20 @@
 
 namespace ashlar {
 
-enum class DType : uint8_t { kF64, kF32, kBF16, kF16, kI64, kI32, kU32, kU16, kI8, kU8, kBool };
+enum class DType : uint8_t {
+  kF64,
+  kF32,
+  kBF16,
+  kF16,
+  kI64,
+  kI32,
+  kU32,
+  kI16,
+  kU16,
+  kI8,
+  kU8,
+  kBool
+};
 
 constexpr int64_t size_of(DType dtype) {
   switch (dtype) {
@@ -22,6 +35,7 @@ constexpr int64_t size_of(DType dtype) {
       return 4;
     case DType::kBF16:
     case DType::kF16:
+    case DType::kI16:
     case DType::kU16:
       return 2;
     default:
@@ -31,7 +45,7 @@ constexpr int64_t size_of(DType dtype) {
 
 constexpr std::string_view name(DType dtype) {
   constexpr std::string_view names[] = {"f64", "f32", "bf16", "f16", "i64", "i32",
-                                        "u32", "u16", "i8",   "u8",  "bool"};
+                                        "u32", "i16", "u16",  "i8",  "u8",  "bool"};
   return names[static_cast<int>(dtype)];
 }
 

@@ -2,35 +2,54 @@
 
 #include "ashlar/base/error.h"
 
+#include <bit>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <new>
+#include <type_traits>
 #include <utility>
 
 namespace ashlar {
 namespace {
 
-template <typename T>
-double load(const void* p, int64_t i) {
-  const T x = static_cast<const T*>(p)[i];
-  if constexpr (std::is_same_v<T, double> || std::is_same_v<T, float>) {
-    return static_cast<double>(x);
-  } else {
-    return static_cast<double>(to_float(x));
-  }
+// To float so that a further rounding to fewer bits gives what one rounding would: an inexact
+// result keeps an odd last bit (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums",
+// 2008).
+float round_to_odd(double x) {
+  const float nearest = static_cast<float>(x);
+  const uint32_t bits = std::bit_cast<uint32_t>(nearest);
+  const double back = static_cast<double>(nearest);
+  if (back == x || std::isnan(x) || (bits & 1u) != 0) return nearest;
+  return std::bit_cast<float>(std::abs(back) > std::abs(x) ? bits - 1 : bits + 1);
 }
 
 template <typename T>
-void store(void* p, int64_t i, double x) {
-  T& out = static_cast<T*>(p)[i];
-  if constexpr (std::is_same_v<T, double>) {
-    out = x;
-  } else if constexpr (std::is_same_v<T, float>) {
-    out = static_cast<float>(x);
-  } else if constexpr (std::is_same_v<T, bf16>) {
-    out = to_bf16(static_cast<float>(x));
+auto load(const void* p, int64_t i) {
+  const T x = static_cast<const T*>(p)[i];
+  if constexpr (std::is_floating_point_v<T>) {
+    return x;
   } else {
-    out = to_f16(static_cast<float>(x));
+    return to_float(x);
+  }
+}
+
+template <typename T, typename From>
+void store(void* p, int64_t i, From x) {
+  T& out = static_cast<T*>(p)[i];
+  if constexpr (std::is_floating_point_v<T>) {
+    out = static_cast<T>(x);
+  } else {
+    float narrow;
+    if constexpr (std::is_same_v<From, double>) {
+      narrow = round_to_odd(x);
+    } else {
+      narrow = x;
+    }
+    if constexpr (std::is_same_v<T, bf16>) {
+      out = to_bf16(narrow);
+    } else {
+      out = to_f16(narrow);
+    }
   }
 }
 
