@@ -1,0 +1,191 @@
+#include "ashlar/text/jinja/access.h"
+#include "ashlar/text/jinja/comparison.h"
+#include "ashlar/text/jinja/evaluator.h"
+#include "ashlar/text/jinja/loop.h"
+#include "ashlar/text/jinja/macro.h"
+#include "ashlar/text/jinja/objects.h"
+#include "ashlar/text/jinja/python_text.h"
+
+namespace ashlar::text::jinja {
+
+Evaluator::~Evaluator() {
+  for (const ScopePtr& scope : captured_) scope->clear();
+}
+
+std::string Evaluator::run(const Block& body, const ScopePtr& scope) {
+  std::string out;
+  root_output_ = &out;
+  execute(body, scope, out);
+  return out;
+}
+
+Evaluator::Flow Evaluator::execute(const Block& body, const ScopePtr& scope, std::string& out) {
+  for (const Statement& statement : body) {
+    try {
+      const Nesting nesting(runtime_);
+      runtime_.step();
+      const Flow flow =
+          std::visit([&](const auto& kind) { return tag(kind, scope, out); }, statement.node);
+      if (flow != Flow::kNext) return flow;
+    } catch (const Fault& fault) {
+      place(fault, statement.at);
+    }
+  }
+  return Flow::kNext;
+}
+
+void Evaluator::print(std::string_view text, std::string& out) {
+  runtime_.pay_bytes(text.size());
+  if (out.size() + text.size() > static_cast<uint64_t>(runtime_.limits().max_output)) {
+    fault("template prints more than {} bytes (max_output)", runtime_.limits().max_output);
+  }
+  out += text;
+}
+
+Evaluator::Flow Evaluator::tag(const DataStatement& tag, const ScopePtr&, std::string& out) {
+  print(tag.text, out);
+  return Flow::kNext;
+}
+
+Evaluator::Flow Evaluator::tag(const PrintStatement& tag, const ScopePtr& scope, std::string& out) {
+  const Value value = evaluate(*tag.value, scope);
+  if (value.is_string()) {
+    print(value.string(), out);
+  } else {
+    print(str(runtime_, value), out);
+  }
+  return Flow::kNext;
+}
+
+std::vector<Value> Evaluator::loop_items(const ForStatement& loop, const ScopePtr& scope) {
+  std::vector<Value> items = iterate(runtime_, evaluate(*loop.iterable, scope));
+  if (loop.test == nullptr) return items;
+  std::vector<Value> passing;
+  for (Value& item : items) {
+    const ScopePtr candidate = inner(scope);
+    assign(loop.target, item, candidate);
+    if (truthy(evaluate(*loop.test, candidate))) passing.push_back(std::move(item));
+  }
+  return passing;
+}
+
+Evaluator::Flow Evaluator::tag(const ForStatement& tag, const ScopePtr& scope, std::string& out) {
+  const auto loop = std::make_shared<Loop>(loop_items(tag, scope));
+  if (*loop->length() == 0) return execute(tag.otherwise, inner(scope), out);
+  while (loop->advance()) {
+    runtime_.step();
+    const ScopePtr iteration = inner(scope);
+    iteration->set("loop", Value(loop));
+    assign(tag.target, loop->item(), iteration);
+    if (execute(tag.body, iteration, out) == Flow::kBreak) break;
+  }
+  return Flow::kNext;
+}
+
+Evaluator::Flow Evaluator::tag(const IfStatement& tag, const ScopePtr& scope, std::string& out) {
+  for (const auto& [test, body] : tag.branches) {
+    if (truthy(evaluate(*test, scope))) return execute(body, scope, out);
+  }
+  return execute(tag.otherwise, scope, out);
+}
+
+Evaluator::Flow Evaluator::tag(const SetStatement& tag, const ScopePtr& scope, std::string&) {
+  assign(tag.target, evaluate(*tag.value, scope), scope);
+  return Flow::kNext;
+}
+
+Evaluator::Flow Evaluator::tag(const SetBlockStatement& tag, const ScopePtr& scope, std::string&) {
+  std::string text;
+  const Flow flow = execute(tag.body, inner(scope), text);
+  if (flow != Flow::kNext) return flow;  // left before the assignment
+  assign(tag.target,
+         tag.filtered == nullptr ? Value(std::move(text))
+                                 : filter_text(*tag.filtered, std::move(text), scope),
+         scope);
+  return Flow::kNext;
+}
+
+Evaluator::Flow Evaluator::tag(const MacroStatement& tag, const ScopePtr& scope, std::string&) {
+  scope->set(tag.code->name, make_macro(tag.code, scope));
+  return Flow::kNext;
+}
+
+Evaluator::Flow Evaluator::tag(const CallBlockStatement& tag, const ScopePtr& scope,
+                               std::string& out) {
+  const auto& call_expr = std::get<CallExpr>(tag.call->node);
+  const Value function = evaluate(*call_expr.function, scope);
+  Arguments arguments = evaluate_arguments(call_expr.arguments, scope);
+  arguments.named.emplace_back("caller", make_macro(tag.code, scope));
+  print(str(runtime_, call(runtime_, function, arguments)), out);
+  return Flow::kNext;
+}
+
+Evaluator::Flow Evaluator::tag(const FilterBlockStatement& tag, const ScopePtr& scope,
+                               std::string& out) {
+  std::string text;
+  const ScopePtr body_scope = inner(scope);
+  const Flow flow = execute(tag.body, body_scope, text);
+  if (flow != Flow::kNext) return flow;
+  print(str(runtime_, filter_text(*tag.filtered, std::move(text), body_scope)), out);
+  return Flow::kNext;
+}
+
+Evaluator::Flow Evaluator::tag(const WithStatement& tag, const ScopePtr& scope, std::string& out) {
+  const ScopePtr body_scope = inner(scope);
+  std::vector<Value> values;
+  for (const auto& [target, expr] : tag.variables) values.push_back(evaluate(*expr, scope));
+  for (size_t i = 0; i < values.size(); ++i) assign(tag.variables[i].first, values[i], body_scope);
+  return execute(tag.body, body_scope, out);
+}
+
+Evaluator::Flow Evaluator::tag(const GenerationStatement& tag, const ScopePtr& scope,
+                               std::string& out) {
+  const size_t begin = root_output_->size();
+  std::string text;
+  execute(tag.body, inner(scope), text);
+  print(text, out);
+  generated_.push_back({begin, begin + text.size()});
+  return Flow::kNext;
+}
+
+Evaluator::Flow Evaluator::tag(const BreakStatement&, const ScopePtr&, std::string&) {
+  return Flow::kBreak;
+}
+
+Evaluator::Flow Evaluator::tag(const ContinueStatement&, const ScopePtr&, std::string&) {
+  return Flow::kContinue;
+}
+
+void Evaluator::assign(const Target& target, const Value& value, const ScopePtr& scope) {
+  if (target.is_tuple) {
+    const std::vector<Value> items = iterate(runtime_, value);
+    if (items.size() != target.items.size()) {
+      fault("can't unpack {} values into {} names", items.size(), target.items.size());
+    }
+    for (size_t i = 0; i < items.size(); ++i) assign(target.items[i], items[i], scope);
+  } else if (target.attribute.empty()) {
+    scope->set(target.name, value);
+  } else {
+    const Value* object = scope->find(target.name);
+    auto* space = object != nullptr && object->is_object()
+                      ? dynamic_cast<Namespace*>(&object->object())
+                      : nullptr;
+    if (space == nullptr) fault("cannot assign attribute on non-namespace object");
+    space->set(target.attribute, value);
+  }
+}
+
+Value Evaluator::filter_text(const Expr& filtered, std::string text, const ScopePtr& scope) {
+  block_texts_.emplace_back(std::move(text));
+  Value value = evaluate(filtered, scope);
+  block_texts_.pop_back();
+  return value;
+}
+
+Value Evaluator::make_macro(const std::shared_ptr<const MacroCode>& code, const ScopePtr& scope) {
+  runtime_.pay_bytes(128);
+  if (captured_.empty() || captured_.back() != scope) captured_.push_back(scope);
+  return Value(std::make_shared<Macro>(*this, code, scope));
+}
+
+}  // namespace ashlar::text::jinja

@@ -1,0 +1,44 @@
+#include "ashlar/text/jinja/runtime.h"
+
+#include "ashlar/text/jinja/fault.h"
+#include "ashlar/text/jinja/object.h"
+
+#include <utility>
+
+namespace ashlar::text::jinja {
+
+Runtime::Runtime(const Limits& limits, std::function<std::tm()> now)
+    : limits_(limits), now_(std::move(now)) {}
+
+Runtime::~Runtime() {
+  for (const auto& object : adopted_) object->clear();
+}
+
+void Runtime::step(int64_t count) {
+  steps_ += count;
+  if (steps_ > limits_.max_steps || steps_ < 0) {
+    fault("template takes more than {} steps (max_steps)", limits_.max_steps);
+  }
+}
+
+void Runtime::pay_bytes(uint64_t count) {
+  if (count > static_cast<uint64_t>(limits_.max_bytes - bytes_)) {
+    fault("template builds more than {} bytes of values (max_bytes)", limits_.max_bytes);
+  }
+  bytes_ += static_cast<int64_t>(count);
+}
+
+void Runtime::enter() {
+  if (nesting_ >= limits_.max_nesting) {
+    fault("template nests deeper than {} levels while rendering (max_nesting)",
+          limits_.max_nesting);
+  }
+  ++nesting_;
+}
+
+void Runtime::adopt(std::shared_ptr<Object> object) {
+  pay_bytes(128);
+  adopted_.push_back(std::move(object));
+}
+
+}  // namespace ashlar::text::jinja
