@@ -1,0 +1,118 @@
+// Activations, gated products and sums, forward and backward; dropout is in
+// elementwise_dropout.h.
+#include "ashlar/kernels/elementwise_activation.h"
+#include "ashlar/kernels/elementwise_dropout.h"
+#include "ashlar/kernels/rows_parallel.h"
+#include "ashlar/kernels/table.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+namespace {
+
+// f(i, count) for every vector of [0, elements), shared among threads.
+template <typename F>
+ASHLAR_INLINE void parallel_vecs(const Team& team, int64_t elements, F f) {
+  parallel_ranges(team, elements, kTaskElements, [&](int64_t begin, int64_t end) {
+    for_each_vec(end - begin, [&](int64_t i, auto count) { f(begin + i, count); });
+  });
+}
+
+// f(element, activation) for the types of both.
+template <typename F>
+ASHLAR_INLINE void with_types(DType dtype, Activation activation, F f) {
+  with_element(dtype, [&](auto element) {
+    with_activation(activation, [&](auto function) { f(element, function); });
+  });
+}
+
+void activation(const ActivationArgs& args, const Team& team) {
+  with_types(args.dtype, args.activation, [&](auto element, auto function) {
+    using T = decltype(element);
+    const T* x = static_cast<const T*>(args.x);
+    T* y = static_cast<T*>(args.y);
+    parallel_vecs(team, args.elements, [&](int64_t i, auto count) {
+      store(y + i, function.value(load(x + i, count)), count);
+    });
+  });
+}
+
+void activation_grad(const ActivationGradArgs& args, const Team& team) {
+  with_types(args.dtype, args.activation, [&](auto element, auto function) {
+    using T = decltype(element);
+    const T* x = static_cast<const T*>(args.x);
+    const T* d_y = static_cast<const T*>(args.d_y);
+    T* d_x = static_cast<T*>(args.d_x);
+    parallel_vecs(team, args.elements, [&](int64_t i, auto count) {
+      store(d_x + i, load(d_y + i, count) * function.grad(load(x + i, count)), count);
+    });
+  });
+}
+
+void gated(const GatedArgs& args, const Team& team) {
+  with_types(args.dtype, args.activation, [&](auto element, auto function) {
+    using T = decltype(element);
+    parallel_rows(team, args.rows, args.width, [&](int64_t t) {
+      const T* gate = static_cast<const T*>(args.gate) + t * args.gate_stride;
+      const T* up = static_cast<const T*>(args.up) + t * args.up_stride;
+      T* out = static_cast<T*>(args.out) + t * args.width;
+      for_each_vec(args.width, [&](int64_t i, auto count) {
+        store(out + i, function.value(load(gate + i, count)) * load(up + i, count), count);
+      });
+    });
+  });
+}
+
+void gated_grad(const GatedGradArgs& args, const Team& team) {
+  const GatedArgs& forward = args.forward;
+  with_types(forward.dtype, forward.activation, [&](auto element, auto function) {
+    using T = decltype(element);
+    parallel_rows(team, forward.rows, forward.width, [&](int64_t t) {
+      const T* gates = static_cast<const T*>(forward.gate) + t * forward.gate_stride;
+      const T* ups = static_cast<const T*>(forward.up) + t * forward.up_stride;
+      const T* d_outs = static_cast<const T*>(args.d_out) + t * forward.width;
+      T* d_gates = static_cast<T*>(args.d_gate) + t * forward.width;
+      T* d_ups = static_cast<T*>(args.d_up) + t * forward.width;
+      for_each_vec(forward.width, [&](int64_t i, auto count) {
+        const Vec gate = load(gates + i, count), up = load(ups + i, count);
+        const Vec d_out = load(d_outs + i, count);
+        store(d_gates + i, d_out * up * function.grad(gate), count);
+        store(d_ups + i, d_out * function.value(gate), count);
+      });
+    });
+  });
+}
+
+void add(const AddArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    using T = decltype(element);
+    const T* a = static_cast<const T*>(args.a);
+    const T* b = static_cast<const T*>(args.b);
+    T* y = static_cast<T*>(args.y);
+    parallel_vecs(team, args.elements, [&](int64_t i, auto count) {
+      store(y + i, load(a + i, count) + load(b + i, count), count);
+    });
+  });
+}
+
+void dropout(const DropoutArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    // Tasks end at multiples of kDropoutGroup of the global index.
+    const int64_t skew = static_cast<int64_t>(args.first_element % kDropoutGroup);
+    parallel_ranges(team, args.elements + skew, kTaskElements, [&](int64_t begin, int64_t end) {
+      const int64_t first = begin - skew;
+      drop_range<decltype(element)>(args, first < 0 ? 0 : first, end - skew);
+    });
+  });
+}
+
+}  // namespace
+
+void fill_elementwise(KernelTable& table) {
+  table.activation = activation;
+  table.activation_grad = activation_grad;
+  table.gated = gated;
+  table.gated_grad = gated_grad;
+  table.add = add;
+  table.dropout = dropout;
+}
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE
