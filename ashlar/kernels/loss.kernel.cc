@@ -1,0 +1,76 @@
+// Cross-entropy: one pass over the logits for maximum and sum, one for the gradient in their place.
+#include "ashlar/kernels/rows_parallel.h"
+#include "ashlar/kernels/table.h"
+#include "ashlar/kernels/vec_math.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+namespace {
+
+inline constexpr float kLowest = -0x1.fffffep127f;
+
+// sum = sum of exp(logit - highest).
+struct Softmax {
+  float highest, sum;
+};
+
+// Online softmax (Milakov and Gimelshein 2018) in blocks that stay in the first cache between their
+// maximum and their sum. highest starts finite: logits of -inf add 0 and never NaN.
+ASHLAR_INLINE Softmax softmax_of(const float* logits, int64_t vocab) {
+  float highest = kLowest;
+  Vec sum = zero();
+  for (int64_t begin = 0; begin < vocab; begin += kLossBlock) {
+    const int64_t size = vocab - begin < kLossBlock ? vocab - begin : kLossBlock;
+    const float* block = logits + begin;
+    Vec top = broadcast(highest);
+    int64_t i = 0;  // max(x, top) is top where x is NaN: a NaN shows in the sum
+    for (; i + kLanes <= size; i += kLanes) top = max(load(block + i), top);
+    if (i < size) {
+      top = max(select(first_lanes(size - i), load(block + i, size - i), top), top);
+    }
+    const float block_highest = reduce_max(top);
+    if (block_highest > highest) {
+      sum = sum * exp(broadcast(highest - block_highest));
+      highest = block_highest;
+    }
+    for_each_vec(size, [&](int64_t j, auto count) {
+      sum = sum + keep(exp(load(block + j, count) - broadcast(highest)), count);
+    });
+  }
+  return {highest, reduce_add(sum)};
+}
+
+ASHLAR_INLINE void cross_entropy_row(const CrossEntropyArgs& args, int64_t t) {
+  float* logits = args.logits + t * args.logits_stride;
+  const int32_t target = args.targets[t];
+  const bool counted = target >= 0;
+  if (!counted) args.loss[t] = 0;
+  if (counted || args.lse != nullptr) {
+    const Softmax softmax = softmax_of(logits, args.vocab);
+    const float log_sum = reduce_max(log(broadcast(softmax.sum)));
+    if (args.lse != nullptr) args.lse[t] = softmax.highest + log_sum;
+    if (counted) {
+      args.loss[t] = log_sum - (logits[target] - softmax.highest);
+      if (!args.gradient) return;
+      const Vec highest = broadcast(softmax.highest);
+      const Vec factor = broadcast(args.scale / softmax.sum);
+      for_each_vec(args.vocab, [&](int64_t i, auto count) {
+        store(logits + i, exp(load(logits + i, count) - highest) * factor, count);
+      });
+      logits[target] -= args.scale;
+      return;
+    }
+  }
+  if (args.gradient) {
+    for_each_vec(args.vocab, [&](int64_t i, auto count) { store(logits + i, zero(), count); });
+  }
+}
+
+void cross_entropy(const CrossEntropyArgs& args, const Team& team) {
+  parallel_rows(team, args.rows, args.vocab, [&](int64_t t) { cross_entropy_row(args, t); });
+}
+
+}  // namespace
+
+void fill_loss(KernelTable& table) { table.cross_entropy = cross_entropy; }
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

@@ -1,0 +1,177 @@
+#include "ashlar/kernels/ref/loss.h"
+
+#include "tests/kernels/array.h"
+#include "tests/kernels/central_differences.h"
+#include "tests/kernels/tier_fixture.h"
+#include "tests/kernels/tolerance.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace ashlar::kernels {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+struct Outputs {
+  Array logits, loss, lse;
+  bool operator==(const Outputs&) const = default;
+};
+
+struct Size {
+  int64_t rows, vocab, stride;
+};
+constexpr Size kSizes[] = {{1, 1, 1},       {3, 7, 7},       {2, 17, 20},     {4, 33, 33},
+                           {5, 1024, 1024}, {3, 1025, 1040}, {40, 5003, 5003}};
+
+Outputs run_kernel(const KernelTable& table, const Team& team, Size size, const Array& logits,
+                   const std::vector<int32_t>& targets, float scale, bool gradient = true) {
+  Outputs out{logits, Array(DType::kF32, size.rows), Array(DType::kF32, size.rows)};
+  table.cross_entropy({size.rows, size.vocab, out.logits.floats(), size.stride, targets.data(),
+                       scale, gradient, out.loss.floats(), out.lse.floats()},
+                      team);
+  return out;
+}
+
+struct Reference {
+  std::vector<double> logits, loss, lse;
+};
+Reference run_reference(Size size, const std::vector<double>& logits,
+                        const std::vector<int32_t>& targets, double scale, bool gradient = true) {
+  const auto rows = static_cast<size_t>(size.rows);
+  Reference out{logits, std::vector<double>(rows), std::vector<double>(rows)};
+  ref::cross_entropy({size.rows, size.vocab, out.logits.data(), size.stride, targets.data(), scale,
+                      gradient, out.loss.data(), out.lse.data()});
+  return out;
+}
+
+// Every third row is not counted.
+std::vector<int32_t> random_targets(Size size) {
+  std::vector<int32_t> targets = random_ids("targets", size.rows, size.vocab);
+  for (size_t t = 2; t < targets.size(); t += 3) targets[t] = -1;
+  return targets;
+}
+
+// Each probability is as exact as exp of a difference of logits (of some hundreds here, whose own
+// rounding counts); the target's loses digits where it is nearly 1.
+void expect_gradient_row(const Array& found, const std::vector<double>& wanted, int64_t begin,
+                         int64_t vocab, int32_t target, double scale, const std::string& what) {
+  for (int64_t v = 0; v < vocab; ++v) {
+    const double want = wanted[static_cast<size_t>(begin + v)];
+    const double lost = v == target ? scale : 0;
+    const double bound = tolerance(DType::kF32) * (4 * std::abs(want) + lost) + 0x1p-126;
+    ASSERT_NEAR(found.floats()[begin + v], want, bound) << what << " gradient of logit " << v;
+  }
+}
+
+class LossTest : public TierTest {};
+
+TEST_P(LossTest, MatchesReferenceForEverySizeAndTeam) {
+  for (const Size size : kSizes) {
+    for (const double spread : {1.0, 20.0}) {
+      const std::string what = fmt::format("{}x{} spread {}", size.rows, size.vocab, spread);
+      const Array logits(DType::kF32, random_values("logits", size.rows * size.stride, spread));
+      const auto targets = random_targets(size);
+      const Reference wanted = run_reference(size, logits.values(), targets, 0.25);
+      const Outputs found =
+          run_kernel(table(), teams()[0].with_scratch(), size, logits, targets, 0.25f);
+      expect_close(found.loss, wanted.loss, what + " loss");
+      expect_close(found.lse, wanted.lse, what + " lse");
+      for (int64_t t = 0; t < size.rows; ++t) {
+        expect_gradient_row(found.logits, wanted.logits, t * size.stride, size.vocab,
+                            targets[static_cast<size_t>(t)], 0.25, what);
+        // What lies between the rows is not touched.
+        const int64_t end = t * size.stride + size.vocab, gap = size.stride - size.vocab;
+        EXPECT_TRUE(found.logits.slice(end, gap) == logits.slice(end, gap));
+      }
+      for (TestTeam& team : teams()) {
+        EXPECT_TRUE(found == run_kernel(table(), team.with_scratch(), size, logits, targets, 0.25f))
+            << what << " with " << team.threads() << " threads";
+      }
+      const Outputs alone =
+          run_kernel(table(), teams()[0].with_scratch(), {1, size.vocab, size.stride},
+                     logits.slice(0, size.stride), {targets[0]}, 0.25f);
+      EXPECT_TRUE(alone.logits == found.logits.slice(0, size.stride)) << what << " alone";
+      EXPECT_TRUE(alone.loss == found.loss.slice(0, 1)) << what << " alone";
+    }
+  }
+}
+
+TEST_P(LossTest, WithoutGradientLogitsStay) {
+  const Size size{3, 33, 33};
+  const Array logits(DType::kF32, random_values("logits", size.rows * size.stride));
+  const auto targets = random_targets(size);
+  const Team team = teams()[1].with_scratch();
+  const Outputs with = run_kernel(table(), team, size, logits, targets, 1);
+  const Outputs without = run_kernel(table(), team, size, logits, targets, 1, false);
+  EXPECT_TRUE(without.logits == logits);
+  EXPECT_TRUE(without.loss == with.loss);
+}
+
+TEST_P(LossTest, HugeAndInfiniteLogitsAreSane) {
+  const Team team = teams()[0].with_scratch();
+  const auto run = [&](const std::vector<double>& row, int32_t target) {
+    const int64_t vocab = static_cast<int64_t>(row.size());
+    return run_kernel(table(), team, {1, vocab, vocab}, Array(DType::kF32, row), {target}, 1);
+  };
+  // Far beyond the range of exp, with a loss that keeps its digits.
+  Outputs out = run({1e30, -1e30, 0}, 0);
+  EXPECT_EQ(out.loss.values()[0], 0);
+  EXPECT_EQ(out.logits.values(), (std::vector<double>{0, 0, 0}));
+  out = run({10000, 10001}, 1);
+  expect_close(out.loss, {std::log1p(std::exp(-1.0))}, "loss of 10001 against 10000");
+  // Masked logits take no part.
+  out = run({-kInf, 1, 1, -kInf}, 2);
+  expect_close(out.loss, {std::log(2.0)}, "loss with masked logits");
+  expect_close(out.logits, {0, 0.5, -0.5, 0}, "gradient with masked logits");
+  EXPECT_EQ(run({-kInf, 1}, 0).loss.values()[0], kInf);
+  // What has no softmax shows.
+  EXPECT_TRUE(std::isnan(run({-kInf, -kInf}, 0).loss.values()[0]));
+  EXPECT_TRUE(std::isnan(run({kInf, 0}, 1).loss.values()[0]));
+  std::vector<double> row(2000, 1.0);
+  for (const size_t place : {0, 1500, 1999}) {
+    row[place] = std::nan("");
+    out = run(row, 7);
+    EXPECT_TRUE(std::isnan(out.loss.values()[0])) << place;
+    EXPECT_TRUE(std::isnan(out.logits.values()[7])) << place;
+    row[place] = 1;
+  }
+}
+
+ASHLAR_TEST_EACH_TIER(LossTest);
+
+TEST(LossTiers, VectorTiersGiveEqualBits) {
+  TestTeam team(2);
+  const Size size{40, 5003, 5003};
+  const Array logits(DType::kF32, random_values("logits", size.rows * size.stride, 5));
+  std::vector<Outputs> outputs;
+  for (const IsaTier tier : runnable_vector_tiers()) {
+    outputs.push_back(run_kernel(kernel_table(tier), team.with_scratch(), size, logits,
+                                 random_targets(size), 0.1f));
+    EXPECT_TRUE(outputs.back() == outputs.front()) << name(tier);
+  }
+}
+
+TEST(LossReference, GradientMatchesCentralDifferences) {
+  const Size size{4, 6, 7};
+  const auto logits = random_values("logits", size.rows * size.stride);
+  const auto targets = random_targets(size);
+  constexpr double kScale = 0.3;
+  Reference found = run_reference(size, logits, targets, kScale);
+  for (int64_t t = 0; t < size.rows; ++t) {  // the gap is not a logit
+    found.logits[static_cast<size_t>(t * size.stride + size.vocab)] = 0;
+  }
+  const auto loss = [&](const auto& v) {
+    const Reference run = run_reference(size, v, targets, kScale, false);
+    return kScale * dot(run.loss, std::vector<double>(run.loss.size(), 1.0));
+  };
+  expect_gradient(found.logits, loss, logits, "logits");
+}
+
+}  // namespace
+}  // namespace ashlar::kernels
