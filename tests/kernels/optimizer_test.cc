@@ -1,0 +1,152 @@
+#include "ashlar/kernels/ref/optimizer.h"
+
+#include "tests/kernels/array.h"
+#include "tests/kernels/tier_fixture.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace ashlar::kernels {
+namespace {
+
+constexpr int64_t kCounts[] = {0, 1, 7, 8, 9, 17, 33, 4095, 4096, 4097, 100'003};
+
+struct State {
+  Array param, m, v, param_bf16;
+  bool operator==(const State&) const = default;
+};
+
+State initial_state(int64_t count) {
+  std::vector<double> v = random_values("v", count, 0.1);
+  for (double& x : v) x = x * x;
+  return {Array(DType::kF32, random_values("param", count)),
+          Array(DType::kF32, random_values("m", count, 0.1)), Array(DType::kF32, v),
+          Array(DType::kBF16, count)};
+}
+
+AdamWArgs adamw_args() {
+  AdamWArgs args;
+  args.grad_scale = 0.5f;
+  args.lr = 0.01f;
+  args.weight_decay = 0.1f;
+  args.bias_correction1 = 0.271f;
+  args.bias_correction2 = 0.142625f;
+  return args;
+}
+
+State run_adamw(const KernelTable& table, const Team& team, State state, const Array& grad,
+                bool with_bf16 = true) {
+  AdamWArgs args = adamw_args();
+  args.elements = grad.size();
+  args.param = state.param.floats();
+  args.m = state.m.floats();
+  args.v = state.v.floats();
+  args.grad = grad.floats();
+  args.param_bf16 = with_bf16 ? static_cast<bf16*>(state.param_bf16.data()) : nullptr;
+  table.adamw(args, team);
+  return state;
+}
+
+double run_sum_squares(const KernelTable& table, TestTeam& team, const Array& x) {
+  double sum = std::numeric_limits<double>::quiet_NaN();
+  table.sum_squares({x.size(), x.floats(), &sum},
+                    team.with_scratch(table.sum_squares_scratch(x.size())));
+  return sum;
+}
+
+class OptimizerTest : public TierTest {};
+
+TEST_P(OptimizerTest, AdamWMatchesReference) {
+  for (const int64_t count : kCounts) {
+    const std::string what = fmt::format("{} elements", count);
+    const State before = initial_state(count);
+    const Array grad(DType::kF32, random_values("grad", count));
+    std::vector<double> param = before.param.values(), m = before.m.values(), v = before.v.values();
+    const std::vector<double> grads = grad.values();
+    const AdamWArgs args = adamw_args();
+    ref::adamw({count, param.data(), m.data(), v.data(), grads.data(), args.grad_scale, args.lr,
+                args.beta1, args.beta2, args.eps, args.weight_decay, args.bias_correction1,
+                args.bias_correction2});
+    const State found = run_adamw(table(), teams()[0].with_scratch(), before, grad);
+    expect_close(found.param, param, what + " param");
+    expect_close(found.m, m, what + " m");
+    expect_close(found.v, v, what + " v");
+    EXPECT_TRUE(found.param_bf16 == Array(DType::kBF16, found.param.values())) << what;
+    for (TestTeam& team : teams()) {
+      EXPECT_TRUE(found == run_adamw(table(), team.with_scratch(), before, grad)) << what;
+    }
+    const State plain = run_adamw(table(), teams()[1].with_scratch(), before, grad, false);
+    EXPECT_TRUE(plain.param == found.param && plain.param_bf16 == before.param_bf16) << what;
+  }
+}
+
+TEST_P(OptimizerTest, SumOfSquaresMatchesReference) {
+  for (const int64_t count : kCounts) {
+    const Array x(DType::kF32, random_values("x", count, 100));
+    const std::vector<double> values = x.values();
+    double wanted = 0;
+    ref::sum_squares({count, values.data(), &wanted});
+    for (TestTeam& team : teams()) {
+      EXPECT_NEAR(run_sum_squares(table(), team, x), wanted, 1e-13 * wanted) << count;
+    }
+    EXPECT_EQ(run_sum_squares(table(), teams()[0], x), run_sum_squares(table(), teams()[2], x));
+  }
+}
+
+TEST_P(OptimizerTest, SumOfSquaresShowsNaNAndDoesNotOverflow) {
+  Array x(DType::kF32, std::vector<double>(10'000, 0x1p100));
+  EXPECT_EQ(run_sum_squares(table(), teams()[1], x), 10'000 * 0x1p200);
+  x.floats()[9'000] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(run_sum_squares(table(), teams()[1], x)));
+}
+
+ASHLAR_TEST_EACH_TIER(OptimizerTest);
+
+TEST(OptimizerTiers, VectorTiersGiveEqualBitsAndSumsEqualScalar) {
+  TestTeam team(2);
+  const State before = initial_state(5003);
+  const Array grad(DType::kF32, random_values("grad", 5003));
+  std::vector<State> states;
+  for (const IsaTier tier : runnable_vector_tiers()) {
+    states.push_back(run_adamw(kernel_table(tier), team.with_scratch(), before, grad));
+    EXPECT_TRUE(states.back() == states.front()) << name(tier);
+    EXPECT_EQ(run_sum_squares(kernel_table(tier), team, grad),
+              run_sum_squares(kernel_table(IsaTier::kScalar), team, grad));
+  }
+}
+
+// With no history, no decay and eps gone, the first step is lr against the gradient's sign.
+TEST(OptimizerReference, FirstStepIsTheLearningRateAgainstTheSign) {
+  std::vector<double> param = {1, 1}, m = {0, 0}, v = {0, 0};
+  const std::vector<double> grad = {0.3, -20};
+  ref::AdamWArgs args;
+  args.elements = 2;
+  args.param = param.data();
+  args.m = m.data();
+  args.v = v.data();
+  args.grad = grad.data();
+  args.lr = 0.1;
+  args.eps = 0;
+  args.bias_correction1 = 1 - args.beta1;
+  args.bias_correction2 = 1 - args.beta2;
+  ref::adamw(args);
+  EXPECT_NEAR(param[0], 0.9, 1e-12);
+  EXPECT_NEAR(param[1], 1.1, 1e-12);
+
+  // Decay alone shrinks the parameter by lr * weight_decay of itself.
+  const std::vector<double> nothing = {0, 0};
+  m = v = nothing;
+  args.grad = nothing.data();
+  args.eps = 1e-8;
+  args.weight_decay = 0.5;
+  ref::adamw(args);
+  EXPECT_NEAR(param[0], 0.9 * 0.95, 1e-12);
+}
+
+}  // namespace
+}  // namespace ashlar::kernels
