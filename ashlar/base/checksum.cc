@@ -47,7 +47,7 @@ void Xxh64::update(std::span<const std::byte> data) {
   total_ += data.size();
   if (held > 0) {
     const size_t taken = std::min(data.size(), tail_.size() - held);
-    std::memcpy(tail_.data() + held, data.data(), taken);
+    std::ranges::copy(data.first(taken), tail_.begin() + static_cast<std::ptrdiff_t>(held));
     data = data.subspan(taken);
     if (held + taken < tail_.size()) return;
     consume(tail_.data());

@@ -1,0 +1,94 @@
+#include "ashlar/base/thread_pool.h"
+
+#include "ashlar/base/error.h"
+#include "tests/base/messages.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <numeric>
+#include <thread>
+
+namespace ashlar {
+namespace {
+
+class ThreadPoolTest : public ::testing::TestWithParam<int> {};
+
+INSTANTIATE_TEST_SUITE_P(Threads, ThreadPoolTest, ::testing::Range(1, 9));
+
+// Plain counters: a task run twice at once, or seen too late by the caller, is a data race that the
+// thread sanitizer reports.
+TEST_P(ThreadPoolTest, RunsEveryTaskOnce) {
+  ThreadPool pool(GetParam());
+  EXPECT_EQ(pool.threads(), GetParam());
+  for (const int64_t tasks : {0, 1, 2, 3, 7, 8, 9, 100, 1000}) {
+    std::vector<int> runs(static_cast<size_t>(tasks));
+    std::vector<int64_t> per_thread(static_cast<size_t>(GetParam()));
+    pool.parallel_for(tasks, [&](int64_t task, int thread) {
+      ++runs[static_cast<size_t>(task)];
+      ++per_thread[static_cast<size_t>(thread)];
+    });
+    for (const int count : runs) ASSERT_EQ(count, 1);
+    EXPECT_EQ(std::accumulate(per_thread.begin(), per_thread.end(), int64_t{0}), tasks);
+  }
+}
+
+// Loops come faster than workers fall asleep, and now and then after they have.
+TEST_P(ThreadPoolTest, ManyLoopsWithAndWithoutPauses) {
+  ThreadPool pool(GetParam());
+  constexpr int64_t kLoops = 100;
+  int64_t sum = 0;
+  std::vector<int64_t> parts(5);
+  for (int64_t loop = 0; loop < kLoops; ++loop) {
+    if (loop % 25 == 24) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    pool.parallel_for(5,
+                      [&](int64_t task, int) { parts[static_cast<size_t>(task)] = task + loop; });
+    sum += std::accumulate(parts.begin(), parts.end(), int64_t{0});
+  }
+  EXPECT_EQ(sum, kLoops * 10 + 5 * (kLoops * (kLoops - 1) / 2));
+}
+
+TEST_P(ThreadPoolTest, EachLoopSeesWhatTheLastOneWrote) {
+  ThreadPool pool(GetParam());
+  std::vector<int64_t> values(64, 1);
+  for (int loop = 0; loop < 50; ++loop) {
+    std::vector<int64_t> next(values.size());
+    pool.parallel_for(64, [&](int64_t i, int) {
+      const auto at = static_cast<size_t>(i);
+      next[at] = values[at] + values[(at + 1) % values.size()] % 1000003;
+    });
+    values = next;
+  }
+  for (const int64_t value : values) ASSERT_EQ(value, values[0]);
+}
+
+TEST_P(ThreadPoolTest, ComesAndGoes) {
+  for (int i = 0; i < 20; ++i) {
+    ThreadPool pool(GetParam());
+    if (i % 2 == 0) {
+      int64_t last = -1;
+      pool.parallel_for(1, [&](int64_t task, int) { last = task; });
+      EXPECT_EQ(last, 0);
+    }
+  }
+}
+
+TEST(ThreadPoolPinTest, PinnedThreadsWorkToo) {
+  std::thread([] {  // the caller is pinned as well: not the test's own thread
+    ThreadPool pool(2, true);
+    std::vector<int> runs(100);
+    pool.parallel_for(100, [&](int64_t task, int) { ++runs[static_cast<size_t>(task)]; });
+    for (const int count : runs) ASSERT_EQ(count, 1);
+  })
+      .join();
+}
+
+TEST(ThreadPoolPinTest, RefusesCountsThatMakeNoSense) {
+  for (const int threads : {0, -1, 1025}) {
+    EXPECT_EQ(ashlar::testing::error_of([&] { ThreadPool pool(threads); }),
+              fmt::format("threads: {} is not between 1 and 1024", threads));
+  }
+}
+
+}  // namespace
+}  // namespace ashlar
