@@ -18,6 +18,7 @@
   void fill_rows(KernelTable& table);        \
   void fill_loss(KernelTable& table);        \
   void fill_optimizer(KernelTable& table);   \
+  void fill_column_sum(KernelTable& table);  \
   }
 
 // Families that have not landed leave their entries null.
@@ -78,6 +79,7 @@
     ASHLAR_FILL_ROWS(tier);        \
     ASHLAR_FILL_LOSS(tier);        \
     ASHLAR_FILL_OPTIMIZER(tier);   \
+    tier::fill_column_sum(table);  \
     (void)table;                   \
   }
 
