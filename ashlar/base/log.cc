@@ -4,9 +4,46 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 
+#include <memory>
 #include <string>
+#include <utility>
 
 namespace ashlar::log {
+namespace {
+
+// There is one screen.
+LiveLine*& live_line() {
+  static LiveLine* line = nullptr;
+  return line;
+}
+
+// Takes the live line away for the moment in which a log line is written.
+class ScreenSink : public spdlog::sinks::sink {
+ public:
+  void log(const spdlog::details::log_msg& message) override {
+    std::lock_guard lock(screen_mutex());
+    if (live_line() != nullptr) live_line()->hide();
+    stderr_.log(message);
+    if (live_line() != nullptr) live_line()->show();
+  }
+  void flush() override { stderr_.flush(); }
+  void set_pattern(const std::string& pattern) override { stderr_.set_pattern(pattern); }
+  void set_formatter(std::unique_ptr<spdlog::formatter> formatter) override {
+    stderr_.set_formatter(std::move(formatter));
+  }
+
+ private:
+  spdlog::sinks::stderr_color_sink_mt stderr_;
+};
+
+}  // namespace
+
+std::mutex& screen_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+void set_live_line(LiveLine* line) { live_line() = line; }
 
 void init(std::string_view level, int rank) {
   const std::string text(level);
@@ -14,8 +51,7 @@ void init(std::string_view level, int rank) {
   if (parsed == spdlog::level::off && text != "off") {
     fail_usage("log level '{}' is not one of debug, info, warn, error, off", level);
   }
-  auto logger = std::make_shared<spdlog::logger>(
-      "ashlar", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  auto logger = std::make_shared<spdlog::logger>("ashlar", std::make_shared<ScreenSink>());
   logger->set_pattern(rank < 0 ? "%H:%M:%S.%e %^%L%$ %v"
                                : fmt::format("rank={} %H:%M:%S.%e %^%L%$ %v", rank));
   logger->set_level(parsed);
