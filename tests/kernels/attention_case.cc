@@ -26,6 +26,26 @@ AttentionArgs arguments(const AttentionCase& shape, const AttentionInputs& input
   return args;
 }
 
+// Head counts, head dims, masks and lengths that reach tiles, tails and block borders.
+std::vector<AttentionCase> attention_cases() {
+  const auto mask = [](bool causal, int64_t window, int64_t head_dim, float softcap) {
+    const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim)));
+    return AttentionMask{causal, window, scale, softcap};
+  };
+  return {
+      {{1, 7, 0, 8, 9, 17, 33}, 3, 3, 20, mask(true, 0, 20, 0)},
+      {{65, 64, 63, 1}, 4, 2, 33, mask(false, 0, 33, 0)},
+      {{130, 0, 96}, 2, 2, 64, mask(true, 0, 64, 0)},
+      {{700}, 5, 1, 80, mask(true, 0, 80, 0)},
+      {{200, 50}, 2, 1, 16, mask(true, 70, 16, 0)},
+      {{100, 3}, 6, 2, 32, mask(true, 5, 32, 2.0f)},
+      {{150}, 2, 2, 128, mask(true, 0, 128, 3.0f)},
+      {{70}, 1, 1, 256, mask(false, 0, 256, 0)},
+      {{9}, 200, 2, 16, mask(true, 0, 16, 0)},  // more heads to a group than rows to a tile
+      {{1100}, 1, 1, 16, mask(true, 600, 16, 0)},
+  };
+}
+
 }  // namespace
 
 int64_t AttentionCase::tokens() const {
@@ -43,26 +63,6 @@ std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
   for (const int32_t length : c.lengths) out << ' ' << length;
   return out << (c.mask.causal ? ", causal" : ", full") << ", window " << c.mask.window
              << ", softcap " << c.mask.softcap;
-}
-
-const std::vector<AttentionCase>& attention_cases() {
-  const auto mask = [](bool causal, int64_t window, int64_t head_dim, float softcap) {
-    const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim)));
-    return AttentionMask{causal, window, scale, softcap};
-  };
-  static const std::vector<AttentionCase> cases = {
-      {{1, 7, 0, 8, 9, 17, 33}, 3, 3, 20, mask(true, 0, 20, 0)},
-      {{65, 64, 63, 1}, 4, 2, 33, mask(false, 0, 33, 0)},
-      {{130, 0, 96}, 2, 2, 64, mask(true, 0, 64, 0)},
-      {{700}, 5, 1, 80, mask(true, 0, 80, 0)},
-      {{200, 50}, 2, 1, 16, mask(true, 70, 16, 0)},
-      {{100, 3}, 6, 2, 32, mask(true, 5, 32, 2.0f)},
-      {{150}, 2, 2, 128, mask(true, 0, 128, 3.0f)},
-      {{70}, 1, 1, 256, mask(false, 0, 256, 0)},
-      {{9}, 200, 2, 16, mask(true, 0, 16, 0)},  // more heads to a group than rows to a tile
-      {{1100}, 1, 1, 16, mask(true, 600, 16, 0)},
-  };
-  return cases;
 }
 
 AttentionInputs::AttentionInputs(const AttentionCase& shape, DType dtype)
@@ -139,14 +139,35 @@ AttentionReference attention_reference(const AttentionCase& shape, const Attenti
   args.out = wanted.out.data();
   args.lse = wanted.lse.data();
   ref::attention(args);
-  if (d_out.empty()) return wanted;
-
+  // The gradient reads the output as the kernel left it, rounded.
+  std::vector<double> out = rounded(inputs.qkv.dtype(), wanted.out);
+  args.out = out.data();
   wanted.d_q.resize(wanted.out.size());
   wanted.d_k.resize(size(shape.kv_heads * shape.head_dim));
   wanted.d_v.resize(wanted.d_k.size());
   ref::attention_grad(
       {args, d_out.data(), wanted.d_q.data(), wanted.d_k.data(), wanted.d_v.data()});
   return wanted;
+}
+
+std::ostream& operator<<(std::ostream& out, const AttentionExample& example) {
+  return out << example.shape << ", " << name(example.inputs.qkv.dtype());
+}
+
+const std::vector<AttentionExample>& attention_examples() {
+  static const std::vector<AttentionExample> examples = [] {
+    std::vector<AttentionExample> made;
+    for (const AttentionCase& shape : attention_cases()) {
+      for (const DType dtype : {DType::kF32, DType::kBF16}) {
+        const AttentionInputs inputs(shape, dtype);
+        const Array d_out(dtype,
+                          random_values("d_out", shape.tokens() * shape.heads * shape.head_dim));
+        made.push_back({shape, inputs, d_out, attention_reference(shape, inputs, d_out.values())});
+      }
+    }
+    return made;
+  }();
+  return examples;
 }
 
 }  // namespace ashlar::kernels

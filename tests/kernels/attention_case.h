@@ -25,9 +25,6 @@ struct AttentionCase {
 };
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c);
 
-// Head counts, head dims, masks and lengths that reach tiles, tails and block borders.
-const std::vector<AttentionCase>& attention_cases();
-
 struct AttentionInputs {
   AttentionInputs(const AttentionCase& shape, DType dtype);
   // The rows [begin, begin + count) alone.
@@ -61,8 +58,18 @@ AttentionGradients run_attention_grad(const KernelTable& table, TestTeam& team,
 struct AttentionReference {
   std::vector<double> out, lse, d_q, d_k, d_v;
 };
-// The gradients are those at d_out; skipped when it is empty.
+// The gradients are those at d_out.
 AttentionReference attention_reference(const AttentionCase& shape, const AttentionInputs& inputs,
                                        const std::vector<double>& d_out);
+
+// Every case in f32 and bf16 with its reference, computed once for all tests.
+struct AttentionExample {
+  AttentionCase shape;
+  AttentionInputs inputs;
+  Array d_out;
+  AttentionReference wanted;
+};
+std::ostream& operator<<(std::ostream& out, const AttentionExample& example);
+const std::vector<AttentionExample>& attention_examples();
 
 }  // namespace ashlar::kernels

@@ -47,11 +47,10 @@ double log_sum_exp(const std::vector<double>& scores) {
 template <typename Value>
 double weigh_values(const std::vector<double>& scores, int64_t head_dim, Value value, double* out) {
   const double lse = log_sum_exp(scores);
-  for (int64_t d = 0; d < head_dim; ++d) {
-    out[d] = 0;
-    for (size_t j = 0; j < scores.size(); ++j) {
-      out[d] += std::exp(scores[j] - lse) * value(static_cast<int64_t>(j), d);
-    }
+  std::fill_n(out, head_dim, 0.0);
+  for (size_t j = 0; j < scores.size(); ++j) {
+    const double p = std::exp(scores[j] - lse);
+    for (int64_t d = 0; d < head_dim; ++d) out[d] += p * value(static_cast<int64_t>(j), d);
   }
   return lse;
 }

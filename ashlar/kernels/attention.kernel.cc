@@ -1,0 +1,55 @@
+// Attention over the keys of the batch, forward. The backward pass is attention_grad.kernel.cc, the
+// same over the paged cache paged_attention.kernel.cc.
+#include "ashlar/kernels/attention.h"
+
+#include "ashlar/kernels/attention_batch.h"
+#include "ashlar/kernels/parallel.h"
+#include "ashlar/kernels/table.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+
+static int64_t thread_bytes(const AttentionArgs& args) {
+  Scratch scratch{nullptr};
+  take_query_tile(scratch, args.mask, args.head_dim);
+  take_key_buffer(scratch, args.head_dim);
+  return scratch.used;
+}
+
+static int64_t attention_scratch(const AttentionArgs& args, int threads) {
+  return tile_index_bytes(args.seqs) + threads * thread_bytes(args);
+}
+
+static void attention(const AttentionArgs& args, const Team& team) {
+  const TileShape shape = tile_shape(args.heads, args.kv_heads, kQueryRows);
+  const TileIndex index = index_tiles(args.seqs, args.row_start, shape.positions, team.scratch);
+  std::byte* thread_scratch = team.scratch + tile_index_bytes(args.seqs);
+  const int64_t bytes = thread_bytes(args);
+  const int64_t columns = args.kv_heads * shape.parts;
+  const int64_t group = args.heads / args.kv_heads;
+
+  const auto run = [&](int64_t task, int thread) {
+    Scratch scratch{thread_scratch + thread * bytes};
+    QueryTile tile = take_query_tile(scratch, args.mask, args.head_dim);
+    const KeyBuffer buffer = take_key_buffer(scratch, args.head_dim);
+    const TilePlace place = find_tile(index, task / columns);
+    const int64_t kv_head = task % columns / shape.parts;
+    const int64_t in_group = task % shape.parts * shape.heads;
+    const int64_t first = args.row_start[place.seq];
+    const int64_t keys = args.row_start[place.seq + 1] - first;
+    const QueryRows at{first + place.begin, place.end - place.begin, kv_head * group + in_group,
+                       smaller(shape.heads, group - in_group), args.heads};
+    load_queries(tile, at, args.q, args.dtype, args.q_stride, place.begin, keys);
+    attend(tile, BatchKeys{args, buffer, first, keys, kv_head});
+    store_outputs(tile, at, args.out, args.dtype, args.lse);
+  };
+  parallel_for(team, index.before[args.seqs] * columns, run);
+}
+
+void fill_attention(KernelTable& table) {
+  table.attention_scratch = &attention_scratch;
+  table.attention = &attention;
+  fill_attention_grad(table);
+  fill_paged_attention(table);
+}
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE
