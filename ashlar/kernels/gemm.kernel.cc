@@ -1,0 +1,266 @@
+// gemm, and pack_b for weights that are packed once. gemm_plan.h says how the work is cut,
+// gemm_tile.h holds the arithmetic, pack.h the layout of packed operands.
+#include "ashlar/kernels/gemm_epilogue.h"
+#include "ashlar/kernels/gemm_plan.h"
+#include "ashlar/kernels/table.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+
+namespace {
+
+// An area of C and a span of r.
+struct Area {
+  int64_t m0, m1, n0, n1, r0, r1;
+};
+
+struct Gemm {
+  const GemmArgs& args;
+  const GemmPlan& plan;
+  const Team& team;
+  Lines a, b;
+  float *packed_a, *packed_b, *area_sums;
+  std::byte* of_threads;  // kThreadBytes each
+
+  float* thread_sums(int thread) const {
+    return reinterpret_cast<float*>(of_threads + thread * kThreadBytes);
+  }
+  float* thread_panels(int thread) const {
+    return reinterpret_cast<float*>(of_threads + thread * kThreadBytes + kSumsBytes);
+  }
+};
+
+// Packs elements [r0 + k0, r0 + k1) of lines [line, end) into their panels, of which the first one
+// begins (with r0) at `panels` and each is `units` long. Those of A have no lines beyond `end`.
+template <int kWidth>
+void pack_lines(const Lines& from, Unit unit, int64_t line, int64_t end, int64_t r0, int64_t k0,
+                int64_t k1, float* panels, int64_t units) {
+  constexpr bool kIsA = kWidth == kTileRows;
+  // Where lines lie side by side, rows of memory are read across all the panels, a few at a time.
+  const int64_t step = from.r_stride == 1 ? kGemmBlock : kPackStep;
+  for (int64_t k = k0; k < k1; k += step) {
+    for (int64_t i = line; i < end; i += kWidth) {
+      const int64_t count = lesser(kWidth, end - i);
+      const int64_t width = kIsA ? count : kWidth;
+      pack_panel<kWidth>(from, unit, i, count, r0 + k, lesser(step, k1 - k), width,
+                         panels + (i - line) * units + units_of(unit, k) * width);
+    }
+  }
+}
+
+// Packs what an area and span need of A and B: a task packs a few panels of one block of r.
+void pack_area(const Gemm& g, const Area& area, bool with_a, bool with_b) {
+  constexpr int64_t kRows = kPanelsPerTask * kTileRows, kCols = kPanelsPerTask * kTileCols;
+  const int64_t r = area.r1 - area.r0;
+  const int64_t a_units = units_of(g.plan.a_unit, r), b_units = units_of(g.plan.b_unit, r);
+  const int64_t blocks = ceil_div(r, kGemmBlock);
+  const int64_t a_tasks = with_a ? ceil_div(area.m1 - area.m0, kRows) * blocks : 0;
+  const int64_t b_tasks = with_b ? ceil_div(area.n1 - area.n0, kCols) * blocks : 0;
+  auto pack = [&](int64_t task, int) {
+    const bool is_a = task < a_tasks;
+    if (!is_a) task -= a_tasks;
+    const int64_t k0 = task % blocks * kGemmBlock, k1 = lesser(k0 + kGemmBlock, r);
+    const int64_t group = task / blocks;
+    if (is_a) {
+      const int64_t row = area.m0 + group * kRows;
+      pack_lines<kTileRows>(g.a, g.plan.a_unit, row, lesser(row + kRows, area.m1), area.r0, k0, k1,
+                            g.packed_a + (row - area.m0) * a_units, a_units);
+    } else {
+      const int64_t col = area.n0 + group * kCols;
+      pack_lines<kTileCols>(g.b, g.plan.b_unit, col, lesser(col + kCols, area.n1), area.r0, k0, k1,
+                            g.packed_b + (col - area.n0) * b_units, b_units);
+    }
+  };
+  if (a_tasks + b_tasks > 0) parallel_for(g.team, a_tasks + b_tasks, pack);
+}
+
+// One tile of C over a span of r.
+struct TileTask {
+  const Gemm& g;
+  const Area& area;
+  int64_t m0, m1, n0, n1;
+  float* sums;  // of (m0, n0), rows stride apart
+  int64_t stride;
+  float* panels;  // for B packed on the fly
+
+  const float* a_panel(int64_t row, int64_t r) const {
+    const Unit unit = g.plan.a_unit;
+    if (g.plan.a_is_packed) {
+      return reinterpret_cast<const float*>(static_cast<const std::byte*>(g.args.a.data) +
+                                            units_of(unit, r) * kUnitBytes);
+    }
+    const int64_t width = lesser(kTileRows, area.m1 - row);
+    return g.packed_a + (row - area.m0) * units_of(unit, area.r1 - area.r0) +
+           width * units_of(unit, r - area.r0);
+  }
+
+  // B packed by pack_b or by the team.
+  const float* b_panel(int64_t col, int64_t r) const {
+    const Unit unit = g.plan.b_unit;
+    if (g.plan.pack_b == PackB::kBefore) {
+      return static_cast<const float*>(g.args.packed_b) + col * units_of(unit, g.args.r) +
+             kTileCols * units_of(unit, r);
+    }
+    return g.packed_b + (col - area.n0) * units_of(unit, area.r1 - area.r0) +
+           kTileCols * units_of(unit, r - area.r0);
+  }
+
+  void multiply(int64_t row, int64_t col, int64_t r, const float* b) const {
+    const int64_t rows = lesser(kTileRows, m1 - row);
+    const int vecs = n1 - col > kLanes ? kTileVecs : 1;
+    pick_tile(g.plan.inner, rows, vecs)(lesser(kGemmBlock, area.r1 - r), a_panel(row, r), b,
+                                        sums + (row - m0) * stride + (col - n0), stride, r > 0);
+  }
+
+  // All rows of the tile by one panel of B.
+  void multiply_rows(int64_t col, int64_t r, const float* b) const {
+    for (int64_t row = m0; row < m1; row += kTileRows) multiply(row, col, r, b);
+  }
+
+  void run_on_the_fly() const {
+    constexpr int64_t kCols = kPanelsOnTheFly * kTileCols;
+    for (int64_t col = n0; col < n1; col += kCols) {
+      const int64_t end = lesser(col + kCols, n1);
+      for (int64_t r = area.r0; r < area.r1; r += kGemmBlock) {
+        const int64_t r_count = lesser(kGemmBlock, area.r1 - r);
+        const int64_t units = units_of(g.plan.b_unit, r_count);
+        pack_lines<kTileCols>(g.b, g.plan.b_unit, col, end, r, 0, r_count, panels, units);
+        for (int64_t i = col; i < end; i += kTileCols) {
+          multiply_rows(i, r, panels + (i - col) * units);
+        }
+      }
+    }
+  }
+
+  void run() const {
+    if (g.plan.pack_b == PackB::kOnTheFly) return run_on_the_fly();
+    if (m1 - m0 <= kMaxRowsOnTheFly) {  // few rows: panels of B from end to end
+      for (int64_t col = n0; col < n1; col += kTileCols) {
+        for (int64_t r = area.r0; r < area.r1; r += kGemmBlock) {
+          multiply_rows(col, r, b_panel(col, r));
+        }
+      }
+      return;
+    }
+    for (int64_t r = area.r0; r < area.r1; r += kGemmBlock) {
+      if (kTileVecs > 1) {  // a panel of A in L1, those of B from L2
+        for (int64_t row = m0; row < m1; row += kTileRows) {
+          for (int64_t col = n0; col < n1; col += kTileCols) {
+            multiply(row, col, r, b_panel(col, r));
+          }
+        }
+      } else {  // a panel of B in L1, those of A from L2
+        for (int64_t col = n0; col < n1; col += kTileCols) multiply_rows(col, r, b_panel(col, r));
+      }
+    }
+  }
+};
+
+void multiply_area(const Gemm& g, const Area& area) {
+  const GemmPlan& plan = g.plan;
+  const int64_t tiles_m = ceil_div(area.m1 - area.m0, plan.tile_m);
+  const int64_t tiles_n = ceil_div(area.n1 - area.n0, plan.tile_n);
+  auto run = [&](int64_t task, int thread) {
+    TileTask t = {g, area, 0, 0, 0, 0, nullptr, 0, g.thread_panels(thread)};
+    t.m0 = area.m0 + task % tiles_m * plan.tile_m;
+    t.m1 = lesser(t.m0 + plan.tile_m, area.m1);
+    t.n0 = area.n0 + task / tiles_m * plan.tile_n;
+    t.n1 = lesser(t.n0 + plan.tile_n, area.n1);
+    const bool whole_panels = (t.n1 - t.n0) % kTileCols == 0;
+    const bool in_c = plan.sums_in_c && plan.area_bytes == 0 && whole_panels;
+    if (in_c) {
+      t.stride = g.args.c_stride;
+      t.sums = static_cast<float*>(g.args.c) + t.m0 * t.stride + t.n0;
+    } else if (plan.area_bytes > 0) {
+      t.stride = plan.area_n;
+      t.sums = g.area_sums + (t.m0 - area.m0) * t.stride + (t.n0 - area.n0);
+    } else {
+      t.stride = plan.tile_n;
+      t.sums = g.thread_sums(thread);
+    }
+    t.run();
+    if (!in_c && area.r1 == g.args.r) {
+      finish_tile(g.args, t.sums, t.stride, t.m0, t.m1 - t.m0, t.n0, t.n1 - t.n0);
+    }
+  };
+  parallel_for(g.team, tiles_m * tiles_n, run);
+}
+
+void multiply_nothing(const GemmArgs& args) {
+  const float zeros[kLanes] = {};
+  for (int64_t j = 0; j < args.n; j += kLanes) {
+    finish_tile(args, zeros, 0, 0, args.m, j, lesser(kLanes, args.n - j));
+  }
+}
+
+int64_t gemm_scratch(const GemmArgs& args, int threads) { return scratch_bound(args, threads); }
+
+void gemm(const GemmArgs& args, const Team& team) {
+  if (args.m == 0 || args.n == 0) return;
+  if (args.r == 0) return multiply_nothing(args);
+  const GemmPlan plan = plan_gemm(args, team.threads);
+  std::byte* scratch = team.scratch;
+  const auto take = [&](int64_t bytes) {
+    std::byte* taken = scratch;
+    scratch += bytes;
+    return reinterpret_cast<float*>(taken);
+  };
+  float* packed_a = take(plan.a_bytes);
+  float* packed_b = take(plan.b_bytes);
+  float* area_sums = take(plan.area_bytes);
+  const Gemm g = {args,
+                  plan,
+                  team,
+                  {args.a.data, args.a.dtype, args.a.row_stride, args.a.col_stride},
+                  {args.b.data, args.b.dtype, args.b.col_stride, args.b.row_stride},
+                  packed_a,
+                  packed_b,
+                  area_sums,
+                  scratch};
+  const bool one_span = plan.span_r >= args.r;
+  for (int64_t n0 = 0; n0 < args.n; n0 += plan.area_n) {
+    for (int64_t m0 = 0; m0 < args.m; m0 += plan.area_m) {
+      for (int64_t r0 = 0; r0 < args.r; r0 += plan.span_r) {
+        const Area area = {m0, lesser(m0 + plan.area_m, args.m),
+                           n0, lesser(n0 + plan.area_n, args.n),
+                           r0, lesser(r0 + plan.span_r, args.r)};
+        // What the last area left packed is not packed again.
+        const bool a_stays = one_span && n0 > 0 && plan.area_m >= args.m;
+        const bool b_stays = one_span && m0 > 0;
+        pack_area(g, area, !plan.a_is_packed && !a_stays,
+                  plan.pack_b == PackB::kShared && !b_stays);
+        multiply_area(g, area);
+      }
+    }
+  }
+}
+
+int64_t packed_columns(DType) { return kTileCols; }
+
+Unit packed_unit(DType dtype) { return dtype == DType::kBF16 ? Unit::kPair : Unit::kF32; }
+
+int64_t packed_b_bytes(DType dtype, int64_t r, int64_t n) {
+  return round_up(n, kTileCols) * units_of(packed_unit(dtype), r) * 4;
+}
+
+void pack_b(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,
+            DType packed_dtype, void* packed) {
+  const Unit unit = packed_unit(packed_dtype);
+  const Lines lines = {b.data, b.dtype, b.col_stride, b.row_stride};
+  n_end = lesser(n_end, n);
+  for (int64_t col = n_begin; col < n_end; col += kTileCols) {
+    pack_panel<kTileCols>(lines, unit, col, lesser(kTileCols, n_end - col), 0, r, kTileCols,
+                          static_cast<float*>(packed) + col * units_of(unit, r));
+  }
+}
+
+}  // namespace
+
+void fill_gemm(KernelTable& table) {
+  table.packed_b_bytes = packed_b_bytes;
+  table.pack_b = pack_b;
+  table.packed_columns = packed_columns;
+  table.gemm_scratch = gemm_scratch;
+  table.gemm = gemm;
+}
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

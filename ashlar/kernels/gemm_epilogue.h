@@ -1,0 +1,40 @@
+// What follows the sums of a tile: + C_old, + bias, activation, + residual, rounding to C.
+#pragma once
+
+#include "ashlar/kernels/elementwise_activation.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+
+// Writes columns [j, j + count) of row i of C from their sums.
+template <typename T, typename F>
+static void finish_row(const GemmArgs& args, F f, const float* sums, int64_t i, int64_t j,
+                       int64_t count) {
+  T* to = static_cast<T*>(args.c) + i * args.c_stride + j;
+  const T* residual = static_cast<const T*>(args.residual) + i * args.residual_stride + j;
+  const auto finish = [&](Vec v, int64_t k, auto... lanes) __attribute__((always_inline)) {
+    if (args.accumulate) v = v + load(to + k, lanes...);
+    if (args.bias != nullptr) v = v + load(args.bias + j + k, lanes...);
+    v = f.value(v);
+    if (args.residual != nullptr) v = v + load(residual + k, lanes...);
+    store(to + k, v, lanes...);
+  };
+  int64_t k = 0;
+  for (; k + kLanes <= count; k += kLanes) finish(load(sums + k), k);
+  if (k < count) finish(load(sums + k, count - k), k, count - k);
+}
+
+// rows x cols of C from (i, j), from sums whose rows are stride apart.
+static void finish_tile(const GemmArgs& args, const float* sums, int64_t stride, int64_t i,
+                        int64_t rows, int64_t j, int64_t cols) {
+  with_activation(args.activation, [&](auto f) {
+    for (int64_t k = 0; k < rows; ++k) {
+      if (args.c_dtype == DType::kF32) {
+        finish_row<float>(args, f, sums + k * stride, i + k, j, cols);
+      } else {
+        finish_row<bf16>(args, f, sums + k * stride, i + k, j, cols);
+      }
+    }
+  });
+}
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE
