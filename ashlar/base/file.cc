@@ -84,10 +84,16 @@ std::vector<std::string> list_directory(const std::string& path) {
 }
 
 void make_directories(const std::string& path) {
+  std::vector<std::string> missing;
+  for (std::string p = path; !p.empty() && !is_directory(p); p = parent_path(p)) {
+    missing.push_back(p);
+  }
   std::error_code error;
   fs::create_directories(path, error);
   if (!error && !fs::is_directory(path)) error = std::make_error_code(std::errc::not_a_directory);
   ASHLAR_CHECK(!error, "cannot create folder {}: {}", path, error.message());
+  // What is published in a new folder lasts only if the folder does.
+  for (const std::string& created : missing) sync_path(parent_path(created));
 }
 
 void remove_tree(const std::string& path) {
