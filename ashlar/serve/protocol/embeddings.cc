@@ -1,0 +1,60 @@
+#include "ashlar/serve/protocol/embeddings.h"
+
+#include "ashlar/serve/protocol/prompts.h"
+
+#include <openssl/evp.h>
+
+#include <bit>
+#include <utility>
+
+namespace ashlar::serve {
+namespace {
+
+std::string base64_floats(const std::vector<float>& values) {
+  static_assert(std::endian::native == std::endian::little);
+  const size_t bytes = values.size() * sizeof(float);
+  std::string text((bytes + 2) / 3 * 4 + 1, '\0');  // and the NUL that OpenSSL writes
+  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
+                                     reinterpret_cast<const unsigned char*>(values.data()),
+                                     static_cast<int>(bytes));
+  text.resize(static_cast<size_t>(length));
+  return text;
+}
+
+JsonValue vector_value(const std::vector<float>& vector, bool base64) {
+  if (base64) return base64_floats(vector);
+  return JsonArray(vector.begin(), vector.end());
+}
+
+}  // namespace
+
+EmbedCall parse_embed(std::string_view text, const RequestRules& rules) {
+  constexpr int64_t kMostDimensions = 1 << 20;
+  const JsonValue value = parse_json(text, rules.json);
+  const Fields body(value);
+  EmbedCall call;
+  call.model = body.string("model").value_or("");
+  call.request.inputs = read_prompts(body, "input", rules);
+  call.request.dimensions = body.integer("dimensions", 1, kMostDimensions);
+  const std::string format = body.string("encoding_format").value_or("float");
+  if (format != "float" && format != "base64") {
+    body.refuse("encoding_format", "\"float\" or \"base64\"");
+  }
+  call.base64 = format == "base64";
+  return call;
+}
+
+std::string embeddings_body(const Embeddings& embeddings, const std::string& model, bool base64) {
+  JsonArray data;
+  for (size_t i = 0; i < embeddings.vectors.size(); ++i) {
+    data.emplace_back(JsonObject{{"object", "embedding"},
+                                 {"index", i},
+                                 {"embedding", vector_value(embeddings.vectors[i], base64)}});
+  }
+  const JsonObject usage{{"prompt_tokens", embeddings.prompt_tokens},
+                         {"total_tokens", embeddings.prompt_tokens}};
+  return to_text(JsonObject{
+      {"object", "list"}, {"data", std::move(data)}, {"model", model}, {"usage", usage}});
+}
+
+}  // namespace ashlar::serve
