@@ -19,14 +19,16 @@ std::optional<int64_t> decimal_index(std::string_view text) {
   return index;
 }
 
+constexpr int kMaxFieldNesting = 2;  // as string.Formatter
+
 class BraceFormatter {
  public:
   BraceFormatter(Runtime& runtime, const Value& format, const Arguments& arguments)
       : runtime_(runtime), escape_(format.is_markup()), arguments_(arguments) {}
 
-  // `nesting`: a field's specification may hold fields itself, once.
+  // `nesting`: a field's specification may hold fields itself, to this depth.
   std::string run(std::string_view text, int nesting) {
-    if (nesting > 1) fault("Max string recursion exceeded");
+    if (nesting > kMaxFieldNesting) fault("Max string recursion exceeded");
     std::string out;
     for (size_t at = 0; at < text.size();) {
       runtime_.step();

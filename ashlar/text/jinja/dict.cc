@@ -30,7 +30,7 @@ const Value* Dict::find(const Value& key) const {
   return at < 0 ? nullptr : &entries_[static_cast<size_t>(at)].second;
 }
 
-const Value* Dict::find(std::string_view key) const {
+const Value* Dict::find_text(std::string_view key) const {
   if (!index_.empty()) return find(Value(key));
   for (const auto& [name, value] : entries_) {
     if (name.is_string() && name.string() == key) return &value;

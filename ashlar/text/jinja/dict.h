@@ -4,6 +4,7 @@
 
 #include "ashlar/text/jinja/value.h"
 
+#include <concepts>
 #include <cstdint>
 #include <string_view>
 #include <unordered_map>
@@ -18,7 +19,9 @@ class Dict {
 
   void set(const Value& key, Value value);
   const Value* find(const Value& key) const;  // nullptr when absent
-  const Value* find(std::string_view key) const;
+  const Value* find(const std::convertible_to<std::string_view> auto& key) const {
+    return find_text(key);
+  }
 
   const std::vector<Entry>& entries() const { return entries_; }
   size_t size() const { return entries_.size(); }
@@ -30,6 +33,7 @@ class Dict {
   // Position in entries_, or -1.
   int64_t position(const Value& key) const;
   void build_index();
+  const Value* find_text(std::string_view key) const;
 
   std::vector<Entry> entries_;
   std::unordered_multimap<size_t, size_t>

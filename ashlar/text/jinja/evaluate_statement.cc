@@ -71,15 +71,17 @@ std::vector<Value> Evaluator::loop_items(const ForStatement& loop, const ScopePt
 
 Evaluator::Flow Evaluator::tag(const ForStatement& tag, const ScopePtr& scope, std::string& out) {
   const auto loop = std::make_shared<Loop>(loop_items(tag, scope));
-  if (*loop->length() == 0) return execute(tag.otherwise, inner(scope), out);
+  bool completed = false;  // some iteration; jinja2 runs the else branch where none did
   while (loop->advance()) {
     runtime_.step();
     const ScopePtr iteration = inner(scope);
     iteration->set("loop", Value(loop));
     assign(tag.target, loop->item(), iteration);
-    if (execute(tag.body, iteration, out) == Flow::kBreak) break;
+    const Flow flow = execute(tag.body, iteration, out);
+    if (flow == Flow::kBreak) break;
+    completed = completed || flow == Flow::kNext;
   }
-  return Flow::kNext;
+  return completed ? Flow::kNext : execute(tag.otherwise, inner(scope), out);
 }
 
 Evaluator::Flow Evaluator::tag(const IfStatement& tag, const ScopePtr& scope, std::string& out) {

@@ -18,16 +18,18 @@ using Json = nlohmann::json;
 // Builds values as the parser meets them, so no second tree is made and depth is bounded early.
 class ValueBuilder : public nlohmann::json_sax<Json> {
  public:
+  explicit ValueBuilder(LargeIntegers large) : large_(large) {}
+
   bool null() override { return add(Value()); }
   bool boolean(bool value) override { return add(Value(value)); }
   bool number_integer(number_integer_t value) override { return add(Value(int64_t{value})); }
   bool number_unsigned(number_unsigned_t value) override {
-    if (value > static_cast<uint64_t>(INT64_MAX)) fault("integer {} is beyond 64 bits", value);
-    return add(Value(static_cast<int64_t>(value)));
+    if (value <= static_cast<uint64_t>(INT64_MAX)) return add(Value(static_cast<int64_t>(value)));
+    return large_integer(static_cast<double>(value), fmt::to_string(value));
   }
   bool number_float(number_float_t value, const string_t& text) override {
-    if (text.find_first_of(".eE") == text.npos) fault("integer {} is beyond 64 bits", text);
-    return add(Value(value));
+    const bool is_integer = text.find_first_of(".eE") == text.npos;
+    return is_integer ? large_integer(value, text) : add(Value(value));
   }
   bool string(string_t& value) override { return add(Value(std::move(value))); }
   bool binary(binary_t&) override { return false; }
@@ -60,6 +62,11 @@ class ValueBuilder : public nlohmann::json_sax<Json> {
     std::vector<Value> items;
   };
 
+  bool large_integer(double rounded, const std::string& digits) {
+    if (large_ == LargeIntegers::kRefuse) fault("integer {} is beyond 64 bits", digits);
+    return add(Value(rounded));
+  }
+
   bool open(bool is_object) {
     if (levels_.size() >= static_cast<size_t>(Value::kMaxDepth) - 8) {
       fault("nests deeper than {} levels", Value::kMaxDepth - 8);
@@ -84,14 +91,15 @@ class ValueBuilder : public nlohmann::json_sax<Json> {
     return true;
   }
 
+  const LargeIntegers large_;
   std::vector<Level> levels_;
   Value result_;
 };
 
 }  // namespace
 
-Value parse_json(std::string_view text, std::string_view where) {
-  ValueBuilder builder;
+Value parse_json(std::string_view text, std::string_view where, LargeIntegers large) {
+  ValueBuilder builder(large);
   try {
     Json::sax_parse(text.begin(), text.end(), &builder);
   } catch (const Fault& problem) {

@@ -8,8 +8,12 @@
 
 namespace ashlar::text::jinja {
 
-// `where` names the text in errors. Error for malformed JSON, integers beyond 64 bits and nesting
-// beyond Value::kMaxDepth.
-Value parse_json(std::string_view text, std::string_view where);
+// What becomes of integers beyond 64 bits. Rounding suits configuration files, where they stand for
+// "no limit" (model_max_length); what a template may print must not change.
+enum class LargeIntegers { kRefuse, kRound };
+
+// `where` names the text in errors. Error for malformed JSON and nesting near Value::kMaxDepth.
+Value parse_json(std::string_view text, std::string_view where,
+                 LargeIntegers large = LargeIntegers::kRefuse);
 
 }  // namespace ashlar::text::jinja

@@ -100,8 +100,9 @@ class Parser : private ExpressionParser {
 
   ForStatement for_loop(Position at) {
     ForStatement loop;
+    ++inside_for_;
     loop.target = target(false);
-    if (names(loop.target, "loop")) fail(at, "can't assign to the special variable 'loop'");
+    check_not_loop(loop.target);
     if (!take_name("in")) fail(fmt::format("expected 'in', found {}", described(current())));
     loop.iterable = tuple({.conditions = false, .end_name = "recursive"});
     const size_t since = unknown_.size();
@@ -115,11 +116,18 @@ class Parser : private ExpressionParser {
       take();
     }
     keep_unknown(since);
+    --inside_for_;
     return loop;
   }
 
+  void check_not_loop(const Target& target) const {
+    if (inside_for_ > 0 && names(target, "loop")) {
+      fail(target.at, "can't assign to the special variable 'loop'");
+    }
+  }
+
   static bool names(const Target& target, std::string_view name) {
-    return target.name == name ||
+    return (target.name == name && target.attribute.empty()) ||
            std::any_of(target.items.begin(), target.items.end(),
                        [&](const Target& item) { return names(item, name); });
   }
@@ -144,6 +152,7 @@ class Parser : private ExpressionParser {
 
   Statement assignment(Position at) {
     Target to = target(true);
+    check_not_loop(to);
     if (take_operator("=")) return {at, SetStatement{std::move(to), tuple({})}};
     ExprPtr filtered;
     if (current().is_operator("|")) filtered = filters(make(at, BlockTextExpr{}));
@@ -265,7 +274,8 @@ class Parser : private ExpressionParser {
     return to;
   }
 
-  int loops_ = 0;  // the loops around the current tag that `break` may leave
+  int inside_for_ = 0;  // the for tags around the current tag, also through macros
+  int loops_ = 0;       // the loops around the current tag that `break` may leave
 };
 
 }  // namespace

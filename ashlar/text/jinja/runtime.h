@@ -13,8 +13,8 @@
 namespace ashlar::text::jinja {
 
 struct Limits {
-  int64_t max_steps = 20'000'000;        // expressions evaluated, items visited
-  int64_t max_bytes = int64_t{1} << 30;  // of all strings and lists ever made in a rendering
+  int64_t max_steps = 10'000'000;          // expressions evaluated, items visited
+  int64_t max_bytes = int64_t{256} << 20;  // of all values ever made in a rendering
   int64_t max_output = int64_t{64} << 20;
   int max_nesting = 400;        // of expressions, statements and macro calls while rendering
   int max_parse_nesting = 150;  // of the parsed tree

@@ -28,7 +28,7 @@ std::vector<std::string_view> split_at_spaces(std::string_view text, int64_t max
     parts.push_back(text.substr(0, end));
     text.remove_prefix(end);
   }
-  parts.push_back(strip(text, std::nullopt, Side::kRight));
+  parts.push_back(text);
   return parts;
 }
 
@@ -39,7 +39,7 @@ std::vector<std::string_view> split_at_spaces_from_right(std::string_view text,
     text = strip(text, std::nullopt, Side::kRight);
     if (text.empty()) break;
     if (static_cast<int64_t>(parts.size()) >= max_splits) {
-      parts.push_back(strip(text, std::nullopt, Side::kLeft));
+      parts.push_back(text);
       break;
     }
     size_t at = text.size(), begin = text.size();
