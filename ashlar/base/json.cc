@@ -3,8 +3,6 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 
 namespace ashlar {
@@ -56,25 +54,22 @@ std::string reason_of(const std::string& what) {
 
 }  // namespace
 
-nlohmann::json parse_json(std::string_view text, const std::string& source, int max_depth) {
+void check_json(std::string_view text, const std::string& source, int max_depth) {
   // The parser takes a NUL for the end of its input.
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
     const Place place = place_of(text, nul);
     fail("{}:{}:{}: a NUL byte", source, place.line, place.column);
   }
   check_depth(text, source, max_depth);
-  try {
-    return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
-    const Place place = place_of(text, error.byte > 0 ? error.byte - 1 : 0);
-    fail("{}:{}:{}: {}", source, place.line, place.column, reason_of(error.what()));
-  } catch (const nlohmann::json::exception& error) {  // a number out of range
-    fail("{}: {}", source, reason_of(error.what()));
-  }
 }
 
-nlohmann::json read_json(const std::string& path, int max_depth) {
-  return parse_json(read_file(path, kMaxFile), path, max_depth);
+void fail_json(std::string_view text, const std::string& source, size_t byte,
+               const std::string& what) {
+  if (byte == 0) fail("{}: {}", source, reason_of(what));
+  const Place place = place_of(text, byte - 1);
+  fail("{}:{}:{}: {}", source, place.line, place.column, reason_of(what));
 }
+
+std::string read_json_text(const std::string& path) { return read_file(path, kMaxFile); }
 
 }  // namespace ashlar

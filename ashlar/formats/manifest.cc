@@ -82,7 +82,7 @@ bool Manifest::exists(const std::string& folder) {
 
 Manifest Manifest::read(const std::string& folder) {
   const std::string path = join_path(folder, kManifestName);
-  const nlohmann::json json = read_json(path);
+  const nlohmann::json json = read_json<nlohmann::json>(path);
   Manifest manifest;
   uint64_t digest = 0;
   try {

@@ -28,7 +28,7 @@ std::string file_of_model(const std::string& path) {
 
 // Tensor name to shard, as the index has it.
 std::map<std::string, std::string> read_weight_map(const std::string& path) {
-  const nlohmann::json index = read_json(path);
+  const nlohmann::json index = read_json<nlohmann::json>(path);
   const auto map = index.is_object() ? index.find("weight_map") : index.end();
   ASHLAR_CHECK(map != index.end() && map->is_object(), "{}: has no object weight_map", path);
   std::map<std::string, std::string> weights;

@@ -17,11 +17,12 @@ using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
 std::string error(std::string_view text, int depth = 64) {
-  return error_of([&] { parse_json(text, "x.json", depth); });
+  return error_of([&] { parse_json<nlohmann::json>(text, "x.json", depth); });
 }
 
 TEST(JsonTest, Parses) {
-  const nlohmann::json json = parse_json(R"({"a": [1, 2.5, "\u00e9"], "b": {}})", "x.json");
+  const nlohmann::json json =
+      parse_json<nlohmann::json>(R"({"a": [1, 2.5, "\u00e9"], "b": {}})", "x.json");
   EXPECT_EQ(json["a"][1], 2.5);
   EXPECT_EQ(json["a"][2], "é");
   EXPECT_TRUE(json["b"].empty());
@@ -47,9 +48,10 @@ TEST(JsonTest, DepthIsBounded) {
 TEST(JsonTest, ReadsFiles) {
   const TempDir dir;
   write_file(dir.path("x"), "[3]");
-  EXPECT_EQ(read_json(dir.path("x"))[0], 3);
+  EXPECT_EQ(read_json<nlohmann::json>(dir.path("x"))[0], 3);
   write_file(dir.path("x"), "[3");
-  EXPECT_THAT(error_of([&] { read_json(dir.path("x")); }), StartsWith(dir.path("x") + ":1:3: "));
+  EXPECT_THAT(error_of([&] { read_json<nlohmann::json>(dir.path("x")); }),
+              StartsWith(dir.path("x") + ":1:3: "));
 }
 
 }  // namespace
