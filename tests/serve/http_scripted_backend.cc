@@ -37,6 +37,11 @@ ScriptedBackend::Submitted ScriptedBackend::next() {
   return first;
 }
 
+bool ScriptedBackend::wait_waiting(size_t count) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, kPatience, [&] { return waiting_.size() >= count; });
+}
+
 bool ScriptedBackend::wait_cancelled(RequestId id) {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, kPatience, [&] { return cancelled_.contains(id); });

@@ -41,6 +41,7 @@ class ScriptedBackend : public Backend {
 
   // Waits for the next request; fails the test after some seconds.
   Submitted next();
+  bool wait_waiting(size_t count);  // until so many requests are queued
   bool wait_cancelled(RequestId id);
   size_t cancelled() const;
 

@@ -49,23 +49,30 @@ struct RequestReader::Impl {
   }
 
   State fail(ApiError why) {
+    if (!header_seen) copy_header();  // as far as it came, for logs and CORS
     error = std::move(why);
     return State::kFailed;
   }
 
-  State take_header() {
+  void copy_header() {
     header_seen = true;
     const auto& message = parser->get();
     request.method = text(message.method_string());
-    request.keep_alive = message.keep_alive();
-    constexpr unsigned kHttp11 = 11;
-    request.chunked_answers = message.version() >= kHttp11;
+    request.path = path_of(text(message.target())).value_or("");
     for (const auto& field : message) {
       request.headers.emplace_back(text(field.name_string()), text(field.value()));
     }
-    const auto path = path_of(text(message.target()));
-    if (!path) return fail(client_error(400, "bad_target", "the request's path is malformed"));
-    request.path = *path;
+  }
+
+  State take_header() {
+    copy_header();
+    const auto& message = parser->get();
+    request.keep_alive = message.keep_alive();
+    constexpr unsigned kHttp11 = 11;
+    request.chunked_answers = message.version() >= kHttp11;
+    if (request.path.empty()) {
+      return fail(client_error(400, "bad_target", "the request's path is malformed"));
+    }
     const std::string_view expect = request.header("Expect");
     if (!expect.empty() && !same_text(expect, "100-continue")) {
       return fail(client_error(417, "expectation_failed", "of Expect only 100-continue is known"));
