@@ -1,46 +1,43 @@
 // Column sums of a matrix: the gradient of a bias. Each column is one chain over ascending rows, so
 // its bits do not depend on how columns are shared out.
-#include "ashlar/kernels/args.h"
-#include "ashlar/kernels/parallel.h"
+#include "ashlar/kernels/rows_parallel.h"
 #include "ashlar/kernels/table.h"
-#include "ashlar/kernels/vec.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 namespace {
 
-constexpr int kVecs = 8;  // chains in flight: hides the latency of an addition
-constexpr int64_t kSlice = kVecs * kLanes;
+// Adds kRows rows, the first at x, to the sums of `columns` columns.
+template <int kRows, typename T>
+ASHLAR_INLINE void add_rows(const T* x, int64_t width, int64_t columns, float* sums) {
+  for_each_vec(columns, [&](int64_t i, auto count) {
+    Vec sum = load(sums + i, count);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sum = sum + load(x + r * width + i, count);
+    store(sums + i, sum, count);
+  });
+}
 
 template <typename T>
-ASHLAR_INLINE void sum_slice(const ColumnSumArgs& args, int64_t first) {
-  const int64_t width = args.width - first < kSlice ? args.width - first : kSlice;
-  Vec sums[kVecs];
-  int64_t counts[kVecs];
-  for (int i = 0; i < kVecs; ++i) {
-    const int64_t left = width - i * kLanes;
-    counts[i] = left < 0 ? 0 : left > kLanes ? kLanes : left;
-    sums[i] = args.accumulate ? load(args.sum + first + i * kLanes, counts[i]) : zero();
+ASHLAR_INLINE void sum_columns(const ColumnSumArgs& args, int64_t begin, int64_t end) {
+  constexpr int kRows = 8;  // rows in flight: the sums stay in registers meanwhile
+  const T* x = static_cast<const T*>(args.x) + begin;
+  float* sums = args.sum + begin;
+  if (!args.accumulate) {
+    for_each_vec(end - begin, [&](int64_t i, auto count) { store(sums + i, zero(), count); });
   }
-  const T* row = static_cast<const T*>(args.x) + first;
-  for (int64_t t = 0; t < args.rows; ++t, row += args.width) {
-    if (width == kSlice) {
-      for (int i = 0; i < kVecs; ++i) sums[i] = sums[i] + load(row + i * kLanes);
-    } else {
-      for (int i = 0; i < kVecs; ++i) sums[i] = sums[i] + load(row + i * kLanes, counts[i]);
-    }
+  int64_t t = 0;
+  for (; t + kRows <= args.rows; t += kRows) {
+    add_rows<kRows>(x + t * args.width, args.width, end - begin, sums);
   }
-  for (int i = 0; i < kVecs; ++i) store(args.sum + first + i * kLanes, sums[i], counts[i]);
+  for (; t < args.rows; ++t) add_rows<1>(x + t * args.width, args.width, end - begin, sums);
 }
 
 void column_sum(const ColumnSumArgs& args, const Team& team) {
-  const auto slice = [&](int64_t task, int) {
-    if (args.dtype == DType::kBF16) {
-      sum_slice<bf16>(args, task * kSlice);
-    } else {
-      sum_slice<float>(args, task * kSlice);
-    }
-  };
-  parallel_for(team, (args.width + kSlice - 1) / kSlice, slice);
+  with_element(args.dtype, [&](auto element) {
+    parallel_columns(team, args.width, [&](int64_t begin, int64_t end) {
+      sum_columns<decltype(element)>(args, begin, end);
+    });
+  });
 }
 
 }  // namespace

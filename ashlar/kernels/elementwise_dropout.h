@@ -29,31 +29,39 @@ ASHLAR_INLINE DropoutRule dropout_rule(const DropoutArgs& args) {
           !(args.rate < 1)};
 }
 
-// Words of elements [64 group, 64 group + 64): words[k] holds elements 16k to 16k + 15 of them.
-ASHLAR_INLINE void philox_group(const DropoutRule& rule, uint64_t group, Ints (&c)[4]) {
-  // Lane 4g + k draws block 4k + g, so that a transpose of quads puts elements in order.
-  const Ints lane = iota();
-  const Ints block = shift_left<2>(lane & ints(3)) + shift_right<2>(lane);
-  const uint64_t first = group * kLanes;
-  c[0] = word(first) + block;
-  c[1] = word(first >> 32);
-  c[2] = word(rule.step);
-  c[3] = word(rule.step >> 32);
+// Ten rounds on 8 blocks whose counters stand in the even lanes of c. Odd lanes hold remains: only
+// even lanes are multiplied.
+ASHLAR_INLINE void philox_rounds(const DropoutRule& rule, Ints (&c)[4]) {
   uint32_t k0 = static_cast<uint32_t>(rule.key);
   uint32_t k1 = static_cast<uint32_t>(rule.key >> 32);
-  const Ints m0 = word(0xD2511F53u), m1 = word(0xCD9E8D57u);
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
-    const Ints high0 = mul_high_unsigned(m0, c[0]), low0 = mul_low(m0, c[0]);
-    const Ints high1 = mul_high_unsigned(m1, c[2]), low1 = mul_low(m1, c[2]);
-    c[0] = high1 ^ c[1] ^ word(k0);
-    c[1] = low1;
-    c[2] = high0 ^ c[3] ^ word(k1);
-    c[3] = low0;
+    const Ints product0 = mul_even(word(0xD2511F53u), c[0]);
+    const Ints product1 = mul_even(word(0xCD9E8D57u), c[2]);
+    c[0] = odd_lanes(product1) ^ c[1] ^ word(k0);
+    c[1] = product1;
+    c[2] = odd_lanes(product0) ^ c[3] ^ word(k1);
+    c[3] = product0;
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
-  transpose_quads(c);
+}
+
+// Words of elements [64 group, 64 group + 64): words[k] holds elements 16k to 16k + 15 of them.
+ASHLAR_INLINE void philox_group(const DropoutRule& rule, uint64_t group, Ints (&words)[4]) {
+  // Lane 4g + k draws block 4k + g, so that a transpose of quads puts elements in order.
+  const Ints lane = iota();
+  const uint64_t first = group * kLanes;
+  const Ints block = word(first) + shift_left<2>(lane & ints(3)) + shift_right<2>(lane);
+  const Ints high = word(first >> 32);
+  const Ints step_low = word(rule.step), step_high = word(rule.step >> 32);
+  Ints even[4] = {block, high, step_low, step_high};
+  Ints odd[4] = {odd_lanes(block), high, step_low, step_high};
+  philox_rounds(rule, even);
+  philox_rounds(rule, odd);
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) words[k] = pair_even(even[k], odd[k]);
+  transpose_quads(words);
 }
 
 ASHLAR_INLINE Vec drop(const DropoutRule& rule, Ints words, Vec x) {

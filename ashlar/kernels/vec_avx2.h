@@ -139,17 +139,17 @@ template <int kBits>
 ASHLAR_INLINE Ints shift_right_signed(Ints a) {
   return {_mm256_srai_epi32(a.lo, kBits), _mm256_srai_epi32(a.hi, kBits)};
 }
-// Low and high halves of the 64-bit products (high: unsigned).
-ASHLAR_INLINE Ints mul_low(Ints a, Ints b) {
-  return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)};
+// Unsigned 64-bit products of the even lanes, each over its pair of lanes.
+ASHLAR_INLINE Ints mul_even(Ints a, Ints b) {
+  return {_mm256_mul_epu32(a.lo, b.lo), _mm256_mul_epu32(a.hi, b.hi)};
 }
-ASHLAR_INLINE __m256i mul_high_half(__m256i a, __m256i b) {
-  const __m256i even = _mm256_mul_epu32(a, b);
-  const __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
-  return _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+// Odd lanes moved to the even ones, zeros behind; even lanes of a and of b, side by side.
+ASHLAR_INLINE Ints odd_lanes(Ints a) {
+  return {_mm256_srli_epi64(a.lo, 32), _mm256_srli_epi64(a.hi, 32)};
 }
-ASHLAR_INLINE Ints mul_high_unsigned(Ints a, Ints b) {
-  return {mul_high_half(a.lo, b.lo), mul_high_half(a.hi, b.hi)};
+ASHLAR_INLINE Ints pair_even(Ints a, Ints b) {
+  return {_mm256_blend_epi32(a.lo, _mm256_slli_epi64(b.lo, 32), 0xaa),
+          _mm256_blend_epi32(a.hi, _mm256_slli_epi64(b.hi, 32), 0xaa)};
 }
 ASHLAR_INLINE Mask equal(Ints a, Ints b) {
   return {_mm256_cmpeq_epi32(a.lo, b.lo), _mm256_cmpeq_epi32(a.hi, b.hi)};

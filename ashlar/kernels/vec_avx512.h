@@ -82,12 +82,12 @@ template <int kBits>
 ASHLAR_INLINE Ints shift_right_signed(Ints a) {
   return {_mm512_srai_epi32(a.v, kBits)};
 }
-// Low and high halves of the 64-bit products (high: unsigned).
-ASHLAR_INLINE Ints mul_low(Ints a, Ints b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
-ASHLAR_INLINE Ints mul_high_unsigned(Ints a, Ints b) {
-  const __m512i even = _mm512_mul_epu32(a.v, b.v);
-  const __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(a.v, 32), _mm512_srli_epi64(b.v, 32));
-  return {_mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64(even, 32), odd)};
+// Unsigned 64-bit products of the even lanes, each over its pair of lanes.
+ASHLAR_INLINE Ints mul_even(Ints a, Ints b) { return {_mm512_mul_epu32(a.v, b.v)}; }
+// Odd lanes moved to the even ones, zeros behind; even lanes of a and of b, side by side.
+ASHLAR_INLINE Ints odd_lanes(Ints a) { return {_mm512_srli_epi64(a.v, 32)}; }
+ASHLAR_INLINE Ints pair_even(Ints a, Ints b) {
+  return {_mm512_mask_blend_epi32(0xaaaa, a.v, _mm512_slli_epi64(b.v, 32))};
 }
 ASHLAR_INLINE Mask equal(Ints a, Ints b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
 ASHLAR_INLINE Mask greater(Ints a, Ints b) { return {_mm512_cmpgt_epi32_mask(a.v, b.v)}; }

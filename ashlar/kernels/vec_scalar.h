@@ -145,15 +145,19 @@ template <int kBits>
 ASHLAR_INLINE Ints shift_right_signed(const Ints& a) {
   return each_lane<Ints>([&](int i) { return a.lane[i] >> kBits; });
 }
-// Low and high halves of the 64-bit products (high: unsigned).
-ASHLAR_INLINE Ints mul_low(const Ints& a, const Ints& b) {
-  return each_lane<Ints>([&](int i) { return wrap(bits_of(a.lane[i]) * bits_of(b.lane[i])); });
-}
-ASHLAR_INLINE Ints mul_high_unsigned(const Ints& a, const Ints& b) {
+// Unsigned 64-bit products of the even lanes, each over its pair of lanes.
+ASHLAR_INLINE Ints mul_even(const Ints& a, const Ints& b) {
   return each_lane<Ints>([&](int i) {
-    const uint64_t product = uint64_t{bits_of(a.lane[i])} * bits_of(b.lane[i]);
-    return wrap(static_cast<uint32_t>(product >> 32));
+    const uint64_t product = uint64_t{bits_of(a.lane[i & ~1])} * bits_of(b.lane[i & ~1]);
+    return wrap(static_cast<uint32_t>(i % 2 == 0 ? product : product >> 32));
   });
+}
+// Odd lanes moved to the even ones, zeros behind; even lanes of a and of b, side by side.
+ASHLAR_INLINE Ints odd_lanes(const Ints& a) {
+  return each_lane<Ints>([&](int i) { return i % 2 == 0 ? a.lane[i + 1] : 0; });
+}
+ASHLAR_INLINE Ints pair_even(const Ints& a, const Ints& b) {
+  return each_lane<Ints>([&](int i) { return i % 2 == 0 ? a.lane[i] : b.lane[i - 1]; });
 }
 ASHLAR_INLINE Mask equal(const Ints& a, const Ints& b) {
   return each_lane<Mask>([&](int i) { return a.lane[i] == b.lane[i]; });
