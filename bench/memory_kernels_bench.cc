@@ -31,6 +31,7 @@ struct Buffers {
   std::vector<float> weight = random(kWidth), bias = random(kWidth);
   std::vector<float> rstd = std::vector<float>(kRows, 1.0f), mean = std::vector<float>(kRows, 0.0f);
   std::vector<int32_t> ids = random_ids();
+  std::vector<int32_t> positions = ascending();
   std::vector<std::byte> scratch = std::vector<std::byte>(1 << 20);
   double sum = 0;
 
@@ -38,6 +39,11 @@ struct Buffers {
     const RandomStream stream(1, "bench");
     std::vector<float> values(static_cast<size_t>(count));
     for (size_t i = 0; i < values.size(); ++i) values[i] = stream.uniform(i) - 0.5f;
+    return values;
+  }
+  static std::vector<int32_t> ascending() {
+    std::vector<int32_t> values(kRows);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int32_t>(i);
     return values;
   }
   static std::vector<int32_t> random_ids() {
@@ -59,7 +65,7 @@ template <typename F>
 void measure(benchmark::State& state, int64_t bytes, F f) {
   const int threads = static_cast<int>(state.range(0));
   const SteadyClock clock;
-  const ProbeEffort effort{.windows = 5, .window_seconds = 0.03};
+  const ProbeEffort effort{.windows = 60, .window_seconds = 1e-4, .buffer_bytes = 4 * kElements};
   const double bandwidth =
       probe_machine(best_isa_tier(), {threads}, clock, effort).rates[0].read_bytes;
   ThreadPool pool(threads);
@@ -144,7 +150,7 @@ void dropout(benchmark::State& state) {
 }
 void rope(benchmark::State& state) {
   measure(state, 8 * kElements, [](const KernelTable& table, const Team& team, Buffers& b) {
-    table.rope({kRows, kWidth / 64, 64, 64, DType::kF32, b.x.data(), kWidth, b.ids.data(),
+    table.rope({kRows, kWidth / 64, 64, 64, DType::kF32, b.x.data(), kWidth, b.positions.data(),
                 b.v.data(), b.z.data(), false, false},
                team);
   });
