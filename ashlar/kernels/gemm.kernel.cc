@@ -36,41 +36,55 @@ void pack_lines(const Lines& from, Unit unit, int64_t line, int64_t end, int64_t
                 int64_t k1, float* panels, int64_t units) {
   constexpr bool kIsA = kWidth == kTileRows;
   // Where lines lie side by side, rows of memory are read across all the panels, a few at a time.
-  const int64_t step = from.r_stride == 1 ? kGemmBlock : kPackStep;
+  const int64_t step = from.r_stride == 1 ? k1 - k0 : kPackStep;
   for (int64_t k = k0; k < k1; k += step) {
     for (int64_t i = line; i < end; i += kWidth) {
       const int64_t count = lesser(kWidth, end - i);
       const int64_t width = kIsA ? count : kWidth;
+      float* panel = panels + (i - line) * units;
       pack_panel<kWidth>(from, unit, i, count, r0 + k, lesser(step, k1 - k), width,
-                         panels + (i - line) * units + units_of(unit, k) * width);
+                         panel + units_of(unit, k) * width, panel + units_of(unit, k1) * width);
     }
   }
 }
 
-// Packs what an area and span need of A and B: a task packs a few panels of one block of r.
+// How the packing of one operand of an area is cut into tasks: `lines` lines and `r` elements each.
+struct PackTasks {
+  int64_t lines, r, blocks, tasks;
+};
+PackTasks cut_packing(const Lines& from, int64_t width, int64_t lines, int64_t r) {
+  const bool along_r = from.r_stride == 1;
+  PackTasks cut = {};
+  cut.lines = (along_r ? kPanelsAlongR : kLinesSideBySide / width) * width;
+  cut.r = along_r ? r : kRowsSideBySide;
+  cut.blocks = ceil_div(r, cut.r);
+  cut.tasks = ceil_div(lines, cut.lines) * cut.blocks;
+  return cut;
+}
+
+// Packs what an area and span need of A and B.
 void pack_area(const Gemm& g, const Area& area, bool with_a, bool with_b) {
-  constexpr int64_t kRows = kPanelsPerTask * kTileRows, kCols = kPanelsPerTask * kTileCols;
   const int64_t r = area.r1 - area.r0;
   const int64_t a_units = units_of(g.plan.a_unit, r), b_units = units_of(g.plan.b_unit, r);
-  const int64_t blocks = ceil_div(r, kGemmBlock);
-  const int64_t a_tasks = with_a ? ceil_div(area.m1 - area.m0, kRows) * blocks : 0;
-  const int64_t b_tasks = with_b ? ceil_div(area.n1 - area.n0, kCols) * blocks : 0;
+  const PackTasks a = cut_packing(g.a, kTileRows, with_a ? area.m1 - area.m0 : 0, r);
+  const PackTasks b = cut_packing(g.b, kTileCols, with_b ? area.n1 - area.n0 : 0, r);
   auto pack = [&](int64_t task, int) {
-    const bool is_a = task < a_tasks;
-    if (!is_a) task -= a_tasks;
-    const int64_t k0 = task % blocks * kGemmBlock, k1 = lesser(k0 + kGemmBlock, r);
-    const int64_t group = task / blocks;
+    const bool is_a = task < a.tasks;
+    const PackTasks& cut = is_a ? a : b;
+    if (!is_a) task -= a.tasks;
+    const int64_t line = task / cut.blocks * cut.lines;
+    const int64_t k0 = task % cut.blocks * cut.r, k1 = lesser(k0 + cut.r, r);
     if (is_a) {
-      const int64_t row = area.m0 + group * kRows;
-      pack_lines<kTileRows>(g.a, g.plan.a_unit, row, lesser(row + kRows, area.m1), area.r0, k0, k1,
-                            g.packed_a + (row - area.m0) * a_units, a_units);
+      pack_lines<kTileRows>(g.a, g.plan.a_unit, area.m0 + line,
+                            lesser(area.m0 + line + cut.lines, area.m1), area.r0, k0, k1,
+                            g.packed_a + line * a_units, a_units);
     } else {
-      const int64_t col = area.n0 + group * kCols;
-      pack_lines<kTileCols>(g.b, g.plan.b_unit, col, lesser(col + kCols, area.n1), area.r0, k0, k1,
-                            g.packed_b + (col - area.n0) * b_units, b_units);
+      pack_lines<kTileCols>(g.b, g.plan.b_unit, area.n0 + line,
+                            lesser(area.n0 + line + cut.lines, area.n1), area.r0, k0, k1,
+                            g.packed_b + line * b_units, b_units);
     }
   };
-  if (a_tasks + b_tasks > 0) parallel_for(g.team, a_tasks + b_tasks, pack);
+  if (a.tasks + b.tasks > 0) parallel_for(g.team, a.tasks + b.tasks, pack);
 }
 
 // One tile of C over a span of r.
@@ -247,10 +261,9 @@ void pack_b(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t 
   const Unit unit = packed_unit(packed_dtype);
   const Lines lines = {b.data, b.dtype, b.col_stride, b.row_stride};
   n_end = lesser(n_end, n);
-  for (int64_t col = n_begin; col < n_end; col += kTileCols) {
-    pack_panel<kTileCols>(lines, unit, col, lesser(kTileCols, n_end - col), 0, r, kTileCols,
-                          static_cast<float*>(packed) + col * units_of(unit, r));
-  }
+  pack_lines<kTileCols>(lines, unit, n_begin, n_end, 0, 0, r,
+                        static_cast<float*>(packed) + n_begin * units_of(unit, r),
+                        units_of(unit, r));
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ struct GemmPlan {
 // Packed A and B of an (area, span) stay within kPackedBytes. An area that takes several spans is
 // at most kSpannedRows x kSpannedCols.
 inline constexpr int64_t kUnitBytes = 4;
-inline constexpr int64_t kPackedBytes = int64_t{12} << 20;
+inline constexpr int64_t kPackedBytes = int64_t{4} << 20;
 inline constexpr int64_t kMaxAreaRows = 2016;
 inline constexpr int64_t kMaxAreaCols = 4096;
 inline constexpr int64_t kSpannedRows = 1008;
@@ -48,10 +48,13 @@ inline constexpr int64_t kTasksPerThread = 6;
 inline constexpr int64_t kMaxRowsOnTheFly = 2 * kTileRows;
 // Panels of B that a task packs at a time: memory is read in longer runs.
 inline constexpr int64_t kPanelsOnTheFly = 4;
-// Panels of A or B a packing task writes (of one block of r), and the rows of memory it reads at a
-// time where the panels' lines lie side by side.
-inline constexpr int64_t kPanelsPerTask = 4;
-inline constexpr int64_t kPackStep = 32;
+// Packing tasks. r contiguous: a few panels over the whole span, in streams that the processor's
+// prefetcher can follow. Lines side by side: long runs of few rows (kPackStep at a time), since
+// each row may be another page of memory.
+inline constexpr int64_t kPanelsAlongR = 2;
+inline constexpr int64_t kLinesSideBySide = 512;
+inline constexpr int64_t kRowsSideBySide = 64;
+inline constexpr int64_t kPackStep = 8;
 // Each thread's: sums of a tile, panels of B packed on the fly.
 inline constexpr int64_t kSumsBytes = kMaxTileRows * kMaxTileCols * kUnitBytes;
 inline constexpr int64_t kPanelBytes = kPanelsOnTheFly * kGemmBlock * kTileCols * kUnitBytes;

@@ -40,8 +40,9 @@ struct F32Units {
   ASHLAR_INLINE Vec along_r(const T* p, int64_t r_left) {
     return r_left >= kLanes ? load(p) : load(p, r_left);
   }
-  ASHLAR_INLINE Vec along_lines(const T* p, int64_t, int64_t, int64_t count) {
-    return count == kLanes ? load(p) : load(p, count);
+  // count: nothing for all 16, or how many.
+  ASHLAR_INLINE Vec along_lines(const T* p, int64_t, int64_t, auto... count) {
+    return load(p, count...);
   }
   ASHLAR_INLINE float one(const T* p, int64_t, int64_t) { return widen(*p); }
 };
@@ -57,10 +58,10 @@ struct PairUnits {
     for (int64_t i = 0; i < 2 * kLanes && i < r_left; ++i) narrow(widen(p[i]), rounded + i);
     return load_bits(rounded);
   }
-  ASHLAR_INLINE Vec along_lines(const T* p, int64_t r_stride, int64_t r_left, int64_t count) {
-    const Ints low = shift_right<16>(as_ints(rounded(p, count)));
+  ASHLAR_INLINE Vec along_lines(const T* p, int64_t r_stride, int64_t r_left, auto... count) {
+    const Ints low = shift_right<16>(as_ints(rounded(p, count...)));
     if (r_left == 1) return as_floats(low);
-    return as_floats(low | as_ints(rounded(p + r_stride, count)));
+    return as_floats(low | as_ints(rounded(p + r_stride, count...)));
   }
   ASHLAR_INLINE float one(const T* p, int64_t r_stride, int64_t r_left) {
     bf16 pair[2] = {};
@@ -71,8 +72,8 @@ struct PairUnits {
 
  private:
   // bf16 values in the upper halves of the lanes, zeros below.
-  ASHLAR_INLINE Vec rounded(const T* p, int64_t count) {
-    const Vec v = count == kLanes ? load(p) : load(p, count);
+  ASHLAR_INLINE Vec rounded(const T* p, auto... count) {
+    const Vec v = load(p, count...);
     if constexpr (sizeof(T) == 2) return v;
     bf16 buffer[kLanes];
     store(buffer, v);
@@ -80,79 +81,110 @@ struct PairUnits {
   }
 };
 
-// Stores `width` <= 16 lanes. May spill over into the 16 - width lanes behind where `room` says
-// that they belong to the panel and are written later.
-ASHLAR_INLINE void store_line(float* p, Vec v, int64_t width, bool room) {
-  if (width == kLanes || room) {
-    store(p, v);
-  } else {
-    store(p, v, width);
-  }
-}
+// What pack_panel writes, and from where. Stores go 16 lanes at a time: where width is less they
+// spill over into the units behind, which are written later, but never to `end`.
+template <typename T>
+struct PanelJob {
+  const T* lines;  // the first element
+  int64_t line_stride, r_stride;
+  int64_t count, r_count;
+  int64_t width;
+  float* panel;
+  const float* end;
+};
 
-// Packs r_count elements of `count` lines, of which `lines` is the first element. kWidth >= width
-// bounds the panel's width at compile time.
-template <typename Units, typename T, int kWidth>
-static void pack_panel_as(const T* lines, int64_t line_stride, int64_t r_stride, int64_t count,
-                          int64_t r_count, int64_t width, float* panel) {
+// r contiguous: squares of 16 units and 16 lines are transposed. Line by line to the end of r, so
+// that memory is read in few and long streams.
+template <typename Units, int kWidth, typename T>
+ASHLAR_INLINE void pack_along_r(const PanelJob<T>& job, int64_t units) {
   constexpr int64_t kR = Units::kR;
-  const int64_t units = (r_count + kR - 1) / kR;
-  const int64_t end = units * width;
-  if (r_stride == 1) {
+  constexpr int kRows = kWidth < kLanes ? kWidth : kLanes;
+  for (int64_t line = 0; line < job.width; line += kLanes) {
+    const int64_t wide = job.width - line < kLanes ? job.width - line : kLanes;
     for (int64_t u = 0; u < units; u += kLanes) {
       const int64_t rows = units - u < kLanes ? units - u : kLanes;
-      for (int64_t line = 0; line < width; line += kLanes) {
-        constexpr int kRows = kWidth < kLanes ? kWidth : kLanes;
-        Vec v[kLanes];
+      Vec v[kLanes];
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) {
-          v[i] = i < kRows && line + i < count
-                     ? Units::along_r(lines + (line + i) * line_stride + u * kR, r_count - u * kR)
-                     : zero();
-        }
-        transpose<kRows>(v);
-        const int64_t wide = width - line < kLanes ? width - line : kLanes;
-        float* to = panel + u * width + line;
-        if (rows == kLanes && u * width + (kLanes - 1) * width + kLanes <= end) {
+      for (int i = 0; i < kLanes; ++i) {
+        const T* from = job.lines + (line + i) * job.line_stride + u * kR;
+        v[i] =
+            i < kRows && line + i < job.count ? Units::along_r(from, job.r_count - u * kR) : zero();
+      }
+      transpose<kRows>(v);
+      float* to = job.panel + u * job.width + line;
+      if (rows == kLanes && to + (kLanes - 1) * job.width + kLanes <= job.end) {
 #pragma GCC unroll 16
-          for (int i = 0; i < kLanes; ++i) store(to + i * width, v[i]);
-        } else {
-          float rest[kLanes * kLanes];
-          for (int i = 0; i < kLanes; ++i) store(rest + i * kLanes, v[i]);
-          for (int64_t i = 0; i < rows; ++i) store(to + i * width, load(rest + i * kLanes), wide);
-        }
-      }
-    }
-  } else if (line_stride == 1) {
-    for (int64_t u = 0; u < units; ++u) {
-      for (int64_t line = 0; line < width; line += kLanes) {
-        const int64_t wide = width - line < kLanes ? width - line : kLanes;
-        const int64_t found = count - line < wide ? (count > line ? count - line : 0) : wide;
-        const T* from = lines + u * kR * r_stride + line;
-        const Vec v =
-            found > 0 ? Units::along_lines(from, r_stride, r_count - u * kR, found) : zero();
-        store_line(panel + u * width + line, v, wide, u * width + line + kLanes <= end);
-      }
-    }
-  } else {
-    for (int64_t u = 0; u < units; ++u) {
-      for (int64_t line = 0; line < width; ++line) {
-        const T* from = lines + line * line_stride + u * kR * r_stride;
-        panel[u * width + line] =
-            line < count ? Units::one(from, r_stride, r_count - u * kR) : 0.0f;
+        for (int i = 0; i < kLanes; ++i) store(to + i * job.width, v[i]);
+      } else {
+        float rest[kLanes * kLanes];
+        for (int i = 0; i < kLanes; ++i) store(rest + i * kLanes, v[i]);
+        for (int64_t i = 0; i < rows; ++i) store(to + i * job.width, load(rest + i * kLanes), wide);
       }
     }
   }
 }
 
-// Packs elements [r, r + r_count) of lines [line, line + count) into a panel `width` wide.
+// Lines contiguous: copies 16 lines at a time.
+template <typename Units, typename T>
+ASHLAR_INLINE void pack_along_lines(const PanelJob<T>& job, int64_t units) {
+  constexpr int64_t kR = Units::kR;
+  for (int64_t line = 0; line < job.width; line += kLanes) {
+    const int64_t wide = job.width - line < kLanes ? job.width - line : kLanes;
+    const int64_t left = job.count > line ? job.count - line : 0;
+    const int64_t count = left < wide ? left : wide;
+    const T* from = job.lines + line;
+    float* to = job.panel + line;
+    int64_t u = 0;
+    if (count == kLanes) {
+      for (; u < units; ++u, from += kR * job.r_stride, to += job.width) {
+        store(to, Units::along_lines(from, job.r_stride, job.r_count - u * kR));
+      }
+    } else if (count > 0) {
+      for (; u < units && to + kLanes <= job.end; ++u, from += kR * job.r_stride, to += job.width) {
+        store(to, Units::along_lines(from, job.r_stride, job.r_count - u * kR, count));
+      }
+    }
+    for (; u < units; ++u, from += kR * job.r_stride, to += job.width) {
+      const Vec v =
+          count > 0 ? Units::along_lines(from, job.r_stride, job.r_count - u * kR, count) : zero();
+      store(to, v, wide);
+    }
+  }
+}
+
+template <typename Units, typename T>
+ASHLAR_INLINE void pack_scattered(const PanelJob<T>& job, int64_t units) {
+  for (int64_t u = 0; u < units; ++u) {
+    for (int64_t line = 0; line < job.width; ++line) {
+      const T* from = job.lines + line * job.line_stride + u * Units::kR * job.r_stride;
+      job.panel[u * job.width + line] =
+          line < job.count ? Units::one(from, job.r_stride, job.r_count - u * Units::kR) : 0.0f;
+    }
+  }
+}
+
+// kWidth >= width bounds the panel's width at compile time.
+template <typename Units, int kWidth, typename T>
+static void pack_panel_as(const PanelJob<T>& job) {
+  const int64_t units = (job.r_count + Units::kR - 1) / Units::kR;
+  if (job.r_stride == 1) {
+    pack_along_r<Units, kWidth>(job, units);
+  } else if (job.line_stride == 1) {
+    pack_along_lines<Units>(job, units);
+  } else {
+    pack_scattered<Units>(job, units);
+  }
+}
+
+// Packs elements [r, r + r_count) of lines [line, line + count) into a panel `width` wide. Units up
+// to `end` may be written.
 template <int kWidth>
 static void pack_panel(const Lines& from, Unit unit, int64_t line, int64_t count, int64_t r,
-                       int64_t r_count, int64_t width, float* panel) {
-  const int64_t first = line * from.line_stride + r * from.r_stride;
+                       int64_t r_count, int64_t width, float* panel, const float* end) {
   const auto pack = [&]<typename T>(auto units, const T* data) {
-    pack_panel_as<decltype(units), T, kWidth>(data + first, from.line_stride, from.r_stride, count,
-                                              r_count, width, panel);
+    pack_panel_as<decltype(units), kWidth, T>({data + line * from.line_stride + r * from.r_stride,
+                                               from.line_stride, from.r_stride, count, r_count,
+                                               width, panel, end});
   };
   if (from.dtype == DType::kF32) {
     const float* data = static_cast<const float*>(from.data);
