@@ -6,6 +6,8 @@
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 struct BatchKeys {
+  static constexpr bool kStream = false;
+
   const AttentionArgs& args;
   KeyBuffer buffer;
   int64_t first, keys;  // rows of the sequence
@@ -27,11 +29,11 @@ struct BatchKeys {
     transpose_slab(buffer.rows, width, count, D, slab);
   }
 
-  KeyTile load(int64_t block, int64_t slab_begin, int64_t slab_end) const {
+  KeyTile<float> load(int64_t block, int64_t slab_begin, int64_t slab_end) const {
     const int64_t D = args.head_dim;
     const int64_t width = round_up(D, kLanes);
     const bool in_place = args.dtype == DType::kF32 && width == D;
-    KeyTile tile;
+    KeyTile<float> tile{};
     tile.v_stride = in_place ? args.v_stride : width;
     for (int64_t slab = slab_begin; slab < slab_end; ++slab) {
       const int64_t key = block + slab * kSlab;

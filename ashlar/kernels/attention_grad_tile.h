@@ -171,23 +171,26 @@ ASHLAR_INLINE void grad_of_scores(const AttentionMask& mask, const GradTile& til
 
 static inline void grad_scores(const AttentionMask& mask, const GradTile& tile,
                                const GradKeys& keys, int64_t block) {
-  for_grad_groups(
-      tile, block, keys.count, [&](int64_t r0, int64_t rows, int64_t begin, int64_t end) {
-        const int64_t slab_begin = begin / kSlab, slab_end = ceil_div(end, kSlab);
-        const int64_t at = r0 * tile.width, score_at = r0 * kKeyBlock;
-        score_rows(rows, {tile.q + at, tile.width, tile.head_dim, keys.k_slabs, tile.p + score_at},
-                   slab_begin, slab_end);
-        score_rows(rows,
-                   {tile.d_out + at, tile.width, tile.head_dim, keys.v_slabs, tile.d_s + score_at},
-                   slab_begin, slab_end);
-        for (int64_t r = r0; r < r0 + rows; ++r) {
-          if (mask.softcap > 0) {
-            grad_of_scores<true>(mask, tile, r, block, slab_begin, slab_end);
-          } else {
-            grad_of_scores<false>(mask, tile, r, block, slab_begin, slab_end);
-          }
-        }
-      });
+  for_grad_groups(tile, block, keys.count,
+                  [&](int64_t r0, int64_t rows, int64_t begin, int64_t end) {
+                    const int64_t slab_begin = begin / kSlab, slab_end = ceil_div(end, kSlab);
+                    const int64_t at = r0 * tile.width, score_at = r0 * kKeyBlock;
+                    score_rows(rows,
+                               ScoreArgs<float>{tile.q + at, tile.width, tile.head_dim,
+                                                keys.k_slabs, nullptr, tile.p + score_at},
+                               slab_begin, slab_end);
+                    score_rows(rows,
+                               ScoreArgs<float>{tile.d_out + at, tile.width, tile.head_dim,
+                                                keys.v_slabs, nullptr, tile.d_s + score_at},
+                               slab_begin, slab_end);
+                    for (int64_t r = r0; r < r0 + rows; ++r) {
+                      if (mask.softcap > 0) {
+                        grad_of_scores<true>(mask, tile, r, block, slab_begin, slab_end);
+                      } else {
+                        grad_of_scores<false>(mask, tile, r, block, slab_begin, slab_end);
+                      }
+                    }
+                  });
 }
 
 // d_v += p^T d_out and d_k += d_s^T q, each key over the rows that see its group of keys.
@@ -200,25 +203,25 @@ static inline void add_key_grads(const GradTile& tile, const GradKeys& keys, int
     if (row_begin >= row_end) continue;
     const int64_t at = row_begin * tile.width, score_at = row_begin * kKeyBlock + k0;
     const int64_t rows = row_end - row_begin;
-    for_columns<GatherTile>(count, tile.width,
-                            GatherArgs{tile.p + score_at, tile.d_out + at, rows, tile.width,
-                                       keys.d_v + k0 * tile.width, 0});
-    for_columns<GatherTile>(count, tile.width,
-                            GatherArgs{tile.d_s + score_at, tile.q + at, rows, tile.width,
-                                       keys.d_k + k0 * tile.width, 0});
+    for_columns<Gather>(count, tile.width,
+                        GatherArgs{tile.p + score_at, tile.d_out + at, rows, tile.width,
+                                   keys.d_v + k0 * tile.width, 0});
+    for_columns<Gather>(count, tile.width,
+                        GatherArgs{tile.d_s + score_at, tile.q + at, rows, tile.width,
+                                   keys.d_k + k0 * tile.width, 0});
   }
 }
 
 // d_q [rows][width] += d_s k.
 static inline void add_query_grads(const GradTile& tile, const GradKeys& keys, int64_t block,
                                    float* d_q) {
-  for_grad_groups(tile, block, keys.count,
-                  [&](int64_t r0, int64_t rows, int64_t begin, int64_t end) {
-                    for_columns<WeighTile>(
-                        rows, tile.width,
-                        WeighArgs{tile.d_s + r0 * kKeyBlock, tile.ones, keys.k_rows, keys.k_stride,
-                                  begin, end, d_q + r0 * tile.width, tile.width, 0});
-                  });
+  for_grad_groups(
+      tile, block, keys.count, [&](int64_t r0, int64_t rows, int64_t begin, int64_t end) {
+        for_columns<Weigh<float, false>>(
+            rows, tile.width,
+            WeighArgs<float>{tile.d_s + r0 * kKeyBlock, tile.ones, keys.k_rows, nullptr,
+                             keys.k_stride, begin, end, d_q + r0 * tile.width, tile.width, 0});
+      });
 }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

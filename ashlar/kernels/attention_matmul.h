@@ -8,14 +8,17 @@
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
-// A register tile is kTileRows x kTileVecs accumulators, a row of kTileVecs vectors and a
-// broadcast.
+// A register tile is up to kTileRows rows of accumulators, tile_vecs(rows) vectors wide, beside one
+// row of b and a broadcast: 29 of AVX-512's 32 registers, at most 15 of AVX2's 16 (two a vector).
 #if defined(__AVX512F__)
-inline constexpr int kTileRows = 6, kTileVecs = 4;  // 29 of 32 registers
+inline constexpr int kTileRows = 6;
+constexpr int tile_vecs(int64_t) { return 4; }
 #elif defined(__AVX2__)
-inline constexpr int kTileRows = 6, kTileVecs = 1;  // 15 of 16, two a vector
+inline constexpr int kTileRows = 6;
+constexpr int tile_vecs(int64_t rows) { return rows == 1 ? 3 : rows == 2 ? 2 : 1; }
 #else
-inline constexpr int kTileRows = 2, kTileVecs = 1;
+inline constexpr int kTileRows = 2;
+constexpr int tile_vecs(int64_t) { return 1; }
 #endif
 
 // A key block is 4 slabs of 16 keys, so that a slab is what a cache block holds.
@@ -28,58 +31,63 @@ ASHLAR_INLINE int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 ASHLAR_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 ASHLAR_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-// Calls F<rows, vecs>::run(args...) for rows in 1..kTileRows and vecs in 1..kTileVecs.
-template <template <int, int> typename F, int kRows, typename... Args>
-ASHLAR_INLINE void dispatch_vecs(int64_t vecs, const Args&... args) {
-  if constexpr (kTileVecs == 1) {
-    F<kRows, 1>::run(args...);
-  } else {
-    switch (vecs) {
-      case 1:
-        return F<kRows, 1>::run(args...);
-      case 2:
-        return F<kRows, 2>::run(args...);
-      case 3:
-        return F<kRows, 3>::run(args...);
-      default:
-        return F<kRows, kTileVecs>::run(args...);
-    }
+// Calls F::run<rows, vecs>(args) for rows in 1..kTileRows and vecs in 1..tile_vecs(rows).
+template <typename F, int kRows, typename Args>
+ASHLAR_INLINE void dispatch_vecs(int64_t vecs, const Args& args) {
+  constexpr int kMost = tile_vecs(kRows);
+  if constexpr (kMost > 1) {
+    if (vecs == 1) return F::template run<kRows, 1>(args);
   }
+  if constexpr (kMost > 2) {
+    if (vecs == 2) return F::template run<kRows, 2>(args);
+  }
+  if constexpr (kMost > 3) {
+    if (vecs == 3) return F::template run<kRows, 3>(args);
+  }
+  F::template run<kRows, kMost>(args);
 }
-template <template <int, int> typename F, typename... Args>
-ASHLAR_INLINE void dispatch(int64_t rows, int64_t vecs, const Args&... args) {
+template <typename F, typename Args>
+ASHLAR_INLINE void dispatch(int64_t rows, int64_t vecs, const Args& args) {
   if constexpr (kTileRows == 2) {
-    return rows == 1 ? dispatch_vecs<F, 1>(vecs, args...) : dispatch_vecs<F, 2>(vecs, args...);
+    return rows == 1 ? dispatch_vecs<F, 1>(vecs, args) : dispatch_vecs<F, 2>(vecs, args);
   } else {
     switch (rows) {
       case 1:
-        return dispatch_vecs<F, 1>(vecs, args...);
+        return dispatch_vecs<F, 1>(vecs, args);
       case 2:
-        return dispatch_vecs<F, 2>(vecs, args...);
+        return dispatch_vecs<F, 2>(vecs, args);
       case 3:
-        return dispatch_vecs<F, 3>(vecs, args...);
+        return dispatch_vecs<F, 3>(vecs, args);
       case 4:
-        return dispatch_vecs<F, 4>(vecs, args...);
+        return dispatch_vecs<F, 4>(vecs, args);
       case 5:
-        return dispatch_vecs<F, 5>(vecs, args...);
+        return dispatch_vecs<F, 5>(vecs, args);
       default:
-        return dispatch_vecs<F, kTileRows>(vecs, args...);
+        return dispatch_vecs<F, kTileRows>(vecs, args);
     }
   }
 }
 
-// acc[r][n] += sum over i < count of a[r * a_row + i * a_step] * b[n][i * b_step ...].
-template <int kRows, int kVecs>
+// acc[r][n] += sum over i < count of a[r * a_row + i * a_step] * b[n][i * b_step ...]. Where b is
+// streamed from memory (kStream), the same byte offsets of ahead[n] are fetched: what comes next.
+template <bool kStream, int kRows, int kVecs, typename T>
 ASHLAR_INLINE void accumulate(Vec (&acc)[kRows][kVecs], const float* a, int64_t a_row,
-                              int64_t a_step, const float* const (&b)[kVecs], int64_t b_step,
-                              int64_t count) {
-  const float* b_at[kVecs];
-  for (int n = 0; n < kVecs; ++n) b_at[n] = b[n];
+                              int64_t a_step, const T* const (&b)[kVecs], int64_t b_step,
+                              int64_t count, const T* const (&ahead)[kVecs]) {
+  const T* b_at[kVecs];
+  int64_t distance[kVecs];
+  for (int n = 0; n < kVecs; ++n) {
+    b_at[n] = b[n];
+    distance[n] = reinterpret_cast<const char*>(ahead[n]) - reinterpret_cast<const char*>(b[n]);
+  }
   for (int64_t i = 0; i < count; ++i) {
     Vec row[kVecs];
 #pragma GCC unroll 4
     for (int n = 0; n < kVecs; ++n) {
       row[n] = load(b_at[n]);
+      if constexpr (kStream) {
+        __builtin_prefetch(reinterpret_cast<const char*>(b_at[n]) + distance[n], 0, 2);
+      }
       b_at[n] += b_step;
     }
 #pragma GCC unroll 6
@@ -94,25 +102,30 @@ ASHLAR_INLINE void accumulate(Vec (&acc)[kRows][kVecs], const float* a, int64_t 
 
 // scores[r][key] = sum over d of a[r][d] b[key][d]; slabs are [D][16], rows of scores are kKeyBlock
 // apart.
+template <typename T>
 struct ScoreArgs {
   const float* a;  // [rows] a_stride apart
   int64_t a_stride;
   int64_t head_dim;
-  const float* const* slabs;
+  const T* const* slabs;
+  const T* const* ahead;  // kStream: the values of the same slabs
   float* scores;
 };
-template <int kRows, int kVecs>
-struct ScoreTile {
-  static __attribute__((noinline)) void run(const ScoreArgs& args) {
+template <typename T, bool kStream>
+struct Score {
+  template <int kRows, int kVecs>
+  static __attribute__((noinline)) void run(const ScoreArgs<T>& args) {
     Vec acc[kRows][kVecs];
-    const float* b[kVecs];
+    const T* b[kVecs];
+    const T* ahead[kVecs];
 #pragma GCC unroll 4
     for (int n = 0; n < kVecs; ++n) {
       b[n] = args.slabs[n];
+      ahead[n] = kStream ? args.ahead[n] : b[n];
 #pragma GCC unroll 6
       for (int r = 0; r < kRows; ++r) acc[r][n] = zero();
     }
-    accumulate(acc, args.a, args.a_stride, 1, b, kSlab, args.head_dim);
+    accumulate<kStream>(acc, args.a, args.a_stride, 1, b, kSlab, args.head_dim, ahead);
 #pragma GCC unroll 6
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
@@ -122,31 +135,37 @@ struct ScoreTile {
 };
 
 // Scores of `rows` <= kTileRows rows against slabs [slab_begin, slab_end).
-ASHLAR_INLINE void score_rows(int64_t rows, ScoreArgs args, int64_t slab_begin, int64_t slab_end) {
-  const float* const* slabs = args.slabs;
-  float* scores = args.scores;
-  for (int64_t slab = slab_begin; slab < slab_end; slab += kTileVecs) {
-    args.slabs = slabs + slab;
-    args.scores = scores + slab * kSlab;
-    dispatch<ScoreTile>(rows, smaller(kTileVecs, slab_end - slab), args);
+template <bool kStream = false, typename T>
+ASHLAR_INLINE void score_rows(int64_t rows, ScoreArgs<T> args, int64_t slab_begin,
+                              int64_t slab_end) {
+  const ScoreArgs<T> all = args;
+  const int64_t step = tile_vecs(rows);
+  for (int64_t slab = slab_begin; slab < slab_end; slab += step) {
+    args.slabs = all.slabs + slab;
+    if (kStream) args.ahead = all.ahead + slab;
+    args.scores = all.scores + slab * kSlab;
+    dispatch<Score<T, kStream>>(rows, smaller(step, slab_end - slab), args);
   }
 }
 
 // c[r][:] = c[r][:] * scale[r] + sum over keys in [key_begin, key_end) of p[r][key] v[key][:],
 // where v[key] is row key % 16 of slab key / 16.
+template <typename T>
 struct WeighArgs {
   const float* p;      // [rows][kKeyBlock]
   const float* scale;  // [rows]
-  const float* const* slabs;
-  int64_t slab_stride;  // between keys
+  const T* const* slabs;
+  const T* const* ahead;  // kStream: the same slabs of the keys that come next
+  int64_t slab_stride;    // between keys
   int64_t key_begin, key_end;
   float* c;
   int64_t c_stride;
   int64_t column;
 };
-template <int kRows, int kVecs>
-struct WeighTile {
-  static __attribute__((noinline)) void run(const WeighArgs& args) {
+template <typename T, bool kStream>
+struct Weigh {
+  template <int kRows, int kVecs>
+  static __attribute__((noinline)) void run(const WeighArgs<T>& args) {
     Vec acc[kRows][kVecs];
     float* c = args.c + args.column;
 #pragma GCC unroll 6
@@ -160,10 +179,14 @@ struct WeighTile {
     for (int64_t key = args.key_begin; key < args.key_end;) {
       const int64_t slab = key / kSlab;
       const int64_t end = smaller(args.key_end, (slab + 1) * kSlab);
-      const float* v = args.slabs[slab] + (key - slab * kSlab) * args.slab_stride + args.column;
-      const float* b[kVecs];
-      for (int n = 0; n < kVecs; ++n) b[n] = v + n * kLanes;
-      accumulate(acc, args.p + key, kKeyBlock, 1, b, args.slab_stride, end - key);
+      const int64_t offset = (key - slab * kSlab) * args.slab_stride + args.column;
+      const T* b[kVecs];
+      const T* ahead[kVecs];
+      for (int n = 0; n < kVecs; ++n) {
+        b[n] = args.slabs[slab] + offset + n * kLanes;
+        ahead[n] = kStream ? args.ahead[slab] + offset + n * kLanes : b[n];
+      }
+      accumulate<kStream>(acc, args.p + key, kKeyBlock, 1, b, args.slab_stride, end - key, ahead);
       key = end;
     }
 #pragma GCC unroll 6
@@ -183,8 +206,8 @@ struct GatherArgs {
   float* c;  // [keys] x_stride apart
   int64_t column;
 };
-template <int kRows, int kVecs>
-struct GatherTile {
+struct Gather {
+  template <int kRows, int kVecs>
   static __attribute__((noinline)) void run(const GatherArgs& args) {
     Vec acc[kRows][kVecs];
     float* c = args.c + args.column;
@@ -195,7 +218,7 @@ struct GatherTile {
 #pragma GCC unroll 6
       for (int r = 0; r < kRows; ++r) acc[r][n] = load(c + r * args.x_stride + n * kLanes);
     }
-    accumulate(acc, args.p, 1, kKeyBlock, b, args.x_stride, args.count);
+    accumulate<false>(acc, args.p, 1, kKeyBlock, b, args.x_stride, args.count, b);
 #pragma GCC unroll 6
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
@@ -205,10 +228,10 @@ struct GatherTile {
 };
 
 // Runs F over the columns [0, width), width a multiple of kLanes, in register tiles of even width.
-template <template <int, int> typename F, typename Args>
+template <typename F, typename Args>
 ASHLAR_INLINE void for_columns(int64_t rows, int64_t width, Args args) {
   const int64_t vecs = width / kLanes;
-  const int64_t step = ceil_div(vecs, ceil_div(vecs, kTileVecs));
+  const int64_t step = ceil_div(vecs, ceil_div(vecs, tile_vecs(rows)));
   for (int64_t n = 0; n < vecs; n += step) {
     args.column = n * kLanes;
     dispatch<F>(rows, smaller(step, vecs - n), args);

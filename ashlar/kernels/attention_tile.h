@@ -26,11 +26,13 @@ struct Scratch {
   }
 };
 
-// The keys and values of one block as f32.
+// The keys and values of one block, f32 or as the cache has them.
+template <typename T>
 struct KeyTile {
-  const float* k[kSlabs];  // [D][16]
-  const float* v[kSlabs];  // 16 rows, v_stride apart, readable up to a multiple of kLanes
+  const T* k[kSlabs];  // [D][16]
+  const T* v[kSlabs];  // 16 rows, v_stride apart, readable up to a multiple of kLanes
   int64_t v_stride;
+  const T* next_k[kSlabs];  // kStream: the keys of the block that follows
 };
 
 // Memory for keys that must be converted or transposed first.
@@ -168,14 +170,15 @@ static inline void softmax_rows(const QueryTile& tile, int64_t r0, int64_t rows,
 
 // out = out * rescale + p v for rows [r0, r0 + rows), each over exactly the keys that it sees:
 // those that all rows see in register tiles, what is left at either end row by row.
-static inline void weigh_rows(const QueryTile& tile, const KeyTile& keys, int64_t r0, int64_t rows,
-                              int64_t block) {
+template <bool kStream, typename T>
+static inline void weigh_rows(const QueryTile& tile, const KeyTile<T>& keys, int64_t r0,
+                              int64_t rows, int64_t block) {
   const auto clip = [&](int32_t key) { return larger(0, smaller(key - block, kKeyBlock)); };
   const auto weigh = [&](int64_t r, int64_t count, int64_t begin, int64_t end, const float* scale) {
-    const WeighArgs args{
-        tile.scores + r * kKeyBlock,    scale,      keys.v, keys.v_stride, begin, end,
+    const WeighArgs<T> args{
+        tile.scores + r * kKeyBlock,    scale,      keys.v, keys.next_k, keys.v_stride, begin, end,
         tile.span.out + r * tile.width, tile.width, 0};
-    for_columns<WeighTile>(count, tile.width, args);
+    for_columns<Weigh<T, kStream>>(count, tile.width, args);
   };
   const int64_t last = r0 + rows - 1;
   const int64_t begin = clip(tile.begin[last]);
@@ -202,7 +205,8 @@ static inline void weigh_rows(const QueryTile& tile, const KeyTile& keys, int64_
 }
 
 // The keys of one block: all rows of the tile, in groups of a register tile.
-ASHLAR_INLINE void attend_block(const QueryTile& tile, const KeyTile& keys, int64_t block) {
+template <bool kStream, typename T>
+ASHLAR_INLINE void attend_block(const QueryTile& tile, const KeyTile<T>& keys, int64_t block) {
   const int64_t step = ceil_div(tile.rows, ceil_div(tile.rows, kTileRows));
   const auto for_groups = [&](auto f) {
     for (int64_t r0 = 0; r0 < tile.rows; r0 += step) {
@@ -215,10 +219,10 @@ ASHLAR_INLINE void attend_block(const QueryTile& tile, const KeyTile& keys, int6
   for_groups([&](int64_t r0, int64_t rows, int64_t begin, int64_t end) {
     const int64_t slab_begin = (begin - block) / kSlab;
     const int64_t slab_end = ceil_div(end - block, kSlab);
-    score_rows(
-        rows,
-        {tile.q + r0 * tile.width, tile.width, tile.head_dim, keys.k, tile.scores + r0 * kKeyBlock},
-        slab_begin, slab_end);
+    score_rows<kStream>(rows,
+                        ScoreArgs<T>{tile.q + r0 * tile.width, tile.width, tile.head_dim, keys.k,
+                                     keys.v, tile.scores + r0 * kKeyBlock},
+                        slab_begin, slab_end);
     const bool all_seen = tile.begin[r0 + rows - 1] <= block + slab_begin * kSlab &&
                           tile.end[r0] >= block + slab_end * kSlab;
     if (all_seen) {
@@ -227,19 +231,20 @@ ASHLAR_INLINE void attend_block(const QueryTile& tile, const KeyTile& keys, int6
       softmax_rows<true>(tile, r0, rows, block, slab_begin, slab_end);
     }
   });
-  for_groups(
-      [&](int64_t r0, int64_t rows, int64_t, int64_t) { weigh_rows(tile, keys, r0, rows, block); });
+  for_groups([&](int64_t r0, int64_t rows, int64_t, int64_t) {
+    weigh_rows<kStream>(tile, keys, r0, rows, block);
+  });
 }
 
 // The keys [begin, end) of one span, into tile.span. source.load(block, slab_begin, slab_end)
-// returns a KeyTile of which only those slabs are read.
+// returns a KeyTile of which only those slabs are read; kStream says that it lies in memory.
 template <typename Source>
 ASHLAR_INLINE void attend_span(const QueryTile& tile, const Source& source, KeyRange keys) {
   start_span(tile, tile.span);
   for (int64_t block = keys.begin / kKeyBlock * kKeyBlock; block < keys.end; block += kKeyBlock) {
     const int64_t slab_begin = larger(0, keys.begin - block) / kSlab;
     const int64_t slab_end = ceil_div(smaller(keys.end - block, kKeyBlock), kSlab);
-    attend_block(tile, source.load(block, slab_begin, slab_end), block);
+    attend_block<Source::kStream>(tile, source.load(block, slab_begin, slab_end), block);
   }
 }
 

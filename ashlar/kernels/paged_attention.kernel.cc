@@ -9,47 +9,90 @@
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
-// Keys and values of one sequence and one key-value head in the pool. f32 is read in place.
-struct PagedKeys {
+// One sequence and one key-value head of the pool.
+struct PagedHead {
   const PagedAttentionArgs& args;
-  KeyBuffer buffer;
   const int32_t* blocks;  // of the sequence
   int64_t kv_head;
+  int64_t keys;
 
-  KeyTile load(int64_t block, int64_t slab_begin, int64_t slab_end) const {
-    const int64_t D = args.head_dim;
-    const int64_t width = round_up(D, kLanes);
-    const bool k_in_place = args.pool_dtype == DType::kF32;
-    const bool v_in_place = k_in_place && width == D;
-    KeyTile tile{};
-    tile.v_stride = width;
+  // First element, in either pool, of the cache block that holds the key.
+  int64_t element(int64_t key) const {
+    return (blocks[key / kCacheBlock] * args.kv_heads + kv_head) * args.head_dim * kCacheBlock;
+  }
+};
+
+// Keys read where they lie, as T: for few rows. Rows of values are whole vectors.
+template <typename T>
+struct CachedKeys {
+  static constexpr bool kStream = true;
+
+  PagedHead head;
+
+  KeyTile<T> load(int64_t block, int64_t slab_begin, int64_t slab_end) const {
+    KeyTile<T> tile{};
+    tile.v_stride = head.args.head_dim;
     for (int64_t slab = slab_begin; slab < slab_end; ++slab) {
-      const int64_t cache_block = blocks[block / kSlab + slab];
-      const int64_t element = (cache_block * args.kv_heads + kv_head) * D * kSlab;
-      if (k_in_place) {
-        tile.k[slab] = static_cast<const float*>(args.k_pool) + element;
-      } else {
-        float* k = buffer.k + slab * kSlab * D;
-        load_row(args.k_pool, args.pool_dtype, element, kSlab * D, k);
-        tile.k[slab] = k;
-      }
-      if (v_in_place) {
-        tile.v[slab] = static_cast<const float*>(args.v_pool) + element;
-        continue;
-      }
-      float* v = buffer.v + slab * kSlab * width;
-      if (width == D) {
-        load_row(args.v_pool, args.pool_dtype, element, kSlab * D, v);
-      } else {
-        for (int64_t i = 0; i < kSlab; ++i) {
-          load_row(args.v_pool, args.pool_dtype, element + i * D, D, v + i * width);
-        }
-      }
-      tile.v[slab] = v;
+      const int64_t key = block + slab * kSlab;
+      tile.k[slab] = static_cast<const T*>(head.args.k_pool) + head.element(key);
+      tile.v[slab] = static_cast<const T*>(head.args.v_pool) + head.element(key);
+      const int64_t next = key + kKeyBlock < head.keys ? key + kKeyBlock : key;
+      tile.next_k[slab] = static_cast<const T*>(head.args.k_pool) + head.element(next);
     }
     return tile;
   }
 };
+
+// Keys converted to f32 first: for many rows, and for head dims that are no whole vectors.
+struct ConvertedKeys {
+  static constexpr bool kStream = false;
+
+  PagedHead head;
+  KeyBuffer buffer;
+
+  KeyTile<float> load(int64_t block, int64_t slab_begin, int64_t slab_end) const {
+    const PagedAttentionArgs& args = head.args;
+    const int64_t D = args.head_dim;
+    const int64_t width = round_up(D, kLanes);
+    KeyTile<float> tile{};
+    tile.v_stride = width;
+    for (int64_t slab = slab_begin; slab < slab_end; ++slab) {
+      const int64_t element = head.element(block + slab * kSlab);
+      float* k = buffer.k + slab * kSlab * D;
+      float* v = buffer.v + slab * kSlab * width;
+      tile.k[slab] = k;
+      tile.v[slab] = v;
+      if (args.pool_dtype == DType::kF32) {
+        tile.k[slab] = static_cast<const float*>(args.k_pool) + element;
+      } else {
+        load_row(args.k_pool, args.pool_dtype, element, kSlab * D, k);
+      }
+      if (args.pool_dtype == DType::kF32 && width == D) {
+        tile.v[slab] = static_cast<const float*>(args.v_pool) + element;
+        continue;
+      }
+      for (int64_t i = 0; i < kSlab; ++i) {
+        load_row(args.v_pool, args.pool_dtype, element + i * D, D, v + i * width);
+      }
+    }
+    return tile;
+  }
+};
+
+// Calls f with the source of keys for a tile of so many rows.
+template <typename F>
+ASHLAR_INLINE void with_keys(const PagedHead& head, const KeyBuffer& buffer, int64_t rows, F f) {
+  const DType dtype = head.args.pool_dtype;
+  if (rows > 2 * kTileRows || head.args.head_dim % kLanes != 0) {
+    f(ConvertedKeys{head, buffer});
+  } else if (dtype == DType::kF32) {
+    f(CachedKeys<float>{head});
+  } else if (dtype == DType::kBF16) {
+    f(CachedKeys<bf16>{head});
+  } else {
+    f(CachedKeys<f16>{head});
+  }
+}
 
 // Tiles of at most this many rows may be split by span.
 static constexpr int64_t kSplitRows = 16;
@@ -90,7 +133,8 @@ struct PagedCall {
   struct Work {
     QueryTile tile;
     QueryRows at;
-    PagedKeys keys;
+    PagedHead head;
+    KeyBuffer buffer;
   };
   Work open(int64_t number, int thread) const {
     Scratch scratch{thread_scratch + thread * thread_bytes};
@@ -106,9 +150,9 @@ struct PagedCall {
     const QueryRows at{first + place.begin, place.end - place.begin, kv_head * group + in_group,
                        smaller(shape.heads, group - in_group), args.heads};
     load_queries(tile, at, args.q, args.dtype, args.q_stride, keys - rows + place.begin, keys);
-    return {
-        tile, at,
-        PagedKeys{args, buffer, args.block_table + place.seq * args.block_table_stride, kv_head}};
+    return {tile, at,
+            PagedHead{args, args.block_table + place.seq * args.block_table_stride, kv_head, keys},
+            buffer};
   }
   int64_t tiles() const { return index.before[args.seqs] * columns; }
 };
@@ -116,7 +160,8 @@ struct PagedCall {
 static void attend_tiles(const PagedCall& call, const Team& team) {
   const auto run = [&](int64_t number, int thread) {
     const PagedCall::Work work = call.open(number, thread);
-    attend(work.tile, work.keys);
+    with_keys(work.head, work.buffer, work.tile.rows,
+              [&](const auto& keys) { attend(work.tile, keys); });
     store_outputs(work.tile, work.at, call.args.out, call.args.dtype, nullptr);
   };
   parallel_for(team, call.tiles(), run);
@@ -135,7 +180,9 @@ static void attend_spans(const PagedCall& call, const Team& team, int64_t spans,
     PagedCall::Work work = call.open(task / spans, thread);
     work.tile.span = state_of(task);
     const KeyRange keys = keys_of_span(keys_of_tile(work.tile), task % spans);
-    if (keys.begin < keys.end) attend_span(work.tile, work.keys, keys);
+    if (keys.begin >= keys.end) return;
+    with_keys(work.head, work.buffer, work.tile.rows,
+              [&](const auto& source) { attend_span(work.tile, source, keys); });
   };
   parallel_for(team, call.tiles() * spans, run);
   const auto merge = [&](int64_t number, int thread) {

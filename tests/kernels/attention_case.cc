@@ -139,6 +139,8 @@ AttentionReference attention_reference(const AttentionCase& shape, const Attenti
   args.out = wanted.out.data();
   args.lse = wanted.lse.data();
   ref::attention(args);
+  if (d_out.empty()) return wanted;
+
   // The gradient reads the output as the kernel left it, rounded.
   std::vector<double> out = rounded(inputs.qkv.dtype(), wanted.out);
   args.out = out.data();

@@ -58,7 +58,7 @@ AttentionGradients run_attention_grad(const KernelTable& table, TestTeam& team,
 struct AttentionReference {
   std::vector<double> out, lse, d_q, d_k, d_v;
 };
-// The gradients are those at d_out.
+// The gradients are those at d_out; left out when it is empty.
 AttentionReference attention_reference(const AttentionCase& shape, const AttentionInputs& inputs,
                                        const std::vector<double>& d_out);
 
