@@ -43,7 +43,7 @@ nested.items() | nested.none | nested.none.x | none.x | name.x | name.upper | us
 name[0] | name[-1] | name[99] | name[1:3] | name[::-1] | name[::2] | name[-3:] | name[:-3] | name[10:] | name[5:2:-1]
 name[none:2] | name['a':] | name[::0] | numbers[1:3] | numbers[::-1] | numbers[-2:] | (1, 2, 3)[1:] | nothing[1:] | nested[1:]
 unicode[0:5] | unicode[-1] | unicode[::-1] | name[1, 2] | floats | floats | join(' ') | mixed | mixed | string | users[0]
-big + 1 | range(3) | range(1, 4) | list | range(5, 0, -2) | list | range(3)[1] | range(3)[-1] | range(3) | length | range(0) | list
+big + 1 | range(3) | range(1, 4) | list | range(5, 0, -2) | list | range(3)[1] | range(3)[-1] | range(3) | length | range(0) | list | range(9)[2:7:2] | range(9)[::-1] | range(0, 9, 3)[-2:] | ('a b'|truncate(1, leeway=9)) | [1]|truncate(3) | 'a' % [] | 'a' % nothing
 range(100001) | range(0, 10, 0) | dict(a=1) | dict(nested.a, z=2) | dict([['a', 1]]) | namespace(a=1).a | namespace() | namespace(a=1).b
 nested.a.keys() | nested.a.keys() | list | users[0].values() | list | users[1].items() | list | users[0].get('name') | users[0].get('q')
 users[0].get('q', 7) | users[0].pop('name') | numbers.append(1) | numbers.append | numbers.append is defined | numbers.index(2) | numbers.index(77)

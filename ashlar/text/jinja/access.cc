@@ -3,7 +3,7 @@
 #include "ashlar/text/jinja/dict.h"
 #include "ashlar/text/jinja/fault.h"
 #include "ashlar/text/jinja/methods.h"
-#include "ashlar/text/jinja/object.h"
+#include "ashlar/text/jinja/objects.h"
 #include "ashlar/text/jinja/python_text.h"
 #include "ashlar/text/jinja/runtime.h"
 #include "ashlar/text/jinja/unicode.h"
@@ -81,7 +81,7 @@ std::optional<int64_t> slice_bound(const Value& bound) {
 
 // The positions that Python's slice(start, stop, step) selects from `length` items.
 struct SlicePositions {
-  int64_t first = 0, step = 1, count = 0;
+  int64_t first = 0, end = 0, step = 1, count = 0;
 };
 
 SlicePositions slice_positions(const Value& start, const Value& stop, const Value& step,
@@ -98,9 +98,9 @@ SlicePositions slice_positions(const Value& start, const Value& stop, const Valu
     return std::min(std::max(*at, low), high);
   };
   slice.first = clamp(start, forward ? low : high);
-  const int64_t end = clamp(stop, forward ? high : low);
-  if (forward ? slice.first < end : slice.first > end) {
-    const int64_t span = forward ? end - slice.first : slice.first - end;
+  slice.end = clamp(stop, forward ? high : low);
+  if (forward ? slice.first < slice.end : slice.first > slice.end) {
+    const int64_t span = forward ? slice.end - slice.first : slice.first - slice.end;
     const uint64_t stride = forward ? static_cast<uint64_t>(slice.step)
                                     : uint64_t{0} - static_cast<uint64_t>(slice.step);
     slice.count = static_cast<int64_t>((static_cast<uint64_t>(span) - 1) / stride + 1);
@@ -163,8 +163,12 @@ Value get_slice(Runtime& runtime, const Value& value, const Value& start, const 
     if (slice.step != 1) runtime.pay_bytes(text.size() * sizeof(size_t));
     return Value::string_like(value, slice_text(text, slice));
   }
-  const bool sliceable_object = value.is_object() && value.object().subscriptable();
-  if (!value.is_sequence() && !sliceable_object) {
+  if (const auto* range =
+          value.is_object() ? dynamic_cast<const Range*>(&value.object()) : nullptr) {
+    const SlicePositions slice = slice_positions(start, stop, step, *range->length());
+    return Value(range->slice(slice.first, slice.end, slice.step));
+  }
+  if (!value.is_sequence()) {
     fault("'{}' object can't be sliced", type_name(value));
   }
   const std::vector<Value> items = iterate(runtime, value);

@@ -59,6 +59,12 @@ std::optional<Value> Range::element(int64_t index) const {
   return Value(start_ + index * step_);
 }
 
+std::shared_ptr<Range> Range::slice(int64_t first, int64_t end, int64_t step) const {
+  int64_t stride;
+  if (__builtin_mul_overflow(step_, step, &stride)) fault("integer beyond 64 bits");
+  return std::make_shared<Range>(start_ + first * step_, start_ + end * step_, stride);
+}
+
 std::vector<Value> Iterator::take_items(Runtime&) {
   std::vector<Value> rest(items_.begin() + static_cast<std::ptrdiff_t>(next_), items_.end());
   next_ = items_.size();

@@ -25,6 +25,8 @@ class Range : public Object {
   bool subscriptable() const override { return true; }
   std::vector<Value> take_items(Runtime& runtime) override;
   std::optional<Value> element(int64_t index) const override;
+  // The range of every step-th element from position `first` to before `end`.
+  std::shared_ptr<Range> slice(int64_t first, int64_t end, int64_t step) const;
 
  private:
   int64_t start_, stop_, step_, count_;

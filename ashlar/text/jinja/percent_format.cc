@@ -3,6 +3,7 @@
 #include "ashlar/text/jinja/fault.h"
 #include "ashlar/text/jinja/format.h"
 #include "ashlar/text/jinja/number_format.h"
+#include "ashlar/text/jinja/object.h"
 #include "ashlar/text/jinja/operators.h"
 #include "ashlar/text/jinja/python_text.h"
 #include "ashlar/text/jinja/runtime.h"
@@ -27,14 +28,19 @@ class PercentFormatter {
       at_ = percent;
       if (at_ < text_.size()) append(out, conversion());
     }
-    const bool all_used =
-        values_.is_tuple() ? used_ >= values_.items().size()
-                           : used_ > 0 || mapping_used_ || values_.is_dict() || values_.is_list();
+    const bool all_used = values_.is_tuple() ? used_ >= values_.items().size()
+                                             : used_ > 0 || mapping_used_ || is_mapping_like();
     if (!all_used) fault("not all arguments converted during string formatting");
     return out;
   }
 
  private:
+  // Python asks for __getitem__, so what has it may go unused.
+  bool is_mapping_like() const {
+    return values_.is_dict() || values_.is_list() || values_.is_undefined() ||
+           (values_.is_object() && values_.object().subscriptable());
+  }
+
   void append(std::string& out, std::string_view text) {
     runtime_.pay_bytes(text.size());
     out += text;

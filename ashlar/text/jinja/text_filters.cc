@@ -172,18 +172,19 @@ Value center(Runtime& runtime, const Value& value, const Arguments& arguments) {
 
 Value truncate_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
   const BoundArguments bound("truncate", arguments, {"length", "killwords", "end", "leeway"});
-  if (!value.is_string()) fault("truncate: value is a {}, wanted a str", type_name(value));
-  const int64_t length = bound.integer(0, 255);
+  const int64_t limit = bound.integer(0, 255);
   const std::string end = bound.has(2) ? bound.string(2) : "...";
   const int64_t leeway = bound.has_not_none(3) ? bound.integer(3) : 5;
   const auto end_length = static_cast<int64_t>(code_points(end));
-  if (length < end_length) fault("truncate: expected length >= {}, got {}", end_length, length);
+  if (limit < end_length) fault("truncate: expected length >= {}, got {}", end_length, limit);
   if (leeway < 0) fault("truncate: expected leeway >= 0, got {}", leeway);
+  const std::optional<int64_t> size = length(runtime, value);
+  if (!size) fault("object of type '{}' has no len()", type_name(value));
+  if (*size - limit <= leeway) return value;  // whatever it is
+  if (!value.is_string()) fault("truncate: value is a {}, wanted a str", type_name(value));
   const std::string& text = value.string();
   runtime.pay_bytes(text.size());
-  const auto size = static_cast<int64_t>(code_points(text));
-  if (size - length <= leeway) return value;
-  std::string kept = text.substr(0, byte_offset(text, static_cast<size_t>(length - end_length)));
+  std::string kept = text.substr(0, byte_offset(text, static_cast<size_t>(limit - end_length)));
   if (!bound.truth(1, false)) kept = kept.substr(0, kept.rfind(' '));
   return Value::string_like(value, kept + end);
 }
