@@ -1,0 +1,36 @@
+// Truncation and padding (sections of tokenizer.json): how long a single encoded text may and must
+// be.
+#pragma once
+
+#include "ashlar/text/json_view.h"
+#include "ashlar/text/post_processors/post_processor.h"
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace ashlar::text {
+
+enum class Side { kLeft, kRight };
+
+struct Truncation {
+  int64_t max_length = 0;         // tokens, special ones included
+  Side direction = Side::kRight;  // the side that is cut off
+
+  static std::optional<Truncation> from_json(std::optional<JsonView> json);
+  // Cuts the ids so that `added` special tokens still fit. Throws Error when those alone do not.
+  void apply(std::vector<int32_t>& ids, size_t added) const;
+};
+
+struct Padding {
+  std::optional<int64_t> fixed_length;  // nullopt: the longest of a batch
+  int64_t multiple_of = 1;
+  Side direction = Side::kRight;
+  int32_t id = 0;
+  int32_t type_id = 0;
+
+  static std::optional<Padding> from_json(std::optional<JsonView> json);
+  void apply(Encoding& encoding) const;
+};
+
+}  // namespace ashlar::text

@@ -1,0 +1,50 @@
+#include "ashlar/text/factory.h"
+
+#include "ashlar/text/normalizers/normalizer.h"
+
+#include <vector>
+
+namespace ashlar::text {
+namespace {
+
+class Sequence : public Normalizer {
+ public:
+  explicit Sequence(JsonView json) {
+    const JsonView steps = json.at("normalizers");
+    for (size_t i = 0; i < steps.size(); ++i) steps_.push_back(make_normalizer(steps.element(i)));
+  }
+  void normalize(std::string& text) const override {
+    for (const auto& step : steps_) step->normalize(text);
+  }
+
+ private:
+  std::vector<std::unique_ptr<Normalizer>> steps_;
+};
+
+std::unique_ptr<Normalizer> make_sequence(JsonView json) {
+  return std::make_unique<Sequence>(json);
+}
+
+constexpr FactoryRow<Normalizer> kRows[] = {
+    {"BertNormalizer", make_bert_normalizer},
+    {"ByteLevel", make_byte_level_normalizer},
+    {"Lowercase", make_lowercase},
+    {"NFC", make_unicode_form},
+    {"NFD", make_unicode_form},
+    {"NFKC", make_unicode_form},
+    {"NFKD", make_unicode_form},
+    {"Nmt", make_nmt},
+    {"Prepend", make_prepend},
+    {"Replace", make_replace},
+    {"Sequence", make_sequence},
+    {"Strip", make_strip},
+    {"StripAccents", make_strip_accents},
+};
+
+}  // namespace
+
+std::unique_ptr<Normalizer> make_normalizer(JsonView json) {
+  return make_component<Normalizer>("normalizer", json, kRows);
+}
+
+}  // namespace ashlar::text

@@ -1,0 +1,62 @@
+#include "ashlar/text/pattern.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/text/unicode/utf8.h"
+
+namespace ashlar::text {
+
+Pattern Pattern::literal(std::string text) {
+  Pattern pattern;
+  pattern.literal_ = std::move(text);
+  return pattern;
+}
+
+Pattern Pattern::from_json(JsonView json) {
+  if (json.is_string()) return literal(std::string(json.string()));
+  Pattern pattern;
+  if (const auto text = json.find("String")) {
+    pattern.literal_ = text->string();
+    return pattern;
+  }
+  const auto regex = json.find("Regex");
+  if (!regex) json.fail("a pattern needs the key \"String\" or \"Regex\"");
+  try {
+    pattern.regex_.emplace(regex->string());
+  } catch (const Error& error) {
+    regex->fail(error.what());
+  }
+  return pattern;
+}
+
+void Pattern::each_match(std::string_view text, const std::function<void(Span)>& visit) const {
+  if (regex_) {
+    Regex::Searcher searcher(*regex_);
+    size_t at = 0;
+    while (at < text.size()) {
+      const std::optional<Span> match = searcher.find(text, at);
+      if (!match) return;
+      if (match->size() > 0) visit(*match);
+      if (match->end == text.size()) return;
+      at = match->size() > 0 ? match->end : match->end + utf8_length(text[match->end]);
+    }
+    return;
+  }
+  if (literal_.empty()) return;
+  for (size_t at = text.find(literal_); at != std::string_view::npos;
+       at = text.find(literal_, at + literal_.size())) {
+    visit({at, at + literal_.size()});
+  }
+}
+
+std::string replace_all(const Pattern& pattern, std::string_view text, std::string_view content) {
+  std::string out;
+  size_t done = 0;
+  pattern.each_match(text, [&](Span match) {
+    out.append(text.substr(done, match.begin - done)).append(content);
+    done = match.end;
+  });
+  out.append(text.substr(done));
+  return out;
+}
+
+}  // namespace ashlar::text

@@ -1,0 +1,113 @@
+#include "ashlar/text/tokenizer.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/base/mapped_file.h"
+#include "ashlar/text/tokenizer_parts.h"
+#include "ashlar/text/unicode/utf8.h"
+
+#include <algorithm>
+#include <fstream>
+#include <utility>
+
+namespace ashlar::text {
+
+Tokenizer Tokenizer::from_json_file(const std::string& path) {
+  const MappedFile file(path);
+  const auto bytes = file.bytes();
+  return from_json({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, path);
+}
+
+Tokenizer Tokenizer::from_json(std::string_view text, std::string where) {
+  const JsonDocument document(text, std::move(where));
+  const JsonView root = document.root();
+  auto parts = std::make_unique<Parts>();
+  parts->json = text;
+  if (const auto json = root.find("normalizer")) parts->normalizer = make_normalizer(*json);
+  if (const auto json = root.find("pre_tokenizer")) {
+    parts->pre_tokenizer = make_pre_tokenizer(*json);
+  }
+  parts->model = make_model(root.at("model"));
+  parts->post_processor = make_post_processor(root.find("post_processor"));
+  parts->decoder = make_decoder(root.find("decoder"));
+  parts->added =
+      AddedTokens(root.find("added_tokens"), parts->model->vocabulary(), parts->normalizer.get());
+  parts->truncation = Truncation::from_json(root.find("truncation"));
+  parts->padding = Padding::from_json(root.find("padding"));
+  parts->encodes_any_bytes = parts->pre_tokenizer && parts->pre_tokenizer->ends_in_bytes() &&
+                             parts->model->covers_all_bytes();
+  return Tokenizer(std::move(parts));
+}
+
+Tokenizer::Tokenizer(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Tokenizer::~Tokenizer() = default;
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+
+int32_t Tokenizer::vocab_size() const {
+  int32_t size = parts_->model->vocabulary().id_limit();
+  for (const AddedToken& token : added_tokens()) size = std::max(size, token.id + 1);
+  return size;
+}
+
+std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {
+  if (const AddedToken* added = parts_->added.find(token)) return added->id;
+  return parts_->model->vocabulary().find(token);
+}
+
+std::optional<std::string_view> Tokenizer::id_to_token(int32_t id) const {
+  if (const AddedToken* added = parts_->added.find(id)) return added->content;
+  return parts_->model->vocabulary().token(id);
+}
+
+const std::vector<AddedToken>& Tokenizer::added_tokens() const { return parts_->added.tokens(); }
+
+bool Tokenizer::is_special(int32_t id) const {
+  const AddedToken* added = parts_->added.find(id);
+  return added != nullptr && added->special;
+}
+
+std::vector<int32_t> Tokenizer::special_ids() const {
+  std::vector<int32_t> ids;
+  for (const AddedToken& token : added_tokens()) {
+    if (token.special) ids.push_back(token.id);
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+const std::string& Tokenizer::json() const { return parts_->json; }
+
+void Tokenizer::save(const std::string& path) const {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(json().data(), static_cast<std::streamsize>(json().size()));
+  file.close();
+  ASHLAR_CHECK(file.good(),
+               "{}: cannot write the tokenizer ({} bytes): is the folder there, may it "
+               "be written, is the disk full?",
+               path, json().size());
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
+  return decode(ids, skip_special_tokens, false);
+}
+
+std::string Tokenizer::decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens) const {
+  return decode(ids, skip_special_tokens, true);
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens,
+                              bool exact) const {
+  TextSink sink;
+  const auto stream = parts_->decoder->open(sink, exact ? IllFormed::kKeep : IllFormed::kReplace);
+  for (const int32_t id : ids) {
+    if (skip_special_tokens && is_special(id)) continue;
+    const auto token = id_to_token(id);
+    if (!token) continue;
+    stream->text(*token);
+    stream->end_token();
+  }
+  stream->finish();
+  return sink.take();
+}
+
+}  // namespace ashlar::text
