@@ -25,6 +25,20 @@ std::vector<double> weights_of(const std::vector<Source>& sources) {
   return weights;
 }
 
+void report(const TokenSet& tokens, const PackedRows& rows) {
+  const PackingReport report = rows.report();
+  log::info("event=data source={} tokens={} documents={} rows={} padding={:.1f}%", tokens.name(),
+            tokens.tokens(), report.documents, rows.rows(), report.padding * 100);
+  if (report.truncated > 0) {
+    log::warn("event=documents_cut source={} documents={} tokens_lost={} fix=\"raise train.seq\"",
+              tokens.name(), report.truncated, report.tokens_cut);
+  }
+  if (report.skipped > 0) {
+    log::warn("event=documents_skipped source={} documents={} reason=\"nothing in them counts\"",
+              tokens.name(), report.skipped);
+  }
+}
+
 Dataset open(const DataConfig& config, const std::vector<std::string>& specs, DocumentChoice choice,
              int64_t seq, const Encoder& encoder, ThreadPool& pool) {
   config.validate();
@@ -41,21 +55,11 @@ Dataset open(const DataConfig& config, const std::vector<std::string>& specs, Do
   for (const Source& source : sources) {
     tokens.push_back(open_tokens(source, encoder, options, pool));
   }
-  return {std::move(tokens), weights, config.packing, config.isolate, seq};
-}
-
-void report(const TokenSet& tokens, const PackedRows& rows) {
-  const PackingReport report = rows.report();
-  log::info("event=data source={} tokens={} documents={} rows={} padding={:.1f}%", tokens.name(),
-            tokens.tokens(), report.documents, rows.rows(), report.padding * 100);
-  if (report.truncated > 0) {
-    log::warn("event=documents_cut source={} documents={} tokens_lost={} fix=\"raise train.seq\"",
-              tokens.name(), report.truncated, report.tokens_cut);
+  Dataset data(std::move(tokens), weights, config.packing, config.isolate, seq);
+  for (size_t i = 0; i < data.sources().size(); ++i) {
+    report(*data.sources()[i], *data.packed()[i]);
   }
-  if (report.skipped > 0) {
-    log::warn("event=documents_skipped source={} documents={} reason=\"nothing in them counts\"",
-              tokens.name(), report.skipped);
-  }
+  return data;
 }
 
 }  // namespace
@@ -91,7 +95,6 @@ Dataset::Dataset(std::vector<TokenSet> sources, std::vector<double> weights, Pac
     const PackingOptions options{.seq = seq, .isolate = isolate_};
     packed_.push_back(documents_ ? pack_documents(*sources_.back(), options)
                                  : pack_stream(*sources_.back(), options));
-    report(*sources_.back(), *packed_.back());
   }
 }
 
