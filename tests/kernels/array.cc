@@ -67,6 +67,7 @@ std::vector<double> Array::values() const {
 
 Array Array::slice(int64_t begin, int64_t count) const {
   Array part(dtype_, count);
+  if (count == 0) return part;  // memcpy takes no null
   std::memcpy(part.data(), bytes_.data() + begin * size_of(dtype_), part.bytes_.size());
   return part;
 }

@@ -52,6 +52,7 @@ TEST_P(AttentionGrad, ASequenceAloneHasTheBitsItHasInABatch) {
     const int64_t width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
     int64_t row = 0;
     for (const int32_t length : shape.lengths) {
+      if (length == 0) continue;
       AttentionCase one = shape;
       one.lengths = {length};
       const AttentionOutputs one_outputs{

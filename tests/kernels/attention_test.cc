@@ -42,6 +42,7 @@ TEST_P(Attention, ASequenceAloneHasTheBitsItHasInABatch) {
     const AttentionOutputs batch = run_attention(table(), teams()[1], shape, example.inputs);
     int64_t row = 0;
     for (const int32_t length : shape.lengths) {
+      if (length == 0) continue;
       AttentionCase one = shape;
       one.lengths = {length};
       const AttentionOutputs alone =
