@@ -58,7 +58,8 @@ TEST(HttpReader, HeaderIsAnnouncedBeforeTheBody) {
 
 TEST(HttpReader, PipelinedRequestsWait) {
   RequestReader reader{HttpLimits{}};
-  reader.append(std::string(kPost) + "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HT");
+  reader.append(kPost);
+  reader.append("GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HT");
   EXPECT_EQ(feed(reader, ""), State::kMessage);
   reader.next();
   EXPECT_EQ(feed(reader, ""), State::kMessage);

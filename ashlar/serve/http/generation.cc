@@ -28,7 +28,8 @@ class Generation : public Activity, public std::enable_shared_from_this<Generati
         request_(std::move(call.request)),
         choices_(static_cast<size_t>(request_.choices())) {
     const ModelInfo model = find_model(backend_, call.model);
-    head_ = {random_id(format_->id_prefix()), model.id, std::time(nullptr), ""};
+    head_ = {random_id(format_->id_prefix()), model.id, std::time(nullptr),
+             fingerprint(model.weight_version)};
     weight_version_ = model.weight_version;
     record_.n = request_.n;
     record_.max_tokens = request_.max_tokens;
@@ -83,8 +84,10 @@ class Generation : public Activity, public std::enable_shared_from_this<Generati
   }
 
   void on(Accepted& accepted) {
-    if (!accepted.weight_version.empty()) weight_version_ = accepted.weight_version;
-    head_.fingerprint = fingerprint(weight_version_);
+    if (!accepted.weight_version.empty()) {
+      weight_version_ = accepted.weight_version;
+      head_.fingerprint = fingerprint(weight_version_);
+    }
     if (!stream_) return;
     open_ = true;
     exchange_.open_stream(version_headers());

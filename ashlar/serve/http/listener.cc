@@ -39,6 +39,10 @@ tcp::endpoint resolve(asio::io_context& io, const std::string& host, int port) {
     fail("host '{}' is not an address of this machine: {}; try --host 127.0.0.1", host,
          error.message());
   }
+  // "localhost" may be both: IPv4 is what most clients try first.
+  for (const auto& result : results) {
+    if (result.endpoint().address().is_v4()) return result.endpoint();
+  }
   return results.begin()->endpoint();
 }
 
@@ -68,6 +72,7 @@ void Listener::listen_tcp(const std::string& host, int port) {
   bound.resize(local.size());
   std::memcpy(bound.data(), local.data(), local.size());
   port_ = bound.port();
+  local_ = endpoint.address().is_loopback();
   const bool v6 = endpoint.address().is_v6();
   where_ =
       fmt::format("{}{}{}:{}", v6 ? "[" : "", endpoint.address().to_string(), v6 ? "]" : "", port_);

@@ -24,6 +24,7 @@ class Listener {
 
   uint16_t port() const { return port_; }              // 0 for a UNIX socket
   const std::string& where() const { return where_; }  // "127.0.0.1:8000", "unix:/path"
+  bool local() const { return local_; }                // only this machine can connect
 
  private:
   using Protocol = boost::asio::generic::stream_protocol;
@@ -36,6 +37,7 @@ class Listener {
   boost::asio::steady_timer pause_;
   std::function<void(Socket)> on_socket_;
   uint16_t port_ = 0;
+  bool local_ = true;
   std::string where_;
   std::string socket_file_;
 };

@@ -44,6 +44,9 @@ class HttpServer::Core : public ConnectionHost {
     if (options_.handle_signals) await_signal();
     listener_.accept([this](Socket socket) { admit(std::move(socket)); });
     log::info("http event=listening url={}", url());
+    if (!listener_.local() && options_.api_keys.empty()) {
+      log::warn("http event=open reason=\"no API key is set: all who reach this port may use it\"");
+    }
     run_io();
     post_->close();
     log::info("http event=stopped");
