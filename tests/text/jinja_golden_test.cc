@@ -3,9 +3,11 @@
 #include "ashlar/base/mapped_file.h"
 #include "ashlar/text/chat_template.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <ctime>
+#include <map>
 #include <string>
 
 namespace ashlar::text {

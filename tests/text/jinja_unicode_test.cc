@@ -7,6 +7,7 @@
 #include "ashlar/text/jinja/text_ops.h"
 #include "ashlar/text/jinja/unicode.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <functional>
