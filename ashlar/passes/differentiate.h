@@ -3,9 +3,9 @@
 // Each node is named after the forward node it belongs to and carries its layer.
 #pragma once
 
-#include <map>
-
 #include "ashlar/graph/graph.h"
+
+#include <map>
 
 namespace ashlar::passes {
 

@@ -1,14 +1,14 @@
 #include "ashlar/passes/fuse.h"
 
-#include <functional>
-#include <set>
-
 #include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/loss.h"
 #include "ashlar/graph/ops/norm.h"
 #include "ashlar/graph/ops/optimizer.h"
 #include "ashlar/passes/rewrite.h"
+
+#include <functional>
+#include <set>
 
 namespace ashlar::passes {
 namespace {

@@ -1,5 +1,5 @@
-// Merges neighbours where that saves a trip to memory, keeping every value: a sum into the linear or
-// norm gradient that makes one of its terms, an activation into its linear (inference), the loss
+// Merges neighbours where that saves a trip to memory, keeping every value: a sum into the linear
+// or norm gradient that makes one of its terms, an activation into its linear (inference), the loss
 // with its two gradients (logits once instead of three times), a bf16 shadow into the AdamW that
 // feeds it.
 #pragma once

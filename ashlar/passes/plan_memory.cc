@@ -1,12 +1,12 @@
 #include "ashlar/passes/plan_memory.h"
 
+#include "ashlar/base/error.h"
+#include "ashlar/passes/interval_packing.h"
+
 #include <algorithm>
 #include <array>
 #include <numeric>
 #include <set>
-
-#include "ashlar/base/error.h"
-#include "ashlar/passes/interval_packing.h"
 
 namespace ashlar::passes {
 namespace {
@@ -26,10 +26,13 @@ constexpr std::array<const char*, 3> kProgramNames = {"forward", "backward", "up
 
 int program_of(Phase phase) {
   switch (phase) {
-    case Phase::kForward: return 0;
+    case Phase::kForward:
+      return 0;
     case Phase::kInputGrad:
-    case Phase::kWeightGrad: return 1;
-    case Phase::kUpdate: return 2;
+    case Phase::kWeightGrad:
+      return 1;
+    case Phase::kUpdate:
+      return 2;
   }
   return 0;
 }

@@ -1,6 +1,6 @@
-// The last pass: splits a graph into Programs by phase and gives every value a place before anything
-// runs, so that peak memory is an exact number and the executor never allocates. Values reuse each
-// other's space as soon as their last reader has run, in place where an op allows it.
+// The last pass: splits a graph into Programs by phase and gives every value a place before
+// anything runs, so that peak memory is an exact number and the executor never allocates. Values
+// reuse each other's space as soon as their last reader has run, in place where an op allows it.
 #pragma once
 
 #include "ashlar/graph/program.h"

@@ -7,7 +7,8 @@
 
 namespace ashlar::passes {
 
-// compute: kF32 (returns the graph as it is) or kBF16. Runs after differentiate and the update rule.
+// compute: kF32 (returns the graph as it is) or kBF16. Runs after differentiate and the update
+// rule.
 graph::Graph precision(const graph::Graph& graph, DType compute);
 
 }  // namespace ashlar::passes

@@ -16,7 +16,9 @@ class Rewrite {
 
   graph::ValueId operator()(graph::ValueId old) const;  // where an old value went
   std::vector<graph::ValueId> operator()(const std::vector<graph::ValueId>& old) const;
-  void map(graph::ValueId old, graph::ValueId now) { mapped_[static_cast<size_t>(old.index)] = now; }
+  void map(graph::ValueId old, graph::ValueId now) {
+    mapped_[static_cast<size_t>(old.index)] = now;
+  }
 
   // The node as it is, or with another op or other inputs (ids of the result).
   std::vector<graph::ValueId> copy(const graph::Node& node);

@@ -1,0 +1,197 @@
+#include "ashlar/runtime/executor.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/kernels/team.h"
+
+#include <cmath>
+
+namespace ashlar::runtime {
+namespace {
+
+using graph::Bindings;
+using graph::Location;
+using graph::Operand;
+using graph::Symbol;
+
+template <typename T>
+bool all_finite(const Operand& operand) {
+  const T* values = operand.as<T>();
+  for (int64_t i = 0; i < operand.shape.elements(); ++i) {
+    if constexpr (std::is_same_v<T, bf16>) {
+      if (!std::isfinite(to_float(values[i]))) return false;
+    } else {
+      if (!std::isfinite(values[i])) return false;
+    }
+  }
+  return true;
+}
+
+bool all_finite(const Operand& operand) {
+  switch (operand.dtype) {
+    case DType::kF64:
+      return all_finite<double>(operand);
+    case DType::kF32:
+      return all_finite<float>(operand);
+    case DType::kBF16:
+      return all_finite<bf16>(operand);
+    default:
+      return true;
+  }
+}
+
+}  // namespace
+
+Executor::Executor(const graph::Graph& graph, graph::PlannedPrograms plan, VariableStore& store,
+                   const kernels::KernelTable& table, ThreadPool& pool)
+    : graph_(graph),
+      plan_(std::move(plan)),
+      store_(store),
+      table_(table),
+      pool_(pool),
+      arena_(plan_.total_bytes()),
+      programs_(plan_.programs.size()),
+      inputs_(graph.inputs().size(), nullptr) {
+  for (size_t i = 0; i < programs_.size(); ++i) bind_program(plan_.programs[i], programs_[i]);
+}
+
+std::byte* Executor::slot_data(int slot) const {
+  return arena_.data() + plan_.arena_bytes + slot * plan_.slot_bytes;
+}
+
+Operand Executor::make_operand(graph::ValueId id, const Location& location) const {
+  Operand operand;
+  operand.shape = Shape{0};
+  operand.present = id.valid();
+  if (!id.valid()) return operand;
+  operand.dtype = graph_.type(id).dtype;
+  operand.shape = graph_.type(id).shape.bind(plan_.max_bindings);
+  if (location.kind == Location::Kind::kVariable) {
+    operand.data = store_.at(graph_.variable({static_cast<int32_t>(location.offset)}).name).data();
+  } else if (location.kind == Location::Kind::kArena) {
+    operand.data = arena_.data() + location.offset;
+  }
+  return operand;
+}
+
+void Executor::bind_program(const graph::Program& program, BoundProgram& bound) {
+  bound.steps.reserve(program.steps.size());
+  for (const graph::Step& step : program.steps) {
+    const graph::Node& node = graph_.node(step.node);
+    bound.steps.push_back({&node, {}, {}, arena_.data() + step.scratch_offset, step.scratch_bytes});
+    BoundStep& target = bound.steps.back();
+    const auto bind = [&](const std::vector<graph::ValueId>& ids,
+                          const std::vector<Location>& locations, std::vector<Operand>& operands) {
+      operands.reserve(ids.size());
+      for (size_t i = 0; i < ids.size(); ++i) {
+        operands.push_back(make_operand(ids[i], locations[i]));
+        if (!ids[i].valid()) continue;
+        Operand* operand = &operands.back();
+        if (locations[i].kind == Location::Kind::kSlot) {
+          bound.slots.push_back({operand, locations[i].offset});
+        } else if (locations[i].kind == Location::Kind::kInput) {
+          bound.inputs.push_back({operand, locations[i].offset});
+        }
+        const graph::SymShape& shape = graph_.type(ids[i]).shape;
+        if (!shape.fixed()) bound.shapes.push_back({operand, &shape});
+      }
+    };
+    bind(node.inputs, step.inputs, target.inputs);
+    bind(node.outputs, step.outputs, target.outputs);
+  }
+}
+
+int Executor::input_index(const std::string& name) const {
+  int index = 0;
+  for (const auto& [input, id] : graph_.inputs()) {
+    if (input == name) return index;
+    ++index;
+  }
+  fail("executor: the graph has no input '{}'", name);
+}
+
+void Executor::bind_input(const std::string& name, const void* data) {
+  bind_input(input_index(name), data);
+}
+
+void Executor::bind_input(int index, const void* data) {
+  inputs_[static_cast<size_t>(index)] = data;
+}
+
+int Executor::program_index(const std::string& name) const {
+  for (size_t i = 0; i < plan_.programs.size(); ++i) {
+    if (plan_.programs[i].name == name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+Executor::BoundProgram& Executor::prepare(int program, const Bindings& bindings, int slot) {
+  BoundProgram& bound = programs_[static_cast<size_t>(program)];
+  ASHLAR_CHECK(slot >= 0 && slot < plan_.slots, "executor: slot {} of {}", slot, plan_.slots);
+  if (!bound.bound || !(bound.bindings == bindings)) {
+    for (int s = 1; s < graph::kSymbols; ++s) {
+      const auto symbol = static_cast<Symbol>(s);
+      ASHLAR_CHECK(bindings[symbol] <= plan_.max_bindings[symbol],
+                   "executor: {} {} in this run, memory was planned for {}", bindings[symbol],
+                   graph::name(symbol), plan_.max_bindings[symbol]);
+    }
+    for (const SymbolicShape& symbolic : bound.shapes) {
+      symbolic.operand->shape = symbolic.shape->bind(bindings);
+    }
+    bound.bindings = bindings;
+    bound.bound = true;
+  }
+  for (const Moving& moving : bound.slots) {
+    moving.operand->data = slot_data(slot) + moving.offset_or_index;
+  }
+  for (const Moving& moving : bound.inputs) {
+    const void* data = inputs_[static_cast<size_t>(moving.offset_or_index)];
+    // Kernels never write to a run's inputs.
+    moving.operand->data = static_cast<std::byte*>(const_cast<void*>(data));
+  }
+  return bound;
+}
+
+void Executor::run_step(const BoundStep& step, const graph::RunState& state) {
+  kernels::Team team =
+      kernels::make_team(pool_, {step.scratch, static_cast<size_t>(step.scratch_bytes)});
+  step.node->op->run({table_, team, step.inputs, step.outputs, state});
+}
+
+void Executor::run(int program, const Bindings& bindings, const graph::RunState& state, int slot) {
+  const BoundProgram& bound = prepare(program, bindings, slot);
+  if (profiler_ == nullptr) {
+    for (const BoundStep& step : bound.steps) run_step(step, state);
+    return;
+  }
+  for (const BoundStep& step : bound.steps) {
+    const double start = profiler_->now();
+    run_step(step, state);
+    profiler_->record(*step.node, step.node->op->cost(step.inputs, step.outputs), start,
+                      profiler_->now());
+  }
+}
+
+void Executor::run_checked(int program, const Bindings& bindings, const graph::RunState& state,
+                           int slot) {
+  const BoundProgram& bound = prepare(program, bindings, slot);
+  for (const BoundStep& step : bound.steps) {
+    run_step(step, state);
+    for (const Operand& output : step.outputs) {
+      ASHLAR_CHECK(all_finite(output), "op {} ({}{}) gave a NaN or infinity at step {}",
+                   step.node->name, step.node->op->kind(),
+                   step.node->layer >= 0 ? fmt::format(", layer {}", step.node->layer) : "",
+                   state.step);
+    }
+  }
+}
+
+Operand Executor::output(const std::string& name, const Bindings& bindings, int slot) const {
+  const graph::ValueId id = graph_.output(name);
+  const Location& location = plan_.values[static_cast<size_t>(id.index)];
+  Operand operand = make_operand(id, location);
+  operand.shape = graph_.type(id).shape.bind(bindings);
+  if (location.kind == Location::Kind::kSlot) operand.data = slot_data(slot) + location.offset;
+  return operand;
+}
+
+}  // namespace ashlar::runtime

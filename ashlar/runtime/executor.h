@@ -1,0 +1,91 @@
+// Runs planned Programs: binds symbols, points operands at their places and calls kernels in order.
+// After construction it allocates nothing. It holds no policy: which Program runs when, and in
+// which microbatch slot, is its caller's schedule.
+#pragma once
+
+#include "ashlar/base/thread_pool.h"
+#include "ashlar/graph/program.h"
+#include "ashlar/runtime/arena.h"
+#include "ashlar/runtime/profiler.h"
+#include "ashlar/runtime/variable_store.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ashlar::runtime {
+
+class Executor {
+ public:
+  // The graph, store and pool outlive the executor. Variables must be in the store already, and
+  // must not be put() anew while the executor lives.
+  Executor(const graph::Graph& graph, graph::PlannedPrograms plan, VariableStore& store,
+           const kernels::KernelTable& table, ThreadPool& pool);
+
+  // Memory of the caller's that holds an input during the following runs.
+  void bind_input(const std::string& name, const void* data);
+  int input_index(const std::string& name) const;
+  void bind_input(int index, const void* data);
+
+  // Place of a Program of that name; -1 when the graph has none.
+  int program_index(const std::string& name) const;
+
+  // Throws Error when a binding exceeds what memory was planned for.
+  void run(int program, const graph::Bindings& bindings, const graph::RunState& state,
+           int slot = 0);
+  // The same with a look at every result: throws Error naming the first op (and layer) that gave a
+  // NaN or infinity. Several times slower.
+  void run_checked(int program, const graph::Bindings& bindings, const graph::RunState& state,
+                   int slot = 0);
+
+  // A named result of the last run, valid until the next.
+  graph::Operand output(const std::string& name, const graph::Bindings& bindings,
+                        int slot = 0) const;
+
+  const graph::PlannedPrograms& plan() const { return plan_; }
+  const graph::Graph& graph() const { return graph_; }
+  const Arena& arena() const { return arena_; }
+  void set_profiler(Profiler* profiler) { profiler_ = profiler; }
+
+ private:
+  struct BoundStep {
+    const graph::Node* node;
+    std::vector<graph::Operand> inputs, outputs;
+    std::byte* scratch;
+    int64_t scratch_bytes;
+  };
+  // Operands whose place changes from run to run.
+  struct Moving {
+    graph::Operand* operand;
+    int64_t offset_or_index;
+  };
+  struct SymbolicShape {
+    graph::Operand* operand;
+    const graph::SymShape* shape;
+  };
+  struct BoundProgram {
+    std::vector<BoundStep> steps;
+    std::vector<Moving> slots, inputs;
+    std::vector<SymbolicShape> shapes;
+    graph::Bindings bindings;
+    bool bound = false;
+  };
+
+  void bind_program(const graph::Program& program, BoundProgram& bound);
+  graph::Operand make_operand(graph::ValueId id, const graph::Location& location) const;
+  std::byte* slot_data(int slot) const;
+  BoundProgram& prepare(int program, const graph::Bindings& bindings, int slot);
+  void run_step(const BoundStep& step, const graph::RunState& state);
+
+  const graph::Graph& graph_;
+  graph::PlannedPrograms plan_;
+  VariableStore& store_;
+  const kernels::KernelTable& table_;
+  ThreadPool& pool_;
+  Arena arena_;
+  std::vector<BoundProgram> programs_;
+  std::vector<const void*> inputs_;
+  Profiler* profiler_ = nullptr;
+};
+
+}  // namespace ashlar::runtime

@@ -1,0 +1,78 @@
+#include "ashlar/runtime/variable_store.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/base/philox.h"
+
+#include <algorithm>
+
+namespace ashlar::runtime {
+namespace {
+
+void fill(Tensor& tensor, const graph::Variable& variable, uint64_t seed) {
+  using Kind = graph::Init::Kind;
+  const graph::Init& init = variable.init;
+  if (init.kind == Kind::kZeros) return;
+  Tensor values = tensor.dtype() == DType::kF32 ? tensor : Tensor(DType::kF32, tensor.shape());
+  const std::span<float> out = values.span<float>();
+  if (init.kind == Kind::kOnes) {
+    std::ranges::fill(out, 1.0f);
+  } else if (init.kind == Kind::kData) {
+    ASHLAR_CHECK(init.data.size() == out.size(), "variable {}: {} values given for shape {}",
+                 variable.name, init.data.size(), variable.shape.str());
+    std::ranges::copy(init.data, out.begin());
+  } else {
+    const RandomStream random(seed, variable.name);
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = static_cast<float>(random.normal(i) * static_cast<double>(init.std));
+    }
+  }
+  if (values.data() != tensor.data()) {
+    convert(DType::kF32, values.data(), tensor.dtype(), tensor.data(), tensor.elements());
+  }
+}
+
+}  // namespace
+
+void VariableStore::add_missing(const graph::Graph& graph) {
+  for (const graph::Variable& variable : graph.variables()) {
+    const auto found = tensors_.find(variable.name);
+    if (found == tensors_.end()) {
+      Tensor tensor(variable.dtype, variable.shape);
+      fill(tensor, variable, seed_);
+      tensors_.emplace(variable.name, std::move(tensor));
+      continue;
+    }
+    const Tensor& tensor = found->second;
+    ASHLAR_CHECK(tensor.dtype() == variable.dtype && tensor.shape() == variable.shape,
+                 "variable {}: storage is {}{}, the graph wants {}{}", variable.name,
+                 name(tensor.dtype()), tensor.shape().str(), name(variable.dtype),
+                 variable.shape.str());
+  }
+}
+
+Tensor& VariableStore::at(const std::string& name) {
+  const auto found = tensors_.find(name);
+  ASHLAR_CHECK(found != tensors_.end(), "no variable is named '{}'", name);
+  return found->second;
+}
+
+const Tensor& VariableStore::at(const std::string& name) const {
+  return const_cast<VariableStore*>(this)->at(name);
+}
+
+void VariableStore::refresh_shadows(const graph::Graph& graph) {
+  for (const graph::Variable& variable : graph.variables()) {
+    if (variable.kind != graph::VariableKind::kShadow) continue;
+    const Tensor& source = at(graph.variable(variable.source).name);
+    Tensor& shadow = at(variable.name);
+    convert(source.dtype(), source.data(), shadow.dtype(), shadow.data(), source.elements());
+  }
+}
+
+int64_t VariableStore::bytes() const {
+  int64_t total = 0;
+  for (const auto& [name, tensor] : tensors_) total += static_cast<int64_t>(tensor.bytes());
+  return total;
+}
+
+}  // namespace ashlar::runtime

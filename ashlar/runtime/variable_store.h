@@ -1,0 +1,40 @@
+// The storage of Variables, by name: graphs that name the same Variable (training, evaluation,
+// sampling) share it. Parameters start from their Init or from a file.
+#pragma once
+
+#include "ashlar/graph/graph.h"
+#include "ashlar/tensor/tensor.h"
+
+#include <map>
+#include <string>
+
+namespace ashlar::runtime {
+
+class VariableStore {
+ public:
+  explicit VariableStore(uint64_t seed = 0) : seed_(seed) {}
+
+  // Makes storage for the graph's Variables that are not there yet, initialised by (seed, name,
+  // element); a Variable already there must have the same dtype and shape.
+  void add_missing(const graph::Graph& graph);
+  // Puts a tensor in place of a Variable's storage (mapped weights: no copy).
+  void put(const std::string& name, Tensor tensor) { tensors_[name] = std::move(tensor); }
+  void erase(const std::string& name) { tensors_.erase(name); }
+
+  bool contains(const std::string& name) const { return tensors_.contains(name); }
+  // Throws when there is none of that name.
+  Tensor& at(const std::string& name);
+  const Tensor& at(const std::string& name) const;
+  const std::map<std::string, Tensor>& tensors() const { return tensors_; }
+
+  // Rounds every shadow of the graph anew from its source; after parameters were loaded.
+  void refresh_shadows(const graph::Graph& graph);
+
+  int64_t bytes() const;
+
+ private:
+  uint64_t seed_;
+  std::map<std::string, Tensor> tensors_;
+};
+
+}  // namespace ashlar::runtime
