@@ -177,7 +177,7 @@ TEST_P(Gemm, ScratchIsBoundedAndGrowsWithTheProduct) {
 // args.h states one order of sums; only VDPBF16PS on two bf16 operands has another.
 TEST(GemmTiers, VectorTiersGiveEqualBits) {
   const std::vector<IsaTier> tiers = runnable_vector_tiers();
-  if (tiers.empty()) GTEST_SKIP() << "no vector tier can run on this processor";
+  if (tiers.empty()) GTEST_SKIP() << "tier avx2 cannot run on this processor";
   TestTeam team(2);
   for (const auto& [a, b] : kOperands) {
     GemmCase shape = {.m = 45, .n = 83, .r = 600, .a = a, .b = b, .b_layout = Layout::kColumns};
