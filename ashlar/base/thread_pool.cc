@@ -12,6 +12,11 @@ namespace {
 // gap between two ops, shorter than anything a person or another process would notice.
 constexpr int kSpins = 20000;
 
+// state_: bits 0-15 count the workers in the loop, bit 16 says that more may join, the rest is the
+// number of the loop.
+constexpr uint64_t kWorkers = 0xffff, kOpen = 0x10000, kNextLoop = 0x20000;
+constexpr uint64_t loop_of(uint64_t state) { return state / kNextLoop; }
+
 inline void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -43,7 +48,7 @@ ThreadPool::~ThreadPool() {
   {
     std::lock_guard lock(mutex_);
     stop_.store(true);
-    generation_.fetch_add(1);
+    state_.fetch_add(kNextLoop);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
@@ -59,16 +64,16 @@ void ThreadPool::run(int64_t tasks, Task task, void* context) {
   context_ = context;
   tasks_ = tasks;
   next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-  // Sequentially consistent: either a worker going to sleep sees the new generation, or we see it
-  // among the sleepers and wake it.
-  generation_.fetch_add(1);
+  // Sequentially consistent: either a worker going to sleep sees the new loop, or we see it among
+  // the sleepers and wake it.
+  state_.fetch_add(kNextLoop + kOpen);
   if (sleepers_.load() > 0) {
     std::lock_guard lock(mutex_);
     wake_.notify_all();
   }
   take_tasks(0);
-  for (int spins = 0; busy_.load(std::memory_order_acquire) > 0; ++spins) {
+  state_.fetch_sub(kOpen);
+  for (int spins = 0; (state_.load(std::memory_order_acquire) & kWorkers) > 0; ++spins) {
     if (spins < kSpins) {
       relax();
     } else {
@@ -86,23 +91,26 @@ void ThreadPool::take_tasks(int thread) {
 }
 
 void ThreadPool::work(int thread) {
-  uint64_t seen = 0;
+  uint64_t seen = 0;  // the last loop this worker knows of
   for (;;) {
-    int spins = 0;
-    while (generation_.load(std::memory_order_acquire) == seen) {
+    uint64_t state;
+    for (int spins = 0; loop_of(state = state_.load()) == seen;) {
       if (++spins < kSpins) {
         relax();
         continue;
       }
       std::unique_lock lock(mutex_);
       sleepers_.fetch_add(1);
-      wake_.wait(lock, [&] { return generation_.load() != seen; });
+      wake_.wait(lock, [&] { return loop_of(state_.load()) != seen; });
       sleepers_.fetch_sub(1);
     }
-    ++seen;
     if (stop_.load()) return;
+    bool joined = false;
+    while (!joined && (state & kOpen) != 0) joined = state_.compare_exchange_weak(state, state + 1);
+    seen = loop_of(state);
+    if (!joined) continue;  // it ended without us
     take_tasks(thread);
-    busy_.fetch_sub(1, std::memory_order_release);
+    state_.fetch_sub(1, std::memory_order_release);
   }
 }
 

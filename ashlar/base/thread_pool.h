@@ -44,13 +44,13 @@ class ThreadPool {
   void work(int thread);
   void take_tasks(int thread);
 
-  // The loop being run; written by run() before generation_ is published.
+  // The loop being run; written by run() before state_ is published, read by those who joined it.
   Task task_ = nullptr;
   void* context_ = nullptr;
   int64_t tasks_ = 0;
   alignas(64) std::atomic<int64_t> next_{0};
-  alignas(64) std::atomic<int> busy_{0};
-  alignas(64) std::atomic<uint64_t> generation_{0};
+  // The loop's number, whether workers may join it, and how many have: see thread_pool.cc.
+  alignas(64) std::atomic<uint64_t> state_{0};
   std::atomic<bool> stop_{false};
   std::atomic<int> sleepers_{0};
   std::mutex mutex_;
