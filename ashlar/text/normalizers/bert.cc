@@ -1,10 +1,8 @@
 // BertNormalizer: the clean-up of BERT's original tokenizer.
-#include "ashlar/text/normalizers/bert_tables.h"
 #include "ashlar/text/normalizers/case_and_form.h"
 #include "ashlar/text/normalizers/normalizer.h"
+#include "ashlar/text/unicode/bert_tables.h"
 #include "ashlar/text/unicode/properties.h"
-
-#include <algorithm>
 
 namespace ashlar::text {
 namespace {
@@ -15,12 +13,6 @@ bool is_ideograph(char32_t c) {
          (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) ||
          (c >= 0x2B740 && c <= 0x2B81F) || (c >= 0x2B920 && c <= 0x2CEAF) ||
          (c >= 0xF900 && c <= 0xFAFF) || (c >= 0x2F800 && c <= 0x2FA1F);
-}
-
-bool contains(std::span<const CharRun> runs, char32_t c) {
-  const auto run = std::lower_bound(
-      runs.begin(), runs.end(), c, [](const CharRun& r, char32_t value) { return r.last < value; });
-  return run != runs.end() && run->first <= c;
 }
 
 // Characters not assigned are kept.

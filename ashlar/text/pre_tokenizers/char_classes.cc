@@ -2,6 +2,7 @@
 // Punctuation, Digits; and FixedLength.
 #include "ashlar/text/pre_tokenizers/delimiters.h"
 #include "ashlar/text/pre_tokenizers/pre_tokenizer.h"
+#include "ashlar/text/unicode/bert_tables.h"
 #include "ashlar/text/unicode/properties.h"
 #include "ashlar/text/unicode/utf8.h"
 
@@ -16,7 +17,8 @@ bool is_bert_punctuation(char32_t c) {
     return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
            (c >= '{' && c <= '~');
   }
-  return is_in(c, kPunctuation);
+  if (is_in(c, kPunctuation)) return !contains(bert_no_punctuation(), c);
+  return contains(bert_also_punctuation(), c);
 }
 
 bool is_number(char32_t c) { return is_in(c, kNumbers); }
