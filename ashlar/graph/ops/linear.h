@@ -7,12 +7,12 @@
 namespace ashlar::graph {
 
 struct LinearOptions {
-  ValueId bias;      // [N]
-  ValueId residual;  // [T,N], added last
+  ValueId bias = {};      // [N]
+  ValueId residual = {};  // [T,N], added last
   // A low-rank term (LoRA, Hu et al. 2021): y += down up^T before bias; down [T,r] is itself a
   // linear of x, up [N,r].
-  ValueId low_rank_down;
-  ValueId low_rank_up;
+  ValueId low_rank_down = {};
+  ValueId low_rank_up = {};
   kernels::Activation activation =
       kernels::Activation::kNone;  // inference only: not differentiable
 };

@@ -1,0 +1,254 @@
+// The fast executor against the fp64 reference run of the same graph, its bits over thread counts,
+// microbatch slots, plans and dtypes.
+#include "ashlar/runtime/executor.h"
+
+#include "ashlar/base/cpu.h"
+#include "ashlar/base/error.h"
+#include "ashlar/passes/differentiate.h"
+#include "ashlar/passes/fuse.h"
+#include "ashlar/passes/plan_memory.h"
+#include "ashlar/passes/precision.h"
+#include "tests/runtime/small_models.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace ashlar::runtime {
+namespace {
+
+using testing::SmallBatch;
+using testing::SmallModelOptions;
+
+const SmallModelOptions kLlama{};
+const SmallModelOptions kGpt2{.layer_norm = true, .kv_heads = 3, .tied = true};
+
+struct Trained {
+  graph::Graph graph;
+  std::map<graph::VariableId, graph::VariableId> gradients;
+};
+
+Trained training_graph(const SmallModelOptions& model, bool fused, DType dtype = DType::kF32) {
+  Trained result;
+  result.graph = testing::small_model(model);
+  result.gradients = passes::differentiate(result.graph, result.graph.output("loss"));
+  result.graph = passes::precision(result.graph, dtype);
+  if (fused) result.graph = passes::fuse(result.graph);
+  return result;
+}
+
+struct Result {
+  double loss;
+  std::map<std::string, std::vector<float>> gradients;
+};
+
+class Session {
+ public:
+  Session(const Trained& trained, const SmallBatch& largest, IsaTier tier, int threads, int slots)
+      : trained_(trained), pool_(threads), store_(5) {
+    store_.add_missing(trained.graph);
+    store_.refresh_shadows(trained.graph);
+    const kernels::KernelTable& table = kernels::kernel_table(tier);
+    auto plan = passes::plan_memory(
+        trained.graph,
+        {.max = largest.bindings, .slots = slots, .table = &table, .threads = threads});
+    executor_.emplace(trained.graph, std::move(plan), store_, table, pool_);
+  }
+
+  Executor& executor() { return *executor_; }
+  VariableStore& store() { return store_; }
+
+  double forward(const SmallBatch& batch, const graph::RunState& state, int slot = 0) {
+    testing::bind_inputs(*executor_, batch);
+    executor_->run(executor_->program_index("forward"), batch.bindings, state, slot);
+    return *executor_->output("loss", batch.bindings, slot).as<double>();
+  }
+  void backward(const SmallBatch& batch, const graph::RunState& state, int slot = 0) {
+    testing::bind_inputs(*executor_, batch);
+    executor_->run(executor_->program_index("backward"), batch.bindings, state, slot);
+  }
+  Result step(const SmallBatch& batch) {
+    const graph::RunState state{.seed = 3, .step = 1};
+    Result result{forward(batch, state), {}};
+    backward(batch, state);
+    result.gradients = gradients();
+    return result;
+  }
+  std::map<std::string, std::vector<float>> gradients() {
+    std::map<std::string, std::vector<float>> result;
+    for (const auto& [parameter, gradient] : trained_.gradients) {
+      const std::string& name = trained_.graph.variable(gradient).name;
+      const auto values = store_.at(name).span<float>();
+      result[name].assign(values.begin(), values.end());
+    }
+    return result;
+  }
+
+ private:
+  const Trained& trained_;
+  ThreadPool pool_;
+  VariableStore store_;
+  std::optional<Executor> executor_;
+};
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+class ExecutorTest : public ::testing::TestWithParam<IsaTier> {
+ protected:
+  void SetUp() override {
+    if (!can_run(GetParam())) {
+      GTEST_SKIP() << "tier " << name(GetParam()) << " cannot run on this machine";
+    }
+  }
+};
+
+TEST_P(ExecutorTest, EqualsTheReferenceRun) {
+  for (const SmallModelOptions& model : {kLlama, kGpt2}) {
+    for (const bool fused : {false, true}) {
+      const Trained trained = training_graph(model, fused);
+      const SmallBatch batch = testing::small_batch(model, {7, 1, 9}, 21);
+      Session session(trained, batch, GetParam(), 2, 1);
+      const Result result = session.step(batch);
+
+      VariableStore fresh(5);
+      fresh.add_missing(trained.graph);
+      ReferenceRun reference(trained.graph, batch.bindings, fresh);
+      testing::set_inputs(reference, batch);
+      reference.run({.seed = 3, .step = 1});
+      EXPECT_NEAR(result.loss, reference.output("loss")[0], 2e-6);
+      for (const auto& [name, gradient] : result.gradients) {
+        const std::vector<double>& expected = reference.variable(name);
+        double norm = 0;
+        for (const double value : expected) norm += value * value;
+        norm = std::sqrt(norm);
+        for (size_t i = 0; i < expected.size(); ++i) {
+          ASSERT_NEAR(static_cast<double>(gradient[i]), expected[i], 1e-5 * norm + 1e-7)
+              << name << "[" << i << "]";
+        }
+      }
+    }
+  }
+}
+
+TEST_P(ExecutorTest, ThreadsDoNotChangeBits) {
+  const Trained trained = training_graph(kLlama, true);
+  const SmallBatch batch = testing::small_batch(kLlama, {40, 3, 17}, 22);
+  Session one(trained, batch, GetParam(), 1, 1);
+  const Result expected = one.step(batch);
+  for (const int threads : {2, 3}) {
+    Session session(trained, batch, GetParam(), threads, 1);
+    const Result result = session.step(batch);
+    EXPECT_EQ(result.loss, expected.loss);
+    for (const auto& [name, gradient] : expected.gradients) {
+      EXPECT_TRUE(same_bits(gradient, result.gradients.at(name))) << name;
+    }
+  }
+}
+
+// Three forwards before any backward, each microbatch in a slot of its own, against forward and
+// backward in turn. (Untied: with a tied head, contributions from F and B to one gradient would
+// come in another order.)
+TEST_P(ExecutorTest, MicrobatchSlotsKeepBits) {
+  const Trained trained = training_graph(kLlama, true);
+  std::vector<SmallBatch> batches;
+  for (const uint64_t seed : {31u, 32u, 33u}) {
+    batches.push_back(testing::small_batch(kLlama, {8, 4}, seed));
+  }
+  Session in_turn(trained, batches[0], GetParam(), 2, 1);
+  Session pipelined(trained, batches[0], GetParam(), 2, 3);
+  const auto state = [](size_t i) {
+    return graph::RunState{.seed = 3, .step = 1, .first_microbatch = i == 0};
+  };
+  std::vector<double> losses;
+  for (size_t i = 0; i < 3; ++i) {
+    losses.push_back(in_turn.forward(batches[i], state(i)));
+    in_turn.backward(batches[i], state(i));
+  }
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(pipelined.forward(batches[i], state(i), static_cast<int>(i)), losses[i]);
+  }
+  for (size_t i = 0; i < 3; ++i) {
+    pipelined.backward(batches[i], state(i), static_cast<int>(i));
+  }
+  const auto expected = in_turn.gradients(), found = pipelined.gradients();
+  for (const auto& [name, gradient] : expected) {
+    EXPECT_TRUE(same_bits(gradient, found.at(name))) << name;
+  }
+  EXPECT_GT(pipelined.executor().plan().slot_bytes, 0);
+}
+
+TEST_P(ExecutorTest, Bf16StaysNearF32) {
+  for (const SmallModelOptions& model : {kLlama, kGpt2}) {
+    const Trained f32 = training_graph(model, true);
+    const Trained half = training_graph(model, true, DType::kBF16);
+    const SmallBatch batch = testing::small_batch(model, {7, 12}, 24);
+    Session exact(f32, batch, GetParam(), 2, 1), rounded(half, batch, GetParam(), 2, 1);
+    const Result a = exact.step(batch), b = rounded.step(batch);
+    EXPECT_NEAR(a.loss, b.loss, 0.02 * a.loss);
+    for (const auto& [name, gradient] : a.gradients) {
+      double error = 0, norm = 0;
+      for (size_t i = 0; i < gradient.size(); ++i) {
+        const double d =
+            static_cast<double>(gradient[i]) - static_cast<double>(b.gradients.at(name)[i]);
+        error += d * d;
+        norm += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
+      }
+      EXPECT_LT(std::sqrt(error), 0.1 * std::sqrt(norm) + 1e-4) << name;
+    }
+  }
+}
+
+// The plan's mark is real: filled with a pattern, the arena shows writes up to the mark of what is
+// planned and none of it is left out by more than a cache line's rounding.
+TEST_P(ExecutorTest, TheArenaIsUsedToItsMark) {
+  const Trained trained = training_graph(kLlama, true);
+  const SmallBatch batch = testing::small_batch(kLlama, {30, 34}, 25);
+  Session session(trained, batch, GetParam(), 1, 1);
+  const Arena& arena = session.executor().arena();
+  std::memset(arena.data(), 0xA5, static_cast<size_t>(arena.bytes()));
+  session.step(batch);
+  int64_t highest = 0;
+  for (int64_t i = 0; i < arena.bytes(); ++i) {
+    if (arena.data()[i] != std::byte{0xA5}) highest = i + 1;
+  }
+  // The topmost buffer may be scratch of which a kernel leaves the end unused on small shapes.
+  EXPECT_LE(highest, session.executor().plan().arena_bytes);
+  EXPECT_GT(highest, 0);
+}
+
+TEST_P(ExecutorTest, NonFiniteValuesAreTracedToTheirOp) {
+  const Trained trained = training_graph(kLlama, true);
+  const SmallBatch batch = testing::small_batch(kLlama, {6}, 26);
+  Session session(trained, batch, GetParam(), 1, 1);
+  session.store().at("layers.1.up.weight").as<float>()[3] = INFINITY;
+  testing::bind_inputs(session.executor(), batch);
+  try {
+    session.executor().run_checked(0, batch.bindings, {.seed = 3, .step = 7});
+    FAIL() << "an infinite weight went unnoticed";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "op layers.1.up (linear, layer 1) gave a NaN or infinity at step 7");
+  }
+}
+
+TEST_P(ExecutorTest, RefusesMoreThanWasPlanned) {
+  const Trained trained = training_graph(kLlama, true);
+  const SmallBatch small = testing::small_batch(kLlama, {4}, 27);
+  const SmallBatch large = testing::small_batch(kLlama, {5}, 27);
+  Session session(trained, small, GetParam(), 1, 1);
+  EXPECT_THROW(session.step(large), Error);
+  EXPECT_GT(session.step(small).loss, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Tiers, ExecutorTest, ::testing::ValuesIn(all_isa_tiers()),
+                         [](const auto& test) {
+                           std::string text(name(test.param));
+                           std::ranges::replace(text, '-', '_');
+                           return text;
+                         });
+
+}  // namespace
+}  // namespace ashlar::runtime
