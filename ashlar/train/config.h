@@ -1,0 +1,109 @@
+// The keys of `ashlar train`, all with defaults: what to train (model.), on what (data.), how
+// (train.), what to look at meanwhile (valid., sample.), what to keep (checkpoint.) and where
+// (run.). A ConfigTable fills a TrainConfig; validate() says what ranges alone do not.
+#pragma once
+
+#include "ashlar/data/data_config.h"
+#include "ashlar/models/decoder_config.h"
+#include "ashlar/tensor/dtype.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace ashlar {
+class ConfigBinder;
+}
+
+namespace ashlar::train {
+
+enum class Optimizer : uint8_t { kAdamW, kMuon };
+enum class Decay : uint8_t { kAll, kMatrices };
+enum class Schedule : uint8_t { kConstant, kLinear, kCosine, kWsd };
+
+// A model to start from, or the sizes of a new one.
+struct ModelSection {
+  std::string from;
+  std::string family = "llama";
+  int64_t vocab = 0, width = 384, layers = 6, heads = 6, kv_heads = 0, ffn = 0, seq = 0;
+  std::optional<bool> tied;  // unset: as the family has it
+
+  void bind(ConfigBinder& b);
+  bool from_scratch() const { return from.empty(); }
+  // The new model; vocab and seq where the keys leave them open.
+  models::DecoderConfig decoder(int64_t default_vocab, int64_t default_seq) const;
+};
+
+struct TrainSection {
+  int64_t steps = 1000;
+  int64_t batch = 8;       // rows of the global batch
+  int64_t microbatch = 0;  // rows a rank computes at once; 0: the whole batch
+  int64_t seq = 256;
+  DType dtype = DType::kF32;
+  int64_t seed = 1;
+
+  Optimizer optimizer = Optimizer::kAdamW;
+  double lr = 3e-4;
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
+  double momentum = 0.95;  // Muon's
+  Decay decay = Decay::kMatrices;
+  double clip = 1.0;
+
+  Schedule schedule = Schedule::kCosine;
+  int64_t warmup = 0;     // steps
+  int64_t cooldown = -1;  // steps of wsd's decay; -1: a fifth of all
+  double min_lr = 0.1;    // of lr, at the end
+  double dropout = 0;
+
+  void bind(ConfigBinder& b);
+  int64_t rank_microbatch() const { return microbatch > 0 ? microbatch : batch; }
+};
+
+struct ValidSection {
+  int64_t every = 100;   // steps; 0: never
+  int64_t batches = 20;  // microbatches at most; 0: all
+  void bind(ConfigBinder& b);
+};
+
+struct SampleSection {
+  int64_t every = 0;
+  std::string prompt;
+  int64_t tokens = 64;
+  double temperature = 0.8;
+  void bind(ConfigBinder& b);
+};
+
+struct CheckpointSection {
+  int64_t every = 500;  // steps; 0: at the end only
+  int64_t keep = 3;     // the newest that stay; 0: all
+  bool best = true;     // also the one of lowest validation loss
+  void bind(ConfigBinder& b);
+};
+
+struct RunSection {
+  std::string dir = "runs/default";
+  int threads = 0;  // 0: all cores
+  bool resume = false;
+  std::string profile;        // a trace file; empty: none
+  int64_t profile_steps = 3;  // steps the trace holds
+  double peak_flops = 0;      // what MFU is a share of; 0: measured at the start
+  bool tensorboard = true;
+  void bind(ConfigBinder& b);
+};
+
+struct TrainConfig {
+  ModelSection model;
+  data::DataConfig data;
+  TrainSection train;
+  ValidSection valid;
+  SampleSection sample;
+  CheckpointSection checkpoint;
+  RunSection run;
+
+  void bind(ConfigBinder& b);
+  // What ranges alone do not say; throws UsageError with key, value and fix.
+  void validate() const;
+  std::string to_toml() const;
+};
+
+}  // namespace ashlar::train
