@@ -8,6 +8,7 @@
 #include "ashlar/passes/fuse.h"
 #include "ashlar/passes/plan_memory.h"
 #include "ashlar/passes/precision.h"
+#include "tests/runtime/heap_calls.h"
 #include "tests/runtime/small_models.h"
 
 #include <gtest/gtest.h>
@@ -218,6 +219,35 @@ TEST_P(ExecutorTest, TheArenaIsUsedToItsMark) {
   // The topmost buffer may be scratch of which a kernel leaves the end unused on small shapes.
   EXPECT_LE(highest, session.executor().plan().arena_bytes);
   EXPECT_GT(highest, 0);
+}
+
+// After three steps to warm up, no run allocates, on any thread, whatever the batch.
+TEST_P(ExecutorTest, RunsWithoutTheHeap) {
+  if (!testing::counts_heap_calls()) GTEST_SKIP() << "the sanitizer has a malloc of its own";
+  const Trained trained = training_graph(kGpt2, true);
+  const SmallBatch largest = testing::small_batch(kGpt2, {30, 34, 20}, 28);
+  Session session(trained, largest, GetParam(), 3, 1);
+  std::vector<SmallBatch> batches;
+  for (const int32_t length : {3, 34, 1, 20}) {
+    batches.push_back(testing::small_batch(kGpt2, {length, 30}, 29));
+  }
+  const auto run = [&](const SmallBatch& batch, uint64_t step) {
+    const graph::RunState state{.seed = 3, .step = step};
+    session.forward(batch, state);
+    session.backward(batch, state);
+  };
+  for (uint64_t step = 1; step <= 3; ++step) run(largest, step);
+  std::vector<int64_t> calls;
+  calls.reserve(batches.size());
+  for (const SmallBatch& batch : batches) {
+    testing::bind_inputs(session.executor(), batch);
+    const int64_t before = testing::heap_calls();
+    session.executor().run(0, batch.bindings, {.seed = 3, .step = 4});
+    session.executor().run(1, batch.bindings, {.seed = 3, .step = 4});
+    calls.push_back(testing::heap_calls() - before);
+  }
+  EXPECT_EQ(calls, std::vector<int64_t>(batches.size(), 0));
+  EXPECT_GT(testing::heap_calls(), 0);
 }
 
 TEST_P(ExecutorTest, NonFiniteValuesAreTracedToTheirOp) {
