@@ -81,6 +81,7 @@ uint64_t ContentHashes::of(const std::string& path, int64_t bytes) {
 
 void ContentHashes::save() {
   if (!altered_) return;
+  std::erase_if(entries_, [](const auto& entry) { return !is_file(entry.first); });
   nlohmann::json memory = nlohmann::json::object();
   for (const auto& [path, e] : entries_) {
     memory[path] = {e.bytes, e.size, e.inode, e.changed_ns, e.hash};

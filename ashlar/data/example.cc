@@ -35,14 +35,13 @@ class LineParser {
   // parse_json() knows no file of many lines: it calls every one of ours line 1.
   ordered_json parse_json_line(std::string_view text) const {
     try {
-      parse_json<nlohmann::json>(text, where_);  // depth, UTF-8, syntax
+      return parse_json<ordered_json>(text, where_);
     } catch (const Error& error) {
       const std::string message = error.what();
       const std::string place = where_ + ":1:";
       if (!message.starts_with(place)) throw;
       fail("{}:{}", where_, message.substr(place.size()));
     }
-    return ordered_json::parse(text);
   }
 
   const ordered_json& list(const ordered_json& line, const char* key) const {

@@ -54,10 +54,10 @@ class CacheEntry {
 
   TokenSet open(ThreadPool& pool) {
     make_directories(options_.folder);
-    std::optional<TokenSet> tokens = try_open();
+    std::optional<TokenSet> tokens = try_open(spdlog::level::debug);
     if (!tokens) {
       const FileLock lock(folder_ + ".lock");  // others wait for the one that encodes
-      tokens = try_open();
+      tokens = try_open(spdlog::level::warn);
       if (!tokens) {
         encode(pool);
         tokens.emplace(open_shards());
@@ -86,12 +86,13 @@ class CacheEntry {
   }
 
   // Nothing where there is no entry, or one that cannot be trusted.
-  std::optional<TokenSet> try_open() {
+  std::optional<TokenSet> try_open(spdlog::level::level_enum complain) {
     if (!is_directory(folder_)) return std::nullopt;
     try {
       return open_shards();
     } catch (const Error& error) {
-      log::warn("event=token_cache_damaged action=encode_again reason=\"{}\"", error.what());
+      spdlog::log(complain, "event=token_cache_damaged action=encode_again reason=\"{}\"",
+                  error.what());
       return std::nullopt;
     }
   }
