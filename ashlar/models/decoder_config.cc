@@ -1,0 +1,74 @@
+#include "ashlar/models/decoder_config.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/models/decoder_graphs.h"
+
+#include <utility>
+
+namespace ashlar::models {
+namespace {
+
+void check_positive(const std::string& where,
+                    std::initializer_list<std::pair<const char*, int64_t>> sizes) {
+  for (const auto& [what, size] : sizes) {
+    ASHLAR_CHECK(size > 0, "{}: {} is {}, wanted at least 1", where, what, size);
+  }
+}
+
+void check_rate(const std::string& where, const char* what, double rate) {
+  ASHLAR_CHECK(rate >= 0 && rate < 1, "{}: {} is {}, wanted at least 0 and below 1", where, what,
+               rate);
+}
+
+}  // namespace
+
+void DecoderConfig::validate(const std::string& where) const {
+  check_positive(where, {{"vocabulary size", vocab},
+                         {"width", width},
+                         {"number of layers", layers},
+                         {"number of heads", heads},
+                         {"number of key-value heads", kv_heads},
+                         {"head size", head_dim},
+                         {"MLP width", ffn},
+                         {"number of positions", max_positions}});
+  ASHLAR_CHECK(heads % kv_heads == 0, "{}: {} heads are not a multiple of {} key-value heads",
+               where, heads, kv_heads);
+  ASHLAR_CHECK(norm_eps > 0, "{}: norm epsilon {} is not positive", where, norm_eps);
+  ASHLAR_CHECK(initializer_range >= 0, "{}: initializer_range {} is negative", where,
+               initializer_range);
+  check_rate(where, "embedding dropout", embedding_dropout);
+  check_rate(where, "residual dropout", residual_dropout);
+  check_rate(where, "attention dropout", attention_dropout);
+  if (positions != Positions::kRotary) return;
+  ASHLAR_CHECK(rope.rotary_dim > 0 && rope.rotary_dim % 2 == 0 && rope.rotary_dim <= head_dim,
+               "{}: {} rotary channels of a head of size {}, wanted an even number up to it", where,
+               rope.rotary_dim, head_dim);
+  ASHLAR_CHECK(rope.theta > 0, "{}: rope theta {} is not positive", where, rope.theta);
+  ASHLAR_CHECK(rope.factor > 0, "{}: rope factor {} is not positive", where, rope.factor);
+  if (rope.scaling != RopeScaling::kLlama3) return;
+  ASHLAR_CHECK(rope.low_freq_factor > 0 && rope.high_freq_factor > rope.low_freq_factor,
+               "{}: rope low_freq_factor {} and high_freq_factor {}, wanted 0 < low < high", where,
+               rope.low_freq_factor, rope.high_freq_factor);
+  ASHLAR_CHECK(rope.original_max_positions > 0,
+               "{}: rope original_max_position_embeddings {} is not positive", where,
+               rope.original_max_positions);
+}
+
+DecoderConfig DecoderConfig::without_dropout() const {
+  DecoderConfig config = *this;
+  config.embedding_dropout = config.residual_dropout = config.attention_dropout = 0;
+  return config;
+}
+
+int64_t parameter_count(const DecoderConfig& config) {
+  DecoderOptions options;
+  options.max_positions = 1;  // the rotary table is no parameter
+  const graph::Graph graph = build_logits(config, options);
+  int64_t count = 0;
+  for (const graph::Variable& variable : graph.variables()) {
+    if (variable.kind == graph::VariableKind::kParameter) count += variable.shape.elements();
+  }
+  return count;
+}
+
+}  // namespace ashlar::models

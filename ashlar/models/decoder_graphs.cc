@@ -1,0 +1,86 @@
+#include "ashlar/models/decoder_graphs.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/graph/ops/linear.h"
+#include "ashlar/graph/ops/loss.h"
+#include "ashlar/graph/ops/rows.h"
+
+namespace ashlar::models {
+namespace {
+
+using graph::Builder;
+using graph::Dim;
+using graph::Graph;
+using graph::Symbol;
+using graph::ValueId;
+
+DecoderInputs token_inputs(Builder& b) {
+  return {b.input("tokens", DType::kI32, {Symbol::kTokens}),
+          b.input("positions", DType::kI32, {Symbol::kTokens})};
+}
+
+ValueId row_start_input(Builder& b) {
+  return b.input("row_start", DType::kI32, {Dim(Symbol::kSeqs, 1, 1)});
+}
+
+void mark_loss(Builder& b, const DecoderConfig& config, const DecoderOptions& options) {
+  const DecoderInputs inputs = token_inputs(b);
+  BatchKeys keys(row_start_input(b));
+  const ValueId targets = b.input("targets", DType::kI32, {Symbol::kTokens});
+  const ValueId scale = b.input("loss_scale", DType::kF32, {1});
+  const ValueId x = hidden_states(b, config, options, inputs, keys);
+  const ValueId head = head_weight(b, config, options);
+  b.graph().mark_output("loss", linear_cross_entropy(b, x, head, targets, scale, "loss"));
+}
+
+void mark_logits(Builder& b, const DecoderConfig& config, const DecoderOptions& options,
+                 const DecoderInputs& inputs, KeySource& keys) {
+  const ValueId rows = b.input("output_rows", DType::kI32, {Symbol::kOutputs});
+  const ValueId x = hidden_states(b, config, options, inputs, keys);
+  const ValueId chosen = gather_rows(b, x, rows, {}, options.activations, "output");
+  const ValueId head = head_weight(b, config, options);
+  b.graph().mark_output("logits", linear(b, chosen, head, {}, "head", DType::kF32));
+}
+
+}  // namespace
+
+Graph build_training(const DecoderConfig& config, const DecoderOptions& options) {
+  ASHLAR_CHECK(config.attention_dropout == 0,
+               "{}: training with attention dropout {} is not supported; set it to 0 (config.json: "
+               "attn_pdrop or attention_dropout)",
+               config.family, config.attention_dropout);
+  Graph graph;
+  Builder b(graph);
+  mark_loss(b, config, options);
+  return graph;
+}
+
+Graph build_evaluation(const DecoderConfig& config, const DecoderOptions& options) {
+  return build_training(config.without_dropout(), options);
+}
+
+Graph build_logits(const DecoderConfig& config, const DecoderOptions& options) {
+  Graph graph;
+  Builder b(graph);
+  const DecoderInputs inputs = token_inputs(b);
+  BatchKeys keys(row_start_input(b));
+  mark_logits(b, config.without_dropout(), options, inputs, keys);
+  return graph;
+}
+
+Graph build_serving(const DecoderConfig& config, const ServingSpec& spec,
+                    const DecoderOptions& options) {
+  Graph graph;
+  Builder b(graph);
+  const DecoderInputs inputs = token_inputs(b);
+  graph::PagedBatch batch;
+  batch.row_start = row_start_input(b);
+  batch.context = b.input("context", DType::kI32, {Symbol::kSeqs});
+  batch.block_table = b.input("block_table", DType::kI32, {Symbol::kSeqs, spec.table_width});
+  batch.slots = b.input("slots", DType::kI32, {Symbol::kTokens});
+  PagedKeys keys(batch, spec.blocks, spec.pool);
+  mark_logits(b, config.without_dropout(), options, inputs, keys);
+  return graph;
+}
+
+}  // namespace ashlar::models

@@ -1,0 +1,33 @@
+// Whole graphs of a decoder, with the inputs their callers bind:
+//   tokens, positions i32 [tokens]; row_start i32 [seqs+1]: sequence s owns rows row_start[s] ..
+//   row_start[s+1]; output_rows i32 [outputs]: rows whose logits are wanted.
+#pragma once
+
+#include "ashlar/models/decoder.h"
+
+namespace ashlar::models {
+
+// Adds targets i32 [tokens] (negative: not counted) and loss_scale f32 [1] (1 / counted tokens of
+// the global batch). Output "loss" f64 [1]. Master weights are f32; passes::precision lowers what
+// is computed. Throws Error for attention dropout.
+graph::Graph build_training(const DecoderConfig& config, const DecoderOptions& options = {});
+
+// The same loss without dropout, for validation and evaluation.
+graph::Graph build_evaluation(const DecoderConfig& config, const DecoderOptions& options = {});
+
+// Adds output_rows; each sequence's keys are its own rows. Output "logits" f32 [outputs, vocab].
+graph::Graph build_logits(const DecoderConfig& config, const DecoderOptions& options = {});
+
+struct ServingSpec {
+  int64_t blocks = 0;       // of each layer's pools
+  int64_t table_width = 0;  // blocks of the longest sequence
+  DType pool = DType::kF32;
+};
+
+// Adds output_rows, context i32 [seqs] (keys of each sequence, its new rows included), block_table
+// i32 [seqs, table_width] and slots i32 [tokens] (where each new key goes: block * 16 + offset).
+// Output "logits" f32 [outputs, vocab].
+graph::Graph build_serving(const DecoderConfig& config, const ServingSpec& spec,
+                           const DecoderOptions& options = {});
+
+}  // namespace ashlar::models

@@ -1,0 +1,68 @@
+#include "ashlar/models/family.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/models/families.h"
+#include "ashlar/models/hf_keys.h"
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace ashlar::models {
+
+std::span<const Family> families() {
+  static const std::vector<Family> table = {gpt2_family(), llama_family()};
+  return table;
+}
+
+const Family& find_family(const std::string& model_type, const std::string& where) {
+  std::vector<std::string_view> known;
+  for (const Family& family : families()) {
+    if (family.model_type == model_type) return family;
+    known.push_back(family.model_type);
+  }
+  fail("{}: model_type '{}' is not known; known are {}", where, model_type, fmt::join(known, ", "));
+}
+
+DecoderConfig parse_config(std::string_view text, const std::string& where) {
+  HfConfig keys(text, where);
+  const Family& family = find_family(keys.text("model_type"), where);
+  ignore_common_keys(keys);
+  DecoderConfig config = family.parse(keys);
+  config.family = family.model_type;
+  keys.finish();
+  config.validate(where);
+  return config;
+}
+
+std::string write_config(const DecoderConfig& config) {
+  using nlohmann::ordered_json;
+  const Family& family = find_family(config.family);
+  ordered_json document;
+  document["architectures"] = {family.architecture};
+  document["model_type"] = family.model_type;
+  document.update(ordered_json::parse(family.write(config)));
+  document["tie_word_embeddings"] = config.tied_head;
+  document["initializer_range"] = config.initializer_range;
+  document["bos_token_id"] = config.bos ? ordered_json(*config.bos) : ordered_json();
+  document["eos_token_id"] = nullptr;
+  if (config.eos.size() == 1) document["eos_token_id"] = config.eos.front();
+  if (config.eos.size() > 1) document["eos_token_id"] = config.eos;
+  // Newer versions of transformers read the first, older ones the second.
+  document["dtype"] = document["torch_dtype"] = dtype_name(config.dtype);
+  document["use_cache"] = true;
+  return document.dump(2) + "\n";
+}
+
+std::vector<WeightRule> weight_rules(const DecoderConfig& config) {
+  return find_family(config.family).weights(config);
+}
+
+bool is_known_buffer(const DecoderConfig& config, std::string_view tensor) {
+  if (config.tied_head && tensor == "lm_head.weight") return true;
+  return std::ranges::any_of(find_family(config.family).buffers,
+                             [&](std::string_view buffer) { return tensor.ends_with(buffer); });
+}
+
+}  // namespace ashlar::models

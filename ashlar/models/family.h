@@ -1,0 +1,52 @@
+// Model families: how each one's config.json becomes a DecoderConfig and back, and how its tensors'
+// names map to our parameters. A new family is one file and one line in the table of family.cc.
+#pragma once
+
+#include "ashlar/models/decoder_config.h"
+#include "ashlar/models/hf_config.h"
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ashlar::models {
+
+// One tensor of a checkpoint. Our weights are [outputs, inputs]; it holds the parameters one after
+// the other along dim 0, after transposing where `transpose` says that it is [inputs, outputs].
+struct WeightRule {
+  std::string tensor;
+  std::vector<std::string> parameters;
+  bool transpose = false;
+};
+
+struct Family {
+  std::string_view model_type;
+  std::string_view architecture;  // of config.json's list
+  // What base-model checkpoints leave away from the names: "transformer.".
+  std::string_view prefix;
+  // Tensors that files may hold besides the weights: buffers, recognised by how their names end.
+  std::vector<std::string_view> buffers;
+
+  DecoderConfig (*parse)(HfConfig& config);
+  // The family's own keys of config.json, a JSON object.
+  std::string (*write)(const DecoderConfig& config);
+  // Covers every parameter of the decoder exactly once.
+  std::vector<WeightRule> (*weights)(const DecoderConfig& config);
+};
+
+std::span<const Family> families();
+// Throws Error listing the known ones; `where` is the file that names it.
+const Family& find_family(const std::string& model_type, const std::string& where = "model_type");
+
+// text: config.json's; where: its path. Throws Error naming file and key.
+DecoderConfig parse_config(std::string_view text, const std::string& where);
+// A config.json that transformers loads.
+std::string write_config(const DecoderConfig& config);
+
+std::vector<WeightRule> weight_rules(const DecoderConfig& config);
+// A tensor that is none of the weights but belongs to the family's files: attention masks, rotary
+// frequencies, the copy of a tied head.
+bool is_known_buffer(const DecoderConfig& config, std::string_view tensor);
+
+}  // namespace ashlar::models

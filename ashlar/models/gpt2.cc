@@ -1,0 +1,110 @@
+// GPT-2 (Radford et al. 2019): learned positions, layer norm before each block, biases everywhere,
+// a plain GELU MLP, tied head. Its checkpoints hold matrices as [inputs, outputs], q, k and v in
+// one.
+#include "ashlar/base/error.h"
+#include "ashlar/models/families.h"
+#include "ashlar/models/hf_keys.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace ashlar::models {
+namespace {
+
+DecoderConfig parse(HfConfig& keys) {
+  keys.alias("n_embd", "hidden_size");
+  keys.alias("n_layer", "num_hidden_layers");
+  keys.alias("n_head", "num_attention_heads");
+  keys.alias("n_positions", "max_position_embeddings");
+  keys.only("scale_attn_weights", true);
+  keys.only("scale_attn_by_inverse_layer_idx", false);
+  keys.only("reorder_and_upcast_attn", false);
+  keys.only("add_cross_attention", false);
+  keys.ignore({"n_ctx", "summary_type", "summary_use_proj", "summary_activation",
+               "summary_proj_to_labels", "summary_first_dropout"});
+
+  DecoderConfig config;
+  config.vocab = keys.size("vocab_size");
+  config.width = keys.size("n_embd");
+  config.layers = keys.size("n_layer");
+  config.heads = config.kv_heads = keys.size("n_head");
+  ASHLAR_CHECK(config.width % config.heads == 0, "{}: n_embd {} is not a multiple of n_head {}",
+               keys.where(), config.width, config.heads);
+  config.head_dim = config.width / config.heads;
+  config.ffn = keys.size("n_inner", 4 * config.width);
+  config.max_positions = keys.size("n_positions");
+  config.norm = graph::NormKind::kLayer;
+  config.norm_eps = keys.number("layer_norm_epsilon", 1e-5);
+  config.activation = read_activation(keys, "activation_function", "gelu_new");
+  config.gated = false;
+  config.qkv_bias = config.o_bias = config.mlp_bias = true;
+  config.tied_head = keys.flag("tie_word_embeddings", true);
+  config.positions = Positions::kLearned;
+  config.embedding_dropout = keys.number("embd_pdrop", 0.1);
+  config.residual_dropout = keys.number("resid_pdrop", 0.1);
+  config.attention_dropout = keys.number("attn_pdrop", 0.1);
+  config.scaled_init = true;
+  read_shared_keys(keys, config);
+  return config;
+}
+
+std::string write(const DecoderConfig& config) {
+  return nlohmann::ordered_json{
+      {"vocab_size", config.vocab},
+      {"n_embd", config.width},
+      {"n_layer", config.layers},
+      {"n_head", config.heads},
+      {"n_inner", config.ffn},
+      {"n_positions", config.max_positions},
+      {"layer_norm_epsilon", config.norm_eps},
+      {"activation_function", activation_name(config.activation)},
+      {"embd_pdrop", config.embedding_dropout},
+      {"resid_pdrop", config.residual_dropout},
+      {"attn_pdrop", config.attention_dropout},
+      {"scale_attn_weights", true},
+      {"scale_attn_by_inverse_layer_idx", false},
+      {"reorder_and_upcast_attn", false},
+  }
+      .dump();
+}
+
+std::vector<WeightRule> weights(const DecoderConfig& config) {
+  std::vector<WeightRule> rules = {{"transformer.wte.weight", {"embed.weight"}},
+                                   {"transformer.wpe.weight", {"positions.weight"}}};
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    const std::string theirs = fmt::format("transformer.h.{}.", layer);
+    const std::string ours = fmt::format("layers.{}.", layer);
+    // Matrices are transposed; their biases and the norms are vectors.
+    const auto add = [&](const std::string& name, const std::vector<std::string>& parameters,
+                         bool matrix) {
+      for (const std::string part : {".weight", ".bias"}) {
+        WeightRule rule{theirs + name + part, {}, matrix && part == ".weight"};
+        for (const std::string& parameter : parameters) {
+          rule.parameters.push_back(ours + parameter + part);
+        }
+        rules.push_back(std::move(rule));
+      }
+    };
+    add("ln_1", {"attn_norm"}, false);
+    add("attn.c_attn", {"attn.q", "attn.k", "attn.v"}, true);
+    add("attn.c_proj", {"attn.o"}, true);
+    add("ln_2", {"mlp_norm"}, false);
+    add("mlp.c_fc", {"mlp.up"}, true);
+    add("mlp.c_proj", {"mlp.down"}, true);
+  }
+  rules.push_back({"transformer.ln_f.weight", {"final_norm.weight"}});
+  rules.push_back({"transformer.ln_f.bias", {"final_norm.bias"}});
+  if (!config.tied_head) rules.push_back({"lm_head.weight", {"head.weight"}});
+  return rules;
+}
+
+}  // namespace
+
+Family gpt2_family() {
+  return {"gpt2",         "GPT2LMHeadModel",
+          "transformer.", {".attn.bias", ".attn.masked_bias"},  // causal masks
+          parse,          write,
+          weights};
+}
+
+}  // namespace ashlar::models

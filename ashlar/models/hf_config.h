@@ -1,0 +1,55 @@
+// Reads a model's config.json key by key and remembers which keys were asked for: finish() refuses
+// the rest, so nothing that changes the mathematics is passed over in silence. Errors name the file
+// and the key. A key that is null counts as absent.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ashlar::models {
+
+class HfConfig {
+ public:
+  // where: the file, for messages.
+  HfConfig(std::string_view text, std::string where);
+  ~HfConfig();
+  HfConfig(HfConfig&&) noexcept;
+
+  const std::string& where() const;
+  bool has(const std::string& key) const;
+  // Another name the key goes by; used when the key itself is absent.
+  void alias(const std::string& key, const std::string& other);
+
+  // A size: an integer from 1 to 2^31-1. Without a fallback the key is required.
+  int64_t size(const std::string& key, std::optional<int64_t> fallback = std::nullopt);
+  double number(const std::string& key, std::optional<double> fallback = std::nullopt);
+  bool flag(const std::string& key, bool fallback);
+  std::string text(const std::string& key, std::optional<std::string> fallback = std::nullopt);
+  std::vector<int64_t> token_ids(const std::string& key);  // one id, a list of ids, or none
+  // An object below this one; its keys are finished on their own.
+  std::optional<HfConfig> object(const std::string& key);
+
+  // Keys that don't change what a decoder computes.
+  void ignore(std::initializer_list<const char*> keys);
+  // A key this version understands at one value only (or absent); refuses others by name.
+  void only(const std::string& key, double supported);
+  void only(const std::string& key, bool supported);
+  // Throws Error naming the first key nobody asked for, unless its value means "off" (null, false,
+  // empty) or the name says it is a note (a leading underscore, a version).
+  void finish() const;
+
+ private:
+  struct Impl;
+  explicit HfConfig(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Keys every Hugging Face config may carry: training, generation and bookkeeping.
+void ignore_common_keys(HfConfig& config);
+
+}  // namespace ashlar::models

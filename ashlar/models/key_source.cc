@@ -1,0 +1,37 @@
+#include "ashlar/models/key_source.h"
+
+#include <fmt/format.h>
+
+namespace ashlar::models {
+
+using graph::Builder;
+using graph::ValueId;
+
+ValueId BatchKeys::attend(Builder& b, ValueId q, ValueId k, ValueId v,
+                          const graph::AttentionSpec& spec) {
+  return graph::attention(b, q, k, v, row_start_, spec, "attend");
+}
+
+ValueId PagedKeys::attend(Builder& b, ValueId q, ValueId k, ValueId v,
+                          const graph::AttentionSpec& spec) {
+  const int64_t heads = spec.kv_heads, dim = spec.head_dim, block = kernels::kCacheBlock;
+  const graph::VariableId keys =
+      pool(b, "k", {blocks_, heads, dim, block}, {"block", "kv_heads", "head_dim", "slot"});
+  const graph::VariableId values =
+      pool(b, "v", {blocks_, heads, block, dim}, {"block", "kv_heads", "slot", "head_dim"});
+  return graph::paged_attention(b, q, k, v, keys, values, batch_, spec, "attend");
+}
+
+graph::VariableId PagedKeys::pool(Builder& b, const char* part, Shape shape,
+                                  std::vector<std::string> dims) const {
+  graph::Variable variable;
+  variable.name = fmt::format("layers.{}.kv.{}", b.layer(), part);
+  variable.kind = graph::VariableKind::kCache;
+  variable.dtype = dtype_;
+  variable.shape = shape;
+  variable.dims = std::move(dims);
+  variable.trainable = false;
+  return b.graph().add_variable(std::move(variable));
+}
+
+}  // namespace ashlar::models

@@ -1,0 +1,46 @@
+// Where attention finds its keys and values: in the batch itself (training, evaluation) or in the
+// paged cache (serving). The layers are described once and ask one of these.
+#pragma once
+
+#include "ashlar/graph/ops/attention.h"
+
+namespace ashlar::models {
+
+class KeySource {
+ public:
+  virtual ~KeySource() = default;
+  // q [T, H*D], k and v [T, K*D], rotated already -> [T, H*D]. Called once in each layer's scope.
+  virtual graph::ValueId attend(graph::Builder& b, graph::ValueId q, graph::ValueId k,
+                                graph::ValueId v, const graph::AttentionSpec& spec) = 0;
+};
+
+// The sequence's own rows of the batch.
+class BatchKeys : public KeySource {
+ public:
+  explicit BatchKeys(graph::ValueId row_start) : row_start_(row_start) {}  // i32 [seqs+1]
+  graph::ValueId attend(graph::Builder& b, graph::ValueId q, graph::ValueId k, graph::ValueId v,
+                        const graph::AttentionSpec& spec) override;
+
+ private:
+  graph::ValueId row_start_;
+};
+
+// Blocks of kCacheBlock tokens in Variables of kind kCache, two a layer: "layers.N.kv.k" [blocks,
+// kv_heads, head_dim, 16] and "layers.N.kv.v" [blocks, kv_heads, 16, head_dim].
+class PagedKeys : public KeySource {
+ public:
+  PagedKeys(const graph::PagedBatch& batch, int64_t blocks, DType dtype)
+      : batch_(batch), blocks_(blocks), dtype_(dtype) {}
+  graph::ValueId attend(graph::Builder& b, graph::ValueId q, graph::ValueId k, graph::ValueId v,
+                        const graph::AttentionSpec& spec) override;
+
+ private:
+  graph::VariableId pool(graph::Builder& b, const char* part, Shape shape,
+                         std::vector<std::string> dims) const;
+
+  graph::PagedBatch batch_;
+  int64_t blocks_;
+  DType dtype_;
+};
+
+}  // namespace ashlar::models

@@ -1,0 +1,109 @@
+// LLaMA (Touvron et al. 2023; Llama 3: Grattafiori et al. 2024): rotary positions, RMS norm before
+// each block, grouped-query attention, SwiGLU.
+#include "ashlar/base/error.h"
+#include "ashlar/models/families.h"
+#include "ashlar/models/hf_keys.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace ashlar::models {
+namespace {
+
+DecoderConfig parse(HfConfig& keys) {
+  keys.only("pretraining_tp", 1.0);
+  keys.only("partial_rotary_factor", 1.0);
+
+  DecoderConfig config;
+  config.vocab = keys.size("vocab_size");
+  config.width = keys.size("hidden_size");
+  config.layers = keys.size("num_hidden_layers");
+  config.heads = keys.size("num_attention_heads");
+  config.kv_heads = keys.size("num_key_value_heads", config.heads);
+  ASHLAR_CHECK(keys.has("head_dim") || config.width % config.heads == 0,
+               "{}: hidden_size {} is not a multiple of num_attention_heads {}, and there is no "
+               "head_dim",
+               keys.where(), config.width, config.heads);
+  config.head_dim = keys.size("head_dim", config.width / config.heads);
+  config.ffn = keys.size("intermediate_size");
+  config.max_positions = keys.size("max_position_embeddings", 2048);
+  config.norm_eps = keys.number("rms_norm_eps", 1e-6);
+  config.activation = read_activation(keys, "hidden_act", "silu");
+  config.qkv_bias = config.o_bias = keys.flag("attention_bias", false);
+  config.mlp_bias = keys.flag("mlp_bias", false);
+  config.tied_head = keys.flag("tie_word_embeddings", false);
+  config.rope = read_rope(keys, config.head_dim);
+  config.attention_dropout = keys.number("attention_dropout", 0);
+  read_shared_keys(keys, config);
+  return config;
+}
+
+nlohmann::ordered_json write_rope_scaling(const RopeConfig& rope) {
+  switch (rope.scaling) {
+    case RopeScaling::kDefault:
+      return nullptr;
+    case RopeScaling::kLinear:
+      return {{"rope_type", "linear"}, {"factor", rope.factor}};
+    case RopeScaling::kLlama3:
+      return {{"rope_type", "llama3"},
+              {"factor", rope.factor},
+              {"low_freq_factor", rope.low_freq_factor},
+              {"high_freq_factor", rope.high_freq_factor},
+              {"original_max_position_embeddings", rope.original_max_positions}};
+  }
+  return nullptr;
+}
+
+std::string write(const DecoderConfig& config) {
+  return nlohmann::ordered_json{
+      {"vocab_size", config.vocab},
+      {"hidden_size", config.width},
+      {"num_hidden_layers", config.layers},
+      {"num_attention_heads", config.heads},
+      {"num_key_value_heads", config.kv_heads},
+      {"head_dim", config.head_dim},
+      {"intermediate_size", config.ffn},
+      {"max_position_embeddings", config.max_positions},
+      {"rms_norm_eps", config.norm_eps},
+      {"hidden_act", activation_name(config.activation)},
+      {"attention_bias", config.qkv_bias},
+      {"mlp_bias", config.mlp_bias},
+      {"rope_theta", config.rope.theta},
+      {"rope_scaling", write_rope_scaling(config.rope)},
+      {"attention_dropout", config.attention_dropout},
+      {"pretraining_tp", 1},
+  }
+      .dump();
+}
+
+std::vector<WeightRule> weights(const DecoderConfig& config) {
+  std::vector<WeightRule> rules = {{"model.embed_tokens.weight", {"embed.weight"}}};
+  for (int64_t layer = 0; layer < config.layers; ++layer) {
+    const std::string theirs = fmt::format("model.layers.{}.", layer);
+    const std::string ours = fmt::format("layers.{}.", layer);
+    const auto add = [&](const std::string& name, const std::string& parameter, bool bias) {
+      rules.push_back({theirs + name + ".weight", {ours + parameter + ".weight"}});
+      if (bias) rules.push_back({theirs + name + ".bias", {ours + parameter + ".bias"}});
+    };
+    add("input_layernorm", "attn_norm", false);
+    add("self_attn.q_proj", "attn.q", config.qkv_bias);
+    add("self_attn.k_proj", "attn.k", config.qkv_bias);
+    add("self_attn.v_proj", "attn.v", config.qkv_bias);
+    add("self_attn.o_proj", "attn.o", config.o_bias);
+    add("post_attention_layernorm", "mlp_norm", false);
+    add("mlp.gate_proj", "mlp.gate", config.mlp_bias);
+    add("mlp.up_proj", "mlp.up", config.mlp_bias);
+    add("mlp.down_proj", "mlp.down", config.mlp_bias);
+  }
+  rules.push_back({"model.norm.weight", {"final_norm.weight"}});
+  if (!config.tied_head) rules.push_back({"lm_head.weight", {"head.weight"}});
+  return rules;
+}
+
+}  // namespace
+
+Family llama_family() {
+  return {"llama", "LlamaForCausalLM", "model.", {"rotary_emb.inv_freq"}, parse, write, weights};
+}
+
+}  // namespace ashlar::models
