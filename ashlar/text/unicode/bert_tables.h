@@ -1,5 +1,5 @@
 // The characters that BERT's tokenizer treats otherwise than their Unicode 16 category says,
-// because the reference's tables are older: generated, see tests/text/bert_table.py.
+// because the reference's tables are older: generated, see tests/oracles/bert_tables.py.
 #pragma once
 
 #include <span>
