@@ -1,0 +1,28 @@
+// Fills the parameters of a graph from a model's tensors: splits, transposes and converts as the
+// family's weight rules say. The tensors must be exactly the ones the config asks for; any that is
+// missing, left over or of another shape is named before anything is loaded.
+#pragma once
+
+#include "ashlar/formats/safetensors.h"
+#include "ashlar/graph/graph.h"
+#include "ashlar/models/family.h"
+
+#include <functional>
+#include <string>
+
+namespace ashlar::bundle {
+
+enum class Storage : uint8_t {
+  kOwn,     // memory of its own: parameters that training changes
+  kMapped,  // the file's pages where dtype and layout allow; never written
+};
+
+// Receives each parameter in the dtype and shape the graph has for it.
+using PutParameter = std::function<void(const std::string& name, Tensor tensor)>;
+
+// where: the model, for messages. To be called before a VariableStore makes what is missing.
+void load_weights(const formats::SafetensorsReader& file, const models::DecoderConfig& config,
+                  const graph::Graph& graph, Storage storage, const std::string& where,
+                  const PutParameter& put);
+
+}  // namespace ashlar::bundle
