@@ -1,0 +1,28 @@
+// Ctrl-C. By default it ends the program with exit code 130; while an InterruptFlag lives the first
+// one only raises the flag, so that work in hand can be saved, and the second one ends the program.
+#pragma once
+
+#include <atomic>
+
+namespace ashlar::cli {
+
+constexpr int kInterrupted = 130;
+
+// Once at start: SIGINT exits with 130 instead of ending by the signal.
+void exit_on_interrupt();
+
+// One at a time. SIGTERM raises it too.
+class InterruptFlag {
+ public:
+  InterruptFlag();
+  ~InterruptFlag();
+  InterruptFlag(const InterruptFlag&) = delete;
+  InterruptFlag& operator=(const InterruptFlag&) = delete;
+
+  bool raised() const;
+  void lower();
+  // What others poll; lives as long as the program.
+  const std::atomic<bool>& flag() const;
+};
+
+}  // namespace ashlar::cli

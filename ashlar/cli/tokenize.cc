@@ -1,0 +1,189 @@
+#include "ashlar/base/clock.h"
+#include "ashlar/base/error.h"
+#include "ashlar/base/file.h"
+#include "ashlar/base/human.h"
+#include "ashlar/base/log.h"
+#include "ashlar/base/progress.h"
+#include "ashlar/cli/standard_input.h"
+#include "ashlar/cli/token_ids.h"
+#include "ashlar/cli/verbs.h"
+#include "ashlar/data/document_reader.h"
+#include "ashlar/data/source.h"
+#include "ashlar/text/tokenizer.h"
+#include "ashlar/text/training/bpe_trainer.h"
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ashlar::cli {
+namespace {
+
+// A model directory or the file itself.
+text::Tokenizer open_tokenizer(const std::string& model) {
+  text::Tokenizer tokenizer = text::Tokenizer::from_json_file(
+      is_directory(model) ? join_path(model, "tokenizer.json") : model);
+  tokenizer.drop_length_rules();
+  return tokenizer;
+}
+
+std::string read_text(const std::string& file) {
+  return file == "-" ? read_standard_input() : read_file(file);
+}
+
+struct Encode {
+  static constexpr const char* kName = "encode";
+  static constexpr const char* kHelp = "Turn text into token ids";
+  static constexpr const char* kGroup = "Subcommands";
+  std::string model, file = "-";
+  bool no_special = false, json = false;
+
+  void add_flags(CLI::App& app) {
+    app.add_option("MODEL", model, "Model directory, or a tokenizer.json")->required();
+    app.add_option("--file,-f", file, "Text to encode (default: standard input)");
+    app.add_flag("--no-special", no_special, "Without the tokens that open and close a text");
+    add_json_flag(app, json);
+  }
+
+  int run() const {
+    const std::vector<int32_t> ids = open_tokenizer(model).encode(read_text(file), !no_special);
+    print_result(json ? nlohmann::json{{"ids", ids}}.dump()
+                      : fmt::format("{}", fmt::join(ids, " ")));
+    return 0;
+  }
+};
+
+struct Decode {
+  static constexpr const char* kName = "decode";
+  static constexpr const char* kHelp = "Turn token ids into text";
+  static constexpr const char* kGroup = "Subcommands";
+  std::string model, ids, file = "-";
+  bool no_special = false, json = false;
+
+  void add_flags(CLI::App& app) {
+    app.add_option("MODEL", model, "Model directory, or a tokenizer.json")->required();
+    app.add_option("--ids", ids, "Token ids, as in 1,2,3");
+    app.add_option("--file,-f", file, "File of ids (default: standard input)")->excludes("--ids");
+    app.add_flag("--no-special", no_special, "Leave special tokens out of the text");
+    add_json_flag(app, json);
+  }
+
+  int run() const {
+    const text::Tokenizer tokenizer = open_tokenizer(model);
+    const std::vector<int32_t> tokens =
+        ids.empty() ? parse_token_ids(read_text(file), file == "-" ? "standard input" : file)
+                    : parse_token_ids(ids, "--ids");
+    check_token_ids(tokens, tokenizer.vocab_size());
+    const std::string text = tokenizer.decode(tokens, no_special);
+    print_result(json ? nlohmann::json{{"text", text}}.dump() : text);
+    return 0;
+  }
+};
+
+struct Train {
+  static constexpr const char* kName = "train";
+  static constexpr const char* kHelp = "Learn a byte-level BPE vocabulary from text";
+  static constexpr const char* kGroup = "Subcommands";
+  std::vector<std::string> data;
+  std::string out = "tokenizer.json", begin;
+  std::vector<std::string> special = {"<|endoftext|>"}, extensions;
+  int32_t vocab_size = 8192;
+  int64_t max_bytes = 0;
+  bool json = false;
+  text::WordPattern pattern = text::WordPattern::kLlama3;
+
+  void add_flags(CLI::App& app) {
+    app.add_option("DATA", data, "Text files, JSONL files or folders")->required();
+    app.add_option("--vocab-size", vocab_size, "Tokens to learn, bytes and special ones included")
+        ->capture_default_str();
+    app.add_option("--out,-o", out, "File to write, or a folder to put tokenizer.json into")
+        ->capture_default_str();
+    app.add_option("--special", special, "Special tokens, ids from 0 in this order")
+        ->capture_default_str();
+    app.add_option("--begin", begin, "The special token to put before every text (default: none)");
+    app.add_option("--pattern", pattern, "How words are cut: gpt2, llama3 or qwen2")
+        ->type_name("NAME")
+        ->transform(CLI::CheckedTransformer(
+            std::map<std::string, text::WordPattern>{{"gpt2", text::WordPattern::kGpt2},
+                                                     {"llama3", text::WordPattern::kLlama3},
+                                                     {"qwen2", text::WordPattern::kQwen2}}))
+        ->option_text("NAME=llama3");
+    app.add_option("--extensions", extensions, "Files to take from folders, as in txt,md")
+        ->delimiter(',');
+    app.add_option("--max-bytes", max_bytes, "Read at most this much, as in 8M")
+        ->transform(CLI::AsSizeValue(true))
+        ->option_text("BYTES");
+    add_json_flag(app, json);
+  }
+
+  std::vector<data::SourceFile> files() const {
+    data::SourceOptions options;
+    if (!extensions.empty()) options.extensions = extensions;
+    options.max_bytes = max_bytes;
+    std::vector<data::SourceFile> all;
+    for (const std::string& path : data) {
+      const auto listed = data::list_files({path, 0}, options);
+      all.insert(all.end(), listed.begin(), listed.end());
+    }
+    return all;
+  }
+
+  int run() const {
+    const std::string path = is_directory(out) ? join_path(out, "tokenizer.json") : out;
+    text::BpeTrainOptions options;
+    options.vocab_size = vocab_size;
+    options.special_tokens = special;
+    options.begin_token = begin;
+    options.pattern = pattern;
+    options.validate();
+
+    const SteadyClock clock;
+    const double start = clock.now();
+    text::BpeTrainer trainer(options);
+    const std::vector<data::SourceFile> sources = files();
+    data::DocumentReader reader(sources, {});
+    Progress reading("reading", "byte", reader.bytes(), clock);
+    while (true) {
+      const auto& pieces = reader.next();
+      if (pieces.empty()) break;
+      for (const data::Piece& piece : pieces) trainer.feed(piece.text);
+      reading.update(reader.bytes_done());
+    }
+    reading.finish();
+    Progress learning("learning", "token", vocab_size, clock);
+    const text::Tokenizer tokenizer =
+        trainer.train([&](const text::BpeTrainProgress& now) { learning.update(now.tokens); });
+    learning.finish();
+    tokenizer.save(path);
+    const double seconds = clock.now() - start;
+    if (json) {
+      print_result(nlohmann::ordered_json{
+          {"file", path},
+          {"vocab_size", tokenizer.vocab_size()},
+          {"bytes", reader.bytes_done()},
+          {"seconds",
+           seconds}}.dump());
+    } else {
+      print_result(fmt::format("{}: {} tokens, learnt from {} in {}", path, tokenizer.vocab_size(),
+                               human_bytes(double(reader.bytes_done())), human_seconds(seconds)));
+    }
+    return 0;
+  }
+};
+
+}  // namespace
+
+void add_tokenize(CLI::App& app, Action& action) {
+  CLI::App* const tokenize = app.add_subcommand("tokenize", "Train or use a tokenizer");
+  tokenize->group(kTrainGroup);
+  tokenize->require_subcommand(1);
+  add_verb<Train>(*tokenize, action);
+  add_verb<Encode>(*tokenize, action);
+  add_verb<Decode>(*tokenize, action);
+}
+
+}  // namespace ashlar::cli
