@@ -101,6 +101,11 @@ JsonView JsonView::at(std::string_view key) const {
   return *member;
 }
 
+size_t JsonView::members() const {
+  if (!is_object()) fail_kind("an object");
+  return json(node_).size();
+}
+
 void JsonView::each_member(
     const std::function<void(std::string_view key, JsonView value)>& visit) const {
   if (!is_object()) fail_kind("an object");
@@ -110,7 +115,7 @@ void JsonView::each_member(
 }
 
 size_t JsonView::size() const {
-  if (!is_array() && !is_object()) fail_kind("an array");
+  if (!is_array()) fail_kind("an array");
   return json(node_).size();
 }
 

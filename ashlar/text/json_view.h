@@ -25,9 +25,10 @@ class JsonView {
   // Of an object. find: nothing when the key is absent or null; at: an Error then.
   std::optional<JsonView> find(std::string_view key) const;
   JsonView at(std::string_view key) const;
+  size_t members() const;
   void each_member(const std::function<void(std::string_view key, JsonView value)>& visit) const;
 
-  // Of an array or (size) an object.
+  // Of an array.
   size_t size() const;
   JsonView element(size_t index) const;
 

@@ -9,7 +9,7 @@ namespace ashlar::text {
 
 Vocabulary Vocabulary::from_json(JsonView json) {
   Vocabulary vocabulary;
-  const auto tokens = static_cast<int64_t>(json.size());
+  const auto tokens = static_cast<int64_t>(json.members());
   // A hostile file may name a huge id: memory stays within a small multiple of the token count.
   const int64_t highest = std::min<int64_t>(kMaxTokenId, 4 * tokens + 65536);
   json.each_member([&](std::string_view token, JsonView value) {

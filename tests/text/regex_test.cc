@@ -1,0 +1,88 @@
+#include "ashlar/text/regex.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/text/pattern.h"
+#include "ashlar/text/unicode/properties.h"
+#include "ashlar/text/unicode/utf8.h"
+
+#include <gmock/gmock.h>
+
+namespace ashlar::text {
+namespace {
+
+using testing::HasSubstr;
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no Error";
+}
+
+// Code points that the pattern matches when alone.
+template <typename Expected>
+void expect_set(const std::string& pattern, Expected&& expected) {
+  const Regex regex(pattern);
+  Regex::Searcher searcher(regex);
+  for (char32_t c = 0; c <= kMaxCodePoint; ++c) {
+    if (c >= 0xD800 && c <= 0xDFFF) continue;
+    std::string text;
+    append_utf8(text, c);
+    ASSERT_EQ(searcher.find(text, 0).has_value(), expected(c))
+        << pattern << " U+" << std::hex << static_cast<uint32_t>(c);
+  }
+}
+
+TEST(Regex, ShorthandsMeanUnicode16) {
+  expect_set(R"(\s)", is_white_space);
+  expect_set(R"([^\S])", [](char32_t c) { return is_white_space(c) || c == 0x180E; });
+  expect_set(R"(\p{L})", [](char32_t c) { return is_in(c, kLetters); });
+  expect_set(R"(\P{N})", [](char32_t c) { return !is_in(c, kNumbers); });
+  expect_set(R"([\p{Lu}_])", [](char32_t c) { return category(c) == Category::kLu || c == '_'; });
+  expect_set(R"(\w)", is_word_char);
+  expect_set(R"(\d)", [](char32_t c) { return category(c) == Category::kNd; });
+}
+
+TEST(Regex, LeavesOtherSyntaxAlone) {
+  for (const char* pattern : {"a\\\\s", R"([]a]+)", R"([^]x]\.)", R"(\p{Han}+)", R"((?<=a)b\n)"}) {
+    EXPECT_EQ(mend_pattern(pattern), pattern);
+  }
+}
+
+TEST(Regex, FindsTheLeftmostMatch) {
+  const Regex regex("b+");
+  Regex::Searcher searcher(regex);
+  EXPECT_EQ(searcher.find("abbcb", 0), (Span{1, 3}));
+  EXPECT_EQ(searcher.find("abbcb", 3), (Span{4, 5}));
+  EXPECT_EQ(searcher.find("abbcb", 5), std::nullopt);
+}
+
+TEST(Regex, NamesThePatternThatDoesNotParse) {
+  EXPECT_THAT(message_of([] { Regex("(a"); }), HasSubstr("pattern \"(a\" is not a regular"));
+}
+
+TEST(Regex, GivesUpWithAnErrorOnACatastrophicPattern) {
+  const Regex regex("(?:a|aa)+$");
+  Regex::Searcher searcher(regex);
+  const std::string text(60, 'a');
+  EXPECT_THAT(message_of([&] { searcher.find(text + "b", 0); }),
+              HasSubstr("gives up at byte 0 of a text of 61 bytes"));
+  EXPECT_EQ(searcher.find(text, 0), (Span{0, 60}));
+}
+
+TEST(Pattern, SkipsEmptyMatches) {
+  Pattern literal = Pattern::literal("");
+  EXPECT_EQ(replace_all(literal, "ab", "x"), "ab");
+  const JsonDocument json(R"({"Regex": "b*"})", "here");
+  EXPECT_EQ(replace_all(Pattern::from_json(json.root()),
+                        "abb\xC3\xA4"
+                        "cb",
+                        "x"),
+            "ax\xC3\xA4"
+            "cx");
+}
+
+}  // namespace
+}  // namespace ashlar::text
