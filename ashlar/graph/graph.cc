@@ -13,8 +13,8 @@ std::string ValueType::str() const {
 }
 
 std::string_view name(VariableKind kind) {
-  constexpr std::string_view names[] = {"parameter", "constant", "gradient",
-                                        "optimizer", "shadow",   "cache"};
+  constexpr std::string_view names[] = {"parameter", "constant", "gradient", "optimizer",
+                                        "shadow",    "packed",   "cache"};
   return names[static_cast<int>(kind)];
 }
 
@@ -50,6 +50,17 @@ std::optional<VariableId> Graph::find_variable(const std::string& name) const {
   const auto found = variables_by_name_.find(name);
   if (found == variables_by_name_.end()) return std::nullopt;
   return found->second;
+}
+
+std::vector<bool> Graph::variables_read() const {
+  std::vector<bool> read(variables_.size(), false);
+  for (const Node& node : nodes_) {
+    for (const ValueId input : node.inputs) {
+      if (!input.valid() || !value(input).variable.valid()) continue;
+      read[static_cast<size_t>(value(input).variable.index)] = true;
+    }
+  }
+  return read;
 }
 
 std::vector<ValueId> Graph::add_node(OpPtr op, std::vector<ValueId> inputs, Phase phase, int layer,

@@ -38,6 +38,7 @@ enum class VariableKind : uint8_t {
   kGradient,   // of `source`
   kOptimizer,  // moments of `source`
   kShadow,     // `source` rounded to the compute dtype
+  kPacked,     // `source` as the kernel table's pack_b lays it out
   kCache,      // key-value pools
 };
 std::string_view name(VariableKind kind);
@@ -93,6 +94,9 @@ class Graph {
   VariableId add_variable(Variable variable);
   std::optional<VariableId> find_variable(const std::string& name) const;
   ValueId current(VariableId id) const { return current_[static_cast<size_t>(id.index)]; }
+
+  // Whether some node reads each Variable; one that passes left without a reader needs no storage.
+  std::vector<bool> variables_read() const;
 
   // Appends a node; infers the types of its outputs. An output that must share the storage of a
   // Variable's current version becomes the Variable's next version.

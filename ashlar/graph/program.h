@@ -2,10 +2,10 @@
 // runs. Written by the plan_memory pass, run by the executor, priced by the planner.
 #pragma once
 
+#include "ashlar/graph/graph.h"
+
 #include <string>
 #include <vector>
-
-#include "ashlar/graph/graph.h"
 
 namespace ashlar::graph {
 

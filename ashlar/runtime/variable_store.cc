@@ -34,7 +34,16 @@ void fill(Tensor& tensor, const graph::Variable& variable, uint64_t seed) {
 }  // namespace
 
 void VariableStore::add_missing(const graph::Graph& graph) {
-  for (const graph::Variable& variable : graph.variables()) {
+  std::vector<bool> wanted = graph.variables_read();
+  for (size_t i = 0; i < wanted.size(); ++i) {  // a shadow is made from its source
+    const graph::Variable& variable = graph.variables()[i];
+    if (wanted[i] && variable.kind == graph::VariableKind::kShadow) {
+      wanted[static_cast<size_t>(variable.source.index)] = true;
+    }
+  }
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (!wanted[i]) continue;
+    const graph::Variable& variable = graph.variables()[i];
     const auto found = tensors_.find(variable.name);
     if (found == tensors_.end()) {
       Tensor tensor(variable.dtype, variable.shape);

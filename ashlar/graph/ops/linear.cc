@@ -24,12 +24,13 @@ GemmArgs forward_args(std::span<const Operand> in, const Operand& y, bool packed
   GemmArgs args;
   args.m = in[LinearOp::kX].shape[0];
   args.r = in[LinearOp::kX].shape[1];
-  args.n = in[LinearOp::kWeight].shape[0];
+  args.n = y.shape[1];
   args.a = rows_of(in[LinearOp::kX]);
-  args.b = columns_of(in[LinearOp::kWeight]);
   if (packed) {
     args.packed_b = in[LinearOp::kWeight].data;
     args.packed_dtype = in[LinearOp::kWeight].dtype;
+  } else {
+    args.b = columns_of(in[LinearOp::kWeight]);
   }
   args.c = y.data;
   args.c_dtype = y.dtype;
@@ -93,17 +94,19 @@ std::string LinearOp::attributes() const {
   std::string text;
   if (activation_ != kernels::Activation::kNone) text += " " + std::string(name(activation_));
   if (out_) text += " out=" + std::string(ashlar::name(*out_));
-  if (packed_) text += " packed";
+  if (packed_outputs_ > 0) text += fmt::format(" packed outputs={}", packed_outputs_);
   return text.empty() ? text : text.substr(1);
 }
 
 std::vector<ValueType> LinearOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, kInputs);
   check_rank(kind(), "x", in[kX], 2);
-  check_rank(kind(), "weight", in[kWeight], 2);
-  const Dim tokens = in[kX].shape[0], inner = in[kX].shape[1], outer = in[kWeight].shape[0];
-  ASHLAR_CHECK(in[kWeight].shape[1] == inner, "linear: inner dims differ: x is {}, weight is {}",
-               in[kX].str(), in[kWeight].str());
+  const bool packed = packed_outputs_ > 0;
+  check_rank(kind(), "weight", in[kWeight], packed ? 1 : 2);
+  const Dim tokens = in[kX].shape[0], inner = in[kX].shape[1];
+  const Dim outer = packed ? Dim(packed_outputs_) : in[kWeight].shape[0];
+  ASHLAR_CHECK(packed || in[kWeight].shape[1] == inner,
+               "linear: inner dims differ: x is {}, weight is {}", in[kX].str(), in[kWeight].str());
   const ValueType y{out_.value_or(in[kX].dtype), {tokens, outer}};
   if (in[kBias].present) check_type(kind(), "bias", in[kBias], {DType::kF32, {outer}});
   if (in[kResidual].present) check_type(kind(), "residual", in[kResidual], y);
@@ -142,16 +145,16 @@ void LinearOp::gradient(GradientContext& context) const {
 
 Cost LinearOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
   Cost cost = Op::cost(in, out);
-  cost.flops = matmul_flops(in[kX].shape[0], in[kWeight].shape[0], in[kX].shape[1]);
+  cost.flops = matmul_flops(in[kX].shape[0], out[0].shape[1], in[kX].shape[1]);
   if (in[kDown].present) {
-    cost.flops += matmul_flops(in[kX].shape[0], in[kWeight].shape[0], in[kDown].shape[1]);
+    cost.flops += matmul_flops(in[kX].shape[0], out[0].shape[1], in[kDown].shape[1]);
   }
   return cost;
 }
 
 int64_t LinearOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand> out,
                                 const kernels::KernelTable& table, int threads) const {
-  int64_t bytes = table.gemm_scratch(forward_args(in, out[0], packed_), threads);
+  int64_t bytes = table.gemm_scratch(forward_args(in, out[0], packed_outputs_ > 0), threads);
   if (in[kDown].present) {
     bytes = std::max(bytes, table.gemm_scratch(low_rank_args(in, out[0]), threads));
   }
@@ -160,7 +163,7 @@ int64_t LinearOp::scratch_bytes(std::span<const Operand> in, std::span<const Ope
 
 void LinearOp::run(const KernelCall& call) const {
   const std::span<const Operand> in = call.inputs;
-  GemmArgs last = forward_args(in, call.outputs[0], packed_);
+  GemmArgs last = forward_args(in, call.outputs[0], packed_outputs_ > 0);
   if (in[kDown].present) {
     call.table.gemm(last, call.team);
     last = low_rank_args(in, call.outputs[0]);
@@ -175,6 +178,7 @@ void LinearOp::run(const KernelCall& call) const {
 }
 
 void LinearOp::reference(const ReferenceCall& call) const {
+  ASHLAR_CHECK(packed_outputs_ == 0, "linear: a packed weight has no fp64 reference");
   const std::span<const Operand> in = call.inputs;
   const Operand& y = call.outputs[0];
   ref::GemmArgs args;

@@ -18,17 +18,19 @@ struct LinearOptions {
 };
 
 // x [T,K] f32|bf16, weight [N,K] -> y [T,N] of x's dtype, or `out` when set (logits in f32).
+// packed_outputs = N > 0: the weight is a vector of bytes that the kernel table packed
+// (passes/pack.h).
 class LinearOp : public Op {
  public:
   enum Input { kX, kWeight, kBias, kResidual, kDown, kUp, kInputs };
 
   explicit LinearOp(kernels::Activation activation = kernels::Activation::kNone,
-                    std::optional<DType> out = std::nullopt, bool packed = false)
-      : activation_(activation), out_(out), packed_(packed) {}
+                    std::optional<DType> out = std::nullopt, int64_t packed_outputs = 0)
+      : activation_(activation), out_(out), packed_outputs_(packed_outputs) {}
 
   kernels::Activation activation() const { return activation_; }
   std::optional<DType> out() const { return out_; }
-  bool packed() const { return packed_; }  // the weight lies in the tier's packed layout
+  int64_t packed_outputs() const { return packed_outputs_; }
 
   std::string_view kind() const override { return "linear"; }
   std::string attributes() const override;
@@ -43,7 +45,7 @@ class LinearOp : public Op {
  private:
   kernels::Activation activation_;
   std::optional<DType> out_;
-  bool packed_;
+  int64_t packed_outputs_;
 };
 
 // d_x = d_y W (+ residual, a gradient that reaches x another way). Inputs (d_y, weight, residual).
