@@ -22,6 +22,19 @@ void check_rate(const std::string& where, const char* what, double rate) {
 
 }  // namespace
 
+void DecoderConfig::resize(const DecoderSizes& sizes) {
+  vocab = sizes.vocab;
+  width = sizes.width;
+  layers = sizes.layers;
+  heads = sizes.heads;
+  max_positions = sizes.max_positions;
+  kv_heads = sizes.kv_heads > 0 ? sizes.kv_heads : heads;
+  head_dim = sizes.head_dim > 0 || heads <= 0 ? sizes.head_dim : width / heads;
+  const int64_t usual_ffn = gated ? (8 * width / 3 + 63) / 64 * 64 : 4 * width;
+  ffn = sizes.ffn > 0 ? sizes.ffn : usual_ffn;
+  if (positions == Positions::kRotary) rope.rotary_dim = head_dim;
+}
+
 void DecoderConfig::validate(const std::string& where) const {
   check_positive(where, {{"vocabulary size", vocab},
                          {"width", width},

@@ -28,6 +28,14 @@ struct RopeConfig {
   bool operator==(const RopeConfig&) const = default;
 };
 
+// What a new model of a family is asked for; 0: as the family has it.
+struct DecoderSizes {
+  int64_t vocab = 0, width = 0, layers = 0, heads = 0, max_positions = 0;
+  int64_t kv_heads = 0;  // as many as heads
+  int64_t head_dim = 0;  // width / heads
+  int64_t ffn = 0;       // plain: 4 width; gated: 8/3 width, up to the next multiple of 64
+};
+
 struct DecoderConfig {
   std::string family;  // model_type of config.json
 
@@ -58,6 +66,8 @@ struct DecoderConfig {
   std::vector<int64_t> eos;
   DType dtype = DType::kF32;  // of the weights as stored
 
+  // Takes the sizes; those left at 0 follow from the others (and from `gated`).
+  void resize(const DecoderSizes& sizes);
   // Throws Error naming `where` for sizes that do not go together.
   void validate(const std::string& where) const;
   DecoderConfig without_dropout() const;

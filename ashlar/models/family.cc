@@ -25,6 +25,16 @@ const Family& find_family(const std::string& model_type, const std::string& wher
   fail("{}: model_type '{}' is not known; known are {}", where, model_type, fmt::join(known, ", "));
 }
 
+DecoderConfig new_decoder(const std::string& model_type, const DecoderSizes& sizes) {
+  DecoderConfig config = find_family(model_type, "model.family").blank();
+  config.family = model_type;
+  ASHLAR_CHECK(sizes.head_dim > 0 || sizes.heads <= 0 || sizes.width % sizes.heads == 0,
+               "model: width {} is not a multiple of {} heads", sizes.width, sizes.heads);
+  config.resize(sizes);
+  config.validate("model");
+  return config;
+}
+
 DecoderConfig parse_config(std::string_view text, const std::string& where) {
   HfConfig keys(text, where);
   const Family& family = find_family(keys.text("model_type"), where);

@@ -28,6 +28,8 @@ struct Family {
   // Tensors that files may hold besides the weights: buffers, recognised by how their names end.
   std::vector<std::string_view> buffers;
 
+  // A new model's description but for its sizes.
+  DecoderConfig (*blank)();
   DecoderConfig (*parse)(HfConfig& config);
   // The family's own keys of config.json, a JSON object.
   std::string (*write)(const DecoderConfig& config);
@@ -38,6 +40,10 @@ struct Family {
 std::span<const Family> families();
 // Throws Error listing the known ones; `where` is the file that names it.
 const Family& find_family(const std::string& model_type, const std::string& where = "model_type");
+
+// A model to be trained from scratch, without dropout. Throws Error for sizes that do not go
+// together.
+DecoderConfig new_decoder(const std::string& model_type, const DecoderSizes& sizes);
 
 // text: config.json's; where: its path. Throws Error naming file and key.
 DecoderConfig parse_config(std::string_view text, const std::string& where);

@@ -11,6 +11,19 @@
 namespace ashlar::models {
 namespace {
 
+DecoderConfig blank() {
+  DecoderConfig config;
+  config.norm = graph::NormKind::kLayer;
+  config.norm_eps = 1e-5;
+  config.activation = kernels::Activation::kGeluTanh;
+  config.gated = false;
+  config.qkv_bias = config.o_bias = config.mlp_bias = true;
+  config.tied_head = true;
+  config.positions = Positions::kLearned;
+  config.scaled_init = true;
+  return config;
+}
+
 DecoderConfig parse(HfConfig& keys) {
   keys.alias("n_embd", "hidden_size");
   keys.alias("n_layer", "num_hidden_layers");
@@ -20,30 +33,27 @@ DecoderConfig parse(HfConfig& keys) {
   keys.only("scale_attn_by_inverse_layer_idx", false);
   keys.only("reorder_and_upcast_attn", false);
   keys.only("add_cross_attention", false);
-  keys.ignore({"n_ctx", "summary_type", "summary_use_proj", "summary_activation",
-               "summary_proj_to_labels", "summary_first_dropout"});
+  keys.ignore(
+      "n_ctx summary_type summary_use_proj summary_activation summary_proj_to_labels "
+      "summary_first_dropout");
 
-  DecoderConfig config;
-  config.vocab = keys.size("vocab_size");
-  config.width = keys.size("n_embd");
-  config.layers = keys.size("n_layer");
-  config.heads = config.kv_heads = keys.size("n_head");
-  ASHLAR_CHECK(config.width % config.heads == 0, "{}: n_embd {} is not a multiple of n_head {}",
-               keys.where(), config.width, config.heads);
-  config.head_dim = config.width / config.heads;
-  config.ffn = keys.size("n_inner", 4 * config.width);
-  config.max_positions = keys.size("n_positions");
-  config.norm = graph::NormKind::kLayer;
+  DecoderConfig config = blank();
+  DecoderSizes sizes;
+  sizes.vocab = keys.size("vocab_size");
+  sizes.width = keys.size("n_embd");
+  sizes.layers = keys.size("n_layer");
+  sizes.heads = keys.size("n_head");
+  ASHLAR_CHECK(sizes.width % sizes.heads == 0, "{}: n_embd {} is not a multiple of n_head {}",
+               keys.where(), sizes.width, sizes.heads);
+  sizes.ffn = keys.size("n_inner", 4 * sizes.width);
+  sizes.max_positions = keys.size("n_positions");
+  config.resize(sizes);
   config.norm_eps = keys.number("layer_norm_epsilon", 1e-5);
   config.activation = read_activation(keys, "activation_function", "gelu_new");
-  config.gated = false;
-  config.qkv_bias = config.o_bias = config.mlp_bias = true;
   config.tied_head = keys.flag("tie_word_embeddings", true);
-  config.positions = Positions::kLearned;
   config.embedding_dropout = keys.number("embd_pdrop", 0.1);
   config.residual_dropout = keys.number("resid_pdrop", 0.1);
   config.attention_dropout = keys.number("attn_pdrop", 0.1);
-  config.scaled_init = true;
   read_shared_keys(keys, config);
   return config;
 }
@@ -101,10 +111,14 @@ std::vector<WeightRule> weights(const DecoderConfig& config) {
 }  // namespace
 
 Family gpt2_family() {
-  return {"gpt2",         "GPT2LMHeadModel",
-          "transformer.", {".attn.bias", ".attn.masked_bias"},  // causal masks
-          parse,          write,
-          weights};
+  return {.model_type = "gpt2",
+          .architecture = "GPT2LMHeadModel",
+          .prefix = "transformer.",
+          .buffers = {".attn.bias", ".attn.masked_bias"},  // causal masks
+          .blank = blank,
+          .parse = parse,
+          .write = write,
+          .weights = weights};
 }
 
 }  // namespace ashlar::models

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 #include <utility>
@@ -113,8 +114,12 @@ std::optional<HfConfig> HfConfig::object(const std::string& key) {
   return HfConfig(std::move(impl));
 }
 
-void HfConfig::ignore(std::initializer_list<const char*> keys) {
-  impl_->known.insert(keys.begin(), keys.end());
+void HfConfig::ignore(std::string_view keys) {
+  while (!keys.empty()) {
+    const size_t end = std::min(keys.find(' '), keys.size());
+    impl_->known.emplace(keys.substr(0, end));
+    keys.remove_prefix(std::min(end + 1, keys.size()));
+  }
 }
 
 void HfConfig::only(const std::string& key, double supported) {
@@ -144,62 +149,20 @@ void HfConfig::finish() const {
 }
 
 void ignore_common_keys(HfConfig& config) {
-  config.ignore({"architectures",
-                 "auto_map",
-                 "model_type",
-                 "name_or_path",
-                 "transformers_version",
-                 "torch_dtype",
-                 "dtype",
-                 "use_cache",
-                 "return_dict",
-                 "return_dict_in_generate",
-                 "output_attentions",
-                 "output_hidden_states",
-                 "output_scores",
-                 "torchscript",
-                 "use_bfloat16",
-                 "attn_implementation",
-                 "finetuning_task",
-                 "task_specific_params",
-                 "problem_type",
-                 "id2label",
-                 "label2id",
-                 "num_labels",
-                 "tokenizer_class",
-                 "prefix",
-                 "pad_token_id",
-                 "sep_token_id",
-                 "decoder_start_token_id",
-                 "forced_bos_token_id",
-                 "forced_eos_token_id",
-                 "suppress_tokens",
-                 "begin_suppress_tokens",
-                 "max_length",
-                 "min_length",
-                 "do_sample",
-                 "early_stopping",
-                 "num_beams",
-                 "num_beam_groups",
-                 "num_return_sequences",
-                 "diversity_penalty",
-                 "temperature",
-                 "top_k",
-                 "top_p",
-                 "typical_p",
-                 "epsilon_cutoff",
-                 "eta_cutoff",
-                 "repetition_penalty",
-                 "length_penalty",
-                 "no_repeat_ngram_size",
-                 "encoder_no_repeat_ngram_size",
-                 "bad_words_ids",
-                 "exponential_decay_length_penalty",
-                 "remove_invalid_values",
-                 "tf_legacy_loss",
-                 "gradient_checkpointing",
-                 "keys_to_ignore_at_inference",
-                 "chunk_size_feed_forward"});
+  config.ignore(
+      "architectures auto_map model_type name_or_path transformers_version torch_dtype "
+      "dtype use_cache return_dict return_dict_in_generate output_attentions "
+      "output_hidden_states output_scores torchscript use_bfloat16 attn_implementation "
+      "finetuning_task task_specific_params problem_type id2label label2id num_labels "
+      "tokenizer_class prefix pad_token_id sep_token_id decoder_start_token_id "
+      "forced_bos_token_id forced_eos_token_id suppress_tokens begin_suppress_tokens "
+      "max_length min_length do_sample early_stopping num_beams num_beam_groups "
+      "num_return_sequences diversity_penalty temperature top_k top_p typical_p "
+      "epsilon_cutoff eta_cutoff repetition_penalty length_penalty no_repeat_ngram_size "
+      "encoder_no_repeat_ngram_size bad_words_ids exponential_decay_length_penalty "
+      "remove_invalid_values tf_legacy_loss gradient_checkpointing "
+      "keys_to_ignore_at_inference chunk_size_feed_forward is_decoder output_past "
+      "max_sequence_length is_llama_config transformers.js_config");
 }
 
 }  // namespace ashlar::models

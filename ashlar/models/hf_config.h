@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,8 +33,8 @@ class HfConfig {
   // An object below this one; its keys are finished on their own.
   std::optional<HfConfig> object(const std::string& key);
 
-  // Keys that don't change what a decoder computes.
-  void ignore(std::initializer_list<const char*> keys);
+  // Keys that don't change what a decoder computes, separated by spaces.
+  void ignore(std::string_view keys);
   // A key this version understands at one value only (or absent); refuses others by name.
   void only(const std::string& key, double supported);
   void only(const std::string& key, bool supported);

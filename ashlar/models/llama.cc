@@ -10,23 +10,27 @@
 namespace ashlar::models {
 namespace {
 
+DecoderConfig blank() { return {}; }  // the defaults are a LLaMA's
+
 DecoderConfig parse(HfConfig& keys) {
   keys.only("pretraining_tp", 1.0);
   keys.only("partial_rotary_factor", 1.0);
 
-  DecoderConfig config;
-  config.vocab = keys.size("vocab_size");
-  config.width = keys.size("hidden_size");
-  config.layers = keys.size("num_hidden_layers");
-  config.heads = keys.size("num_attention_heads");
-  config.kv_heads = keys.size("num_key_value_heads", config.heads);
-  ASHLAR_CHECK(keys.has("head_dim") || config.width % config.heads == 0,
+  DecoderConfig config = blank();
+  DecoderSizes sizes;
+  sizes.vocab = keys.size("vocab_size");
+  sizes.width = keys.size("hidden_size");
+  sizes.layers = keys.size("num_hidden_layers");
+  sizes.heads = keys.size("num_attention_heads");
+  sizes.kv_heads = keys.size("num_key_value_heads", sizes.heads);
+  ASHLAR_CHECK(keys.has("head_dim") || sizes.width % sizes.heads == 0,
                "{}: hidden_size {} is not a multiple of num_attention_heads {}, and there is no "
                "head_dim",
-               keys.where(), config.width, config.heads);
-  config.head_dim = keys.size("head_dim", config.width / config.heads);
-  config.ffn = keys.size("intermediate_size");
-  config.max_positions = keys.size("max_position_embeddings", 2048);
+               keys.where(), sizes.width, sizes.heads);
+  sizes.head_dim = keys.size("head_dim", sizes.width / sizes.heads);
+  sizes.ffn = keys.size("intermediate_size");
+  sizes.max_positions = keys.size("max_position_embeddings", 2048);
+  config.resize(sizes);
   config.norm_eps = keys.number("rms_norm_eps", 1e-6);
   config.activation = read_activation(keys, "hidden_act", "silu");
   config.qkv_bias = config.o_bias = keys.flag("attention_bias", false);
@@ -103,7 +107,14 @@ std::vector<WeightRule> weights(const DecoderConfig& config) {
 }  // namespace
 
 Family llama_family() {
-  return {"llama", "LlamaForCausalLM", "model.", {"rotary_emb.inv_freq"}, parse, write, weights};
+  return {.model_type = "llama",
+          .architecture = "LlamaForCausalLM",
+          .prefix = "model.",
+          .buffers = {"rotary_emb.inv_freq"},
+          .blank = blank,
+          .parse = parse,
+          .write = write,
+          .weights = weights};
 }
 
 }  // namespace ashlar::models

@@ -1,0 +1,242 @@
+#include "ashlar/base/file.h"
+#include "ashlar/base/json.h"
+#include "ashlar/models/family.h"
+#include "tests/base/messages.h"
+#include "tests/models/model_run.h"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace ashlar::testing {
+namespace {
+
+using models::DecoderConfig;
+using nlohmann::json;
+
+json fixture_config(const std::string& name) {
+  return read_json<json>(model_fixture(name) + "/config.json");
+}
+
+DecoderConfig parse(const json& config) {
+  return models::parse_config(config.dump(), "m/config.json");
+}
+
+// The message for the fixture's config with some keys changed (null removes one).
+std::string error_with(const std::string& fixture, const json& changes) {
+  json config = fixture_config(fixture);
+  config.update(changes);
+  return error_of([&] { parse(config); });
+}
+
+std::string error_without(const std::string& fixture, const std::string& key) {
+  json config = fixture_config(fixture);
+  config.erase(key);
+  return error_of([&] { parse(config); });
+}
+
+TEST(Config, Gpt2) {
+  const DecoderConfig config = parse(fixture_config("gpt2"));
+  DecoderConfig wanted;
+  wanted.family = "gpt2";
+  wanted.vocab = 512;
+  wanted.width = 64;
+  wanted.layers = 2;
+  wanted.heads = wanted.kv_heads = 4;
+  wanted.head_dim = 16;
+  wanted.ffn = 256;
+  wanted.max_positions = 256;
+  wanted.norm = graph::NormKind::kLayer;
+  wanted.norm_eps = 1e-5;
+  wanted.activation = kernels::Activation::kGeluTanh;
+  wanted.gated = false;
+  wanted.qkv_bias = wanted.o_bias = wanted.mlp_bias = true;
+  wanted.tied_head = true;
+  wanted.positions = models::Positions::kLearned;
+  wanted.initializer_range = 0.15;
+  wanted.scaled_init = true;
+  wanted.bos = 0;
+  wanted.eos = {0};
+  EXPECT_EQ(config, wanted);
+}
+
+TEST(Config, Llama) {
+  const DecoderConfig config = parse(fixture_config("llama"));
+  DecoderConfig wanted;
+  wanted.family = "llama";
+  wanted.vocab = 512;
+  wanted.width = 64;
+  wanted.layers = 2;
+  wanted.heads = 4;
+  wanted.kv_heads = 2;
+  wanted.head_dim = 16;
+  wanted.ffn = 176;
+  wanted.max_positions = 256;
+  wanted.rope.theta = 500000;
+  wanted.rope.rotary_dim = 16;
+  wanted.rope.scaling = models::RopeScaling::kLlama3;
+  wanted.rope.factor = 8;
+  wanted.rope.low_freq_factor = 1;
+  wanted.rope.high_freq_factor = 4;
+  wanted.rope.original_max_positions = 64;
+  wanted.initializer_range = 0.15;
+  wanted.bos = 0;
+  wanted.eos = {2};
+  EXPECT_EQ(config, wanted);
+}
+
+TEST(Config, WrittenAndReadAgain) {
+  for (const char* name : {"gpt2", "llama", "llama2"}) {
+    DecoderConfig config = parse(fixture_config(name));
+    config.dtype = DType::kBF16;
+    config.eos = {2, 7};
+    config.residual_dropout = name == std::string("gpt2") ? 0.25 : 0;
+    EXPECT_EQ(models::parse_config(models::write_config(config), "written"), config) << name;
+  }
+}
+
+// Every key of the fixture that we write has its value there.
+TEST(Config, WrittenKeysAgreeWithTransformers) {
+  for (const char* name : {"gpt2", "llama", "llama2"}) {
+    const json theirs = fixture_config(name);
+    const json ours = json::parse(models::write_config(parse(theirs)));
+    for (const auto& [key, value] : theirs.items()) {
+      if (key.starts_with("summary_") || key == "transformers_version") continue;
+      if (key == "n_inner") continue;  // null there, which means 4 n_embd
+      ASSERT_TRUE(ours.contains(key)) << name << " " << key;
+      EXPECT_EQ(ours[key], value) << name << " " << key;
+    }
+  }
+}
+
+TEST(Config, ParameterCounts) {
+  EXPECT_EQ(models::parameter_count(models::new_decoder(
+                "gpt2",
+                {.vocab = 50257, .width = 768, .layers = 12, .heads = 12, .max_positions = 1024})),
+            124'439'808);  // GPT-2 small
+  EXPECT_EQ(models::parameter_count(models::new_decoder("llama", {.vocab = 32000,
+                                                                  .width = 4096,
+                                                                  .layers = 32,
+                                                                  .heads = 32,
+                                                                  .max_positions = 4096,
+                                                                  .ffn = 11008})),
+            6'738'415'616);  // Llama 2 7B
+}
+
+TEST(Config, NewDecoderFillsTheUsualSizes) {
+  const DecoderConfig config = models::new_decoder(
+      "llama", {.vocab = 100, .width = 512, .layers = 2, .heads = 8, .max_positions = 64});
+  EXPECT_EQ(config.kv_heads, 8);
+  EXPECT_EQ(config.head_dim, 64);
+  EXPECT_EQ(config.ffn, 1408);
+  EXPECT_EQ(config.residual_dropout, 0);
+  EXPECT_EQ(error_of([] {
+              models::new_decoder(
+                  "llama", {.vocab = 9, .width = 10, .layers = 1, .heads = 4, .max_positions = 8});
+            }),
+            "model: width 10 is not a multiple of 4 heads");
+  EXPECT_EQ(error_of([] { models::new_decoder("lama", {}); }),
+            "model.family: model_type 'lama' is not known; known are gpt2, llama");
+}
+
+TEST(Config, OtherNamesOfKeys) {
+  json config = fixture_config("gpt2");
+  for (const auto& [key, other] : {std::pair("n_embd", "hidden_size"),
+                                   {"n_layer", "num_hidden_layers"},
+                                   {"n_head", "num_attention_heads"},
+                                   {"n_positions", "max_position_embeddings"},
+                                   {"dtype", "torch_dtype"}}) {
+    config[other] = config[key];
+    config.erase(key);
+  }
+  EXPECT_EQ(parse(config), parse(fixture_config("gpt2")));
+
+  json llama = fixture_config("llama");
+  json rope = llama["rope_scaling"];
+  rope["rope_theta"] = llama["rope_theta"];
+  llama.erase("rope_scaling");
+  llama.erase("rope_theta");
+  llama["rope_parameters"] = rope;
+  EXPECT_EQ(parse(llama), parse(fixture_config("llama")));
+}
+
+TEST(Config, HarmlessKeysPass) {
+  json config = fixture_config("llama");
+  config.update({{"_name_or_path", "x"},
+                 {"unsloth_version", "1"},
+                 {"pruned_heads", json::object()},
+                 {"quantization_config", nullptr},
+                 {"use_cache", false}});
+  EXPECT_EQ(parse(config), parse(fixture_config("llama")));
+}
+
+TEST(Config, MissingKeys) {
+  EXPECT_EQ(error_without("gpt2", "n_embd"), "m/config.json: key 'n_embd' is missing");
+  EXPECT_EQ(error_without("llama", "intermediate_size"),
+            "m/config.json: key 'intermediate_size' is missing");
+  EXPECT_EQ(error_without("llama", "model_type"), "m/config.json: key 'model_type' is missing");
+  EXPECT_EQ(error_with("llama", {{"rope_scaling", {{"rope_type", "linear"}}}}),
+            "m/config.json: key 'rope_scaling.factor' is missing");
+}
+
+TEST(Config, WhatChangesTheMathematicsIsRefused) {
+  EXPECT_EQ(error_with("gpt2", {{"scale_attn_by_inverse_layer_idx", true}}),
+            "m/config.json: scale_attn_by_inverse_layer_idx = true is not supported (only false)");
+  EXPECT_EQ(error_with("gpt2", {{"reorder_and_upcast_attn", true}}),
+            "m/config.json: reorder_and_upcast_attn = true is not supported (only false)");
+  EXPECT_EQ(error_with("llama", {{"pretraining_tp", 2}}),
+            "m/config.json: pretraining_tp = 2 is not supported (only 1)");
+  EXPECT_EQ(error_with("llama", {{"rope_scaling", {{"type", "yarn"}, {"factor", 4.0}}}}),
+            "m/config.json: rope_scaling type 'yarn' is not supported; supported are default, "
+            "linear, llama3");
+  EXPECT_EQ(error_with("llama", {{"hidden_act", "xielu"}}),
+            "m/config.json: hidden_act 'xielu' is not supported; supported are gelu_new, "
+            "gelu_pytorch_tanh, gelu_fast, gelu, silu, swish, relu");
+  EXPECT_EQ(error_with("llama", {{"quantization_config", {{"bits", 4}}}}),
+            "m/config.json: key 'quantization_config' (= {\"bits\":4}) is not understood; if it "
+            "does not change what the model computes, remove it");
+  EXPECT_EQ(error_with("llama",
+                       {{"rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}, {"beta", 1}}}}),
+            "m/config.json: key 'rope_scaling.beta' (= 1) is not understood; if it does not change "
+            "what the model computes, remove it");
+  EXPECT_EQ(error_with("llama", {{"model_type", "mamba"}}),
+            "m/config.json: model_type 'mamba' is not known; known are gpt2, llama");
+}
+
+TEST(Config, ValuesThatCannotBe) {
+  EXPECT_EQ(error_with("llama", {{"hidden_size", -64}}),
+            "m/config.json: hidden_size is -64, wanted an integer from 1 to 2147483647");
+  EXPECT_EQ(error_with("llama", {{"hidden_size", 64.5}}),
+            "m/config.json: hidden_size is 64.5, wanted an integer from 1 to 2147483647");
+  EXPECT_EQ(error_with("llama", {{"rms_norm_eps", "small"}}),
+            "m/config.json: rms_norm_eps is \"small\", wanted a number");
+  EXPECT_EQ(error_with("llama", {{"num_key_value_heads", 3}}),
+            "m/config.json: 4 heads are not a multiple of 3 key-value heads");
+  EXPECT_EQ(
+      error_with("llama", {{"head_dim", 15}}),
+      "m/config.json: 15 rotary channels of a head of size 15, wanted an even number up to it");
+  EXPECT_EQ(error_with("gpt2", {{"n_head", 5}}),
+            "m/config.json: n_embd 64 is not a multiple of n_head 5");
+  EXPECT_EQ(error_with("gpt2", {{"resid_pdrop", 1.0}}),
+            "m/config.json: residual dropout is 1, wanted at least 0 and below 1");
+  EXPECT_EQ(error_with("gpt2", {{"dtype", "float8"}}),
+            "m/config.json: dtype 'float8' is not supported; supported are float32, bfloat16, "
+            "float16");
+  EXPECT_EQ(error_with("llama", {{"eos_token_id", {"</s>"}}}),
+            "m/config.json: eos_token_id is [\"</s>\"], wanted a token id or a list of them");
+  EXPECT_EQ(error_of([] { models::parse_config("[]", "m/config.json"); }),
+            "m/config.json: wanted a JSON object");
+}
+
+TEST(Config, AttentionDropoutIsForServingOnly) {
+  json text = fixture_config("gpt2");
+  text["attn_pdrop"] = 0.1;
+  const DecoderConfig config = parse(text);
+  EXPECT_EQ(error_of([&] { models::build_training(config); }),
+            "gpt2: training with attention dropout 0.1 is not supported; set it to 0 (config.json: "
+            "attn_pdrop or attention_dropout)");
+  EXPECT_EQ(models::build_logits(config).str(),
+            models::build_logits(config.without_dropout()).str());
+}
+
+}  // namespace
+}  // namespace ashlar::testing
