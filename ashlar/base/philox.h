@@ -56,15 +56,16 @@ class RandomStream {
   float uniform(uint64_t element) const {
     return static_cast<float>(bits(element) >> 8) * 0x1.0p-24f;
   }
-  // Standard normal by Box-Muller: elements 2i and 2i+1 are a pair.
-  double normal(uint64_t element) const {
-    const PhiloxBlock words = block(element / 2);
+  // Standard normals by Box-Muller, in pairs: elements 2i and 2i + 1.
+  std::array<double, 2> normal_pair(uint64_t pair) const {
+    const PhiloxBlock words = block(pair);
     const double u1 = (static_cast<double>(words[0]) + 1.0) * 0x1.0p-32;
     const double u2 = static_cast<double>(words[1]) * 0x1.0p-32;
     const double radius = std::sqrt(-2.0 * std::log(u1));
     const double angle = 6.283185307179586476925286766559 * u2;
-    return element % 2 == 0 ? radius * std::cos(angle) : radius * std::sin(angle);
+    return {radius * std::cos(angle), radius * std::sin(angle)};
   }
+  double normal(uint64_t element) const { return normal_pair(element / 2)[element % 2]; }
   // Uniform integer in [0, bound), by multiply-shift of 64 bits (bias below 2^-32 for bound <
   // 2^32).
   uint64_t below(uint64_t element, uint64_t bound) const {

@@ -22,8 +22,11 @@ void fill(Tensor& tensor, const graph::Variable& variable, uint64_t seed) {
     std::ranges::copy(init.data, out.begin());
   } else {
     const RandomStream random(seed, variable.name);
-    for (size_t i = 0; i < out.size(); ++i) {
-      out[i] = static_cast<float>(random.normal(i) * static_cast<double>(init.std));
+    for (size_t i = 0; i < out.size(); i += 2) {
+      const std::array<double, 2> pair = random.normal_pair(i / 2);
+      out[i] = static_cast<float>(pair[0] * static_cast<double>(init.std));
+      if (i + 1 < out.size())
+        out[i + 1] = static_cast<float>(pair[1] * static_cast<double>(init.std));
     }
   }
   if (values.data() != tensor.data()) {
