@@ -24,8 +24,8 @@ struct TrainerState {
   std::optional<double> valid_loss_start;
   std::optional<int64_t> best_step;  // of lowest validation loss so far
   std::optional<double> best_valid_loss;
-  std::string tier, version, config;  // config: as TOML
-  std::string tuned;                  // what must not change at a resume: optimizer, dtype, ...
+  std::string optimizer, dtype, tier, version;
+  std::string config;  // TOML
 
   std::string to_json() const;
   static TrainerState from_json(const std::string& text, const std::string& source);

@@ -1,0 +1,165 @@
+#include "ashlar/train/config.h"
+
+#include "ashlar/base/config.h"
+#include "ashlar/base/error.h"
+#include "ashlar/data/batch_maker.h"
+#include "ashlar/models/family.h"
+
+#include <nlohmann/json.hpp>
+
+namespace ashlar::train {
+namespace {
+
+// SwiGLU's three matrices cost as much as a plain MLP's two at 4 x width, with 8/3 x width rows,
+// rounded up to whole vectors (Shazeer 2020).
+int64_t default_ffn(const std::string& family, int64_t width) {
+  return family == "gpt2" ? 4 * width : (8 * width / 3 + 31) / 32 * 32;
+}
+
+}  // namespace
+
+void ModelSection::bind(ConfigBinder& b) {
+  b.key("from", from, "model folder to start from; empty: a new model of the sizes below");
+  b.choice<std::string>("family", family, {{"llama", "llama"}, {"gpt2", "gpt2"}},
+                        "architecture of a new model");
+  b.key("vocab", vocab, "rows of the embedding; 0: as many as the tokenizer has").at_least(0);
+  b.key("width", width, "channels of the residual stream").positive();
+  b.key("layers", layers, "transformer layers").positive();
+  b.key("heads", heads, "query heads").positive();
+  b.key("kv_heads", kv_heads, "key-value heads; 0: as many as heads").at_least(0);
+  b.key("ffn", ffn, "inner channels of the MLP; 0: 4 x width (gpt2), 8/3 x width (llama)")
+      .at_least(0);
+  b.key("seq", seq, "longest context; 0: train.seq").at_least(0);
+  b.key("tied", tied, "head shares the embedding's weights; unset: as the family has it");
+}
+
+models::DecoderConfig ModelSection::decoder(int64_t default_vocab, int64_t default_seq) const {
+  const int64_t rows = vocab > 0 ? vocab : default_vocab;
+  if (rows < default_vocab) {
+    fail_usage("config model.vocab: {} is less than the tokenizer's {} tokens", rows,
+               default_vocab);
+  }
+  const int64_t inner = ffn > 0 ? ffn : default_ffn(family, width);
+  const int64_t positions = seq > 0 ? seq : default_seq;
+  const int64_t keys = kv_heads > 0 ? kv_heads : heads;
+  if (width % heads != 0) {
+    fail_usage("config model.heads: {} heads do not divide model.width={}", heads, width);
+  }
+  if (heads % keys != 0) {
+    fail_usage("config model.kv_heads: {} does not divide model.heads={}", keys, heads);
+  }
+  nlohmann::ordered_json json = {{"model_type", family}, {"vocab_size", rows}};
+  if (family == "gpt2") {
+    if (keys != heads) {
+      fail_usage("config model.kv_heads: {}, but gpt2 has as many as heads ({})", keys, heads);
+    }
+    json.update({{"n_embd", width},
+                 {"n_layer", layers},
+                 {"n_head", heads},
+                 {"n_inner", inner},
+                 {"n_positions", positions},
+                 {"embd_pdrop", 0.0},
+                 {"resid_pdrop", 0.0},
+                 {"attn_pdrop", 0.0}});
+  } else {
+    json.update({{"hidden_size", width},
+                 {"num_hidden_layers", layers},
+                 {"num_attention_heads", heads},
+                 {"num_key_value_heads", keys},
+                 {"intermediate_size", inner},
+                 {"max_position_embeddings", positions},
+                 {"rms_norm_eps", 1e-5}});
+  }
+  if (tied) json["tie_word_embeddings"] = *tied;
+  return models::parse_config(json.dump(), "config model");
+}
+
+void TrainSection::bind(ConfigBinder& b) {
+  b.key("steps", steps, "optimizer steps").positive();
+  b.key("batch", batch, "sequences of the global batch").positive();
+  b.key("microbatch", microbatch, "sequences computed at once on a rank; 0: the whole batch")
+      .at_least(0);
+  b.key("seq", seq, "tokens of a sequence").positive();
+  b.choice<DType>("dtype", dtype, {{"f32", DType::kF32}, {"bf16", DType::kBF16}},
+                  "what is computed in; master weights are f32");
+  b.key("seed", seed, "of weights, order of data, dropout").at_least(0);
+  b.choice<Optimizer>("optimizer", optimizer,
+                      {{"adamw", Optimizer::kAdamW}, {"muon", Optimizer::kMuon}},
+                      "muon: for the matrices of linear layers, adamw for the rest");
+  b.key("lr", lr, "peak learning rate").positive();
+  b.key("beta1", beta1, "AdamW: decay of the mean of gradients").between(0, 1);
+  b.key("beta2", beta2, "AdamW: decay of the mean of their squares").between(0, 1);
+  b.key("eps", eps, "AdamW: added to the root").positive();
+  b.key("weight_decay", weight_decay, "decoupled weight decay").at_least(0);
+  b.key("momentum", momentum, "Muon's").between(0, 1);
+  b.choice<Decay>("decay", decay, {{"all", Decay::kAll}, {"matrices", Decay::kMatrices}},
+                  "which parameters decay");
+  b.key("clip", clip, "largest gradient norm; 0: no clipping").at_least(0);
+  b.choice<Schedule>("schedule", schedule,
+                     {{"constant", Schedule::kConstant},
+                      {"linear", Schedule::kLinear},
+                      {"cosine", Schedule::kCosine},
+                      {"wsd", Schedule::kWsd}},
+                     "learning rate after the warm-up");
+  b.key("warmup", warmup, "steps of linear warm-up").at_least(0);
+  b.key("cooldown", cooldown, "steps of wsd's decay at the end; -1: a fifth of all").at_least(-1);
+  b.key("min_lr", min_lr, "learning rate at the end, as a share of train.lr").between(0, 1);
+  b.key("dropout", dropout, "share of the residual stream's additions that is dropped")
+      .between(0, 0.9);
+}
+
+void ValidSection::bind(ConfigBinder& b) {
+  b.key("every", every, "steps between validations; 0: never").at_least(0);
+  b.key("batches", batches, "microbatches of a validation at most; 0: all").at_least(0);
+}
+
+void SampleSection::bind(ConfigBinder& b) {
+  b.key("every", every, "steps between samples of text; 0: never").at_least(0);
+  b.key("prompt", prompt, "what samples go on from");
+  b.key("tokens", tokens, "length of a sample").positive();
+  b.key("temperature", temperature, "of samples; 0: the likeliest token").at_least(0);
+}
+
+void CheckpointSection::bind(ConfigBinder& b) {
+  b.key("every", every, "steps between checkpoints; 0: at the end only").at_least(0);
+  b.key("keep", keep, "newest checkpoints that stay; 0: all").at_least(0);
+  b.key("best", best, "the one of lowest validation loss stays too");
+}
+
+void RunSection::bind(ConfigBinder& b) {
+  b.key("dir", dir, "run folder").required();
+  b.key("threads", threads, "0: one a core").at_least(0);
+  b.key("resume", resume, "go on from the newest whole checkpoint of run.dir");
+  b.key("profile", profile, "file for a trace that Perfetto opens; empty: none");
+  b.key("profile_steps", profile_steps, "steps the trace holds").positive();
+  b.key("peak_flops", peak_flops, "peak that MFU is a share of; 0: measured at the start")
+      .at_least(0);
+  b.key("tensorboard", tensorboard, "write TensorBoard files");
+}
+
+void TrainConfig::bind(ConfigBinder& b) {
+  b.section("model", model);
+  b.section("data", data);
+  b.section("train", train);
+  b.section("valid", valid);
+  b.section("sample", sample);
+  b.section("checkpoint", checkpoint);
+  b.section("run", run);
+}
+
+void TrainConfig::validate() const {
+  data.validate();
+  if (train.warmup > train.steps) {
+    fail_usage("config train.warmup: {} is more than train.steps={}", train.warmup, train.steps);
+  }
+  const data::BatchShape shape{
+      .batch = train.batch, .microbatch = train.rank_microbatch(), .seq = train.seq};
+  shape.validate();
+}
+
+std::string TrainConfig::to_toml() const {
+  TrainConfig copy = *this;  // a table binds to fields it may write
+  return ConfigTable(copy).to_toml();
+}
+
+}  // namespace ashlar::train

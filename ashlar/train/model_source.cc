@@ -1,0 +1,99 @@
+#include "ashlar/train/model_source.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/base/file.h"
+#include "ashlar/bundle/load_weights.h"
+#include "ashlar/bundle/save_bundle.h"
+
+#include <utility>
+#include <vector>
+
+namespace ashlar::train {
+namespace {
+
+constexpr const char* kTokenizerFiles[] = {"tokenizer_config.json",
+                                           "special_tokens_map.json",
+                                           "added_tokens.json",
+                                           "vocab.json",
+                                           "merges.txt",
+                                           "tokenizer.model",
+                                           "chat_template.jinja"};
+
+// The files of a tokenizer that a new model takes over. path: a folder or a tokenizer.json.
+std::map<std::string, std::string> tokenizer_files(const std::string& path,
+                                                   const data::TokenizerEncoder& encoder,
+                                                   int64_t max_positions) {
+  const std::string folder = is_directory(path) ? path : parent_path(path);
+  std::map<std::string, std::string> files;
+  files["tokenizer.json"] = encoder.tokenizer().json();
+  for (const char* name : kTokenizerFiles) {
+    const std::string file = join_path(folder, name);
+    if (is_file(file)) files[name] = read_file(file);
+  }
+  if (!files.contains("tokenizer_config.json")) {
+    std::vector<std::pair<std::string, std::string>> special;
+    const auto name_token = [&](const char* role, int32_t id) {
+      if (const auto token = encoder.tokenizer().id_to_token(id))
+        special.emplace_back(role, *token);
+    };
+    for (const int32_t id : encoder.document_begin()) name_token("bos_token", id);
+    if (encoder.document_end() >= 0) name_token("eos_token", encoder.document_end());
+    files["tokenizer_config.json"] = bundle::write_tokenizer_config(special, max_positions);
+  }
+  return files;
+}
+
+void set_dropout(models::DecoderConfig& config, double dropout) {
+  config.embedding_dropout = config.residual_dropout = dropout;
+  config.attention_dropout = 0;  // attention keeps no score matrix that could be dropped from
+}
+
+}  // namespace
+
+ModelSource open_model_source(const TrainConfig& config) {
+  const ModelSection& model = config.model;
+  if (model.from_scratch() && config.data.tokenizer.empty()) {
+    fail_usage(
+        "config data.tokenizer: a new model needs one; name a model folder or a tokenizer.json "
+        "(ashlar tokenize train makes one), or start from a model with model.from");
+  }
+  if (!model.from_scratch()) {
+    bundle::Bundle from = bundle::Bundle::open(model.from);
+    const std::string& tokenizer =
+        config.data.tokenizer.empty() ? model.from : config.data.tokenizer;
+    ModelSource source{from.config(), data::TokenizerEncoder::open(tokenizer), from.text_files(),
+                       std::move(from)};
+    if (source.encoder.vocab_size() > source.config.vocab) {
+      fail_usage("config data.tokenizer: {} has {} tokens, the model {} an embedding of {} rows",
+                 tokenizer, source.encoder.vocab_size(), model.from, source.config.vocab);
+    }
+    if (config.train.seq > source.config.max_positions) {
+      fail_usage("config train.seq: {} is beyond the {} positions of {}", config.train.seq,
+                 source.config.max_positions, model.from);
+    }
+    set_dropout(source.config, config.train.dropout);
+    return source;
+  }
+  data::TokenizerEncoder encoder = data::TokenizerEncoder::open(config.data.tokenizer);
+  models::DecoderConfig decoder = model.decoder(encoder.vocab_size(), config.train.seq);
+  if (config.train.seq > decoder.max_positions) {
+    fail_usage("config train.seq: {} is beyond model.seq={}", config.train.seq,
+               decoder.max_positions);
+  }
+  set_dropout(decoder, config.train.dropout);
+  decoder.bos.reset();
+  for (const int32_t id : encoder.document_begin()) decoder.bos = id;
+  decoder.eos.clear();
+  if (encoder.document_end() >= 0) decoder.eos.push_back(encoder.document_end());
+  auto files = tokenizer_files(config.data.tokenizer, encoder, decoder.max_positions);
+  return {std::move(decoder), std::move(encoder), std::move(files), std::nullopt};
+}
+
+void load_parameters(const bundle::Bundle& model, const graph::Graph& graph,
+                     runtime::VariableStore& store) {
+  bundle::load_weights(
+      model.open_weights(), model.config(), graph, bundle::Storage::kOwn, model.path(),
+      [&](const std::string& name, Tensor tensor) { store.put(name, std::move(tensor)); });
+}
+
+}  // namespace ashlar::train

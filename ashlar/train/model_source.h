@@ -1,0 +1,32 @@
+// The model a run starts with, as the configuration names it: one to go on from, or a new one of
+// given sizes; with its tokenizer and the files that make a folder of weights a whole model.
+#pragma once
+
+#include "ashlar/bundle/bundle.h"
+#include "ashlar/data/tokenizer_encoder.h"
+#include "ashlar/graph/graph.h"
+#include "ashlar/models/decoder_config.h"
+#include "ashlar/runtime/variable_store.h"
+#include "ashlar/train/config.h"
+
+#include <map>
+#include <optional>
+#include <string>
+
+namespace ashlar::train {
+
+struct ModelSource {
+  models::DecoderConfig config;
+  data::TokenizerEncoder encoder;
+  std::map<std::string, std::string> text_files;  // tokenizer.json and the like
+  std::optional<bundle::Bundle> from;             // the weights to start with
+};
+
+// Throws Error or UsageError naming the key.
+ModelSource open_model_source(const TrainConfig& config);
+
+// The model's weights, into the graph's parameters.
+void load_parameters(const bundle::Bundle& model, const graph::Graph& graph,
+                     runtime::VariableStore& store);
+
+}  // namespace ashlar::train

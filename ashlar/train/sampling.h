@@ -1,0 +1,35 @@
+// Text written by the model while it learns: the serving graph over the trainer's own parameters.
+#pragma once
+
+#include "ashlar/base/thread_pool.h"
+#include "ashlar/generate/generator.h"
+#include "ashlar/train/model_source.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ashlar::train {
+
+class Sampling {
+ public:
+  // All but the config outlive this.
+  Sampling(const ModelSource& source, const TrainConfig& config,
+           const runtime::VariableStore& store, const kernels::KernelTable& table,
+           ThreadPool& pool);
+
+  // The prompt and what follows it; a pure function of the weights, the seed and the step.
+  std::string run(int64_t step);
+
+ private:
+  const text::Tokenizer& tokenizer_;
+  std::string text_;  // of the prompt
+  std::vector<int32_t> prompt_;
+  generate::GenerateOptions options_;
+  uint64_t seed_;
+  std::unique_ptr<generate::ModelRunner> runner_;
+  std::unique_ptr<generate::Generator> generator_;
+};
+
+}  // namespace ashlar::train

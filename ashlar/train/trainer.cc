@@ -1,0 +1,342 @@
+#include "ashlar/train/trainer.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/base/file.h"
+#include "ashlar/base/log.h"
+#include "ashlar/base/version.h"
+#include "ashlar/data/loader.h"
+#include "ashlar/kernels/probe.h"
+#include "ashlar/runtime/profiler.h"
+#include "ashlar/train/checkpoint_writer.h"
+#include "ashlar/train/learning_rate.h"
+#include "ashlar/train/model_source.h"
+#include "ashlar/train/run_folder.h"
+#include "ashlar/train/sampling.h"
+#include "ashlar/train/training_step.h"
+#include "ashlar/train/validation.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace ashlar::train {
+namespace {
+
+// A short look is enough: the peak of a core does not vary much.
+constexpr kernels::ProbeEffort kQuickProbe{
+    .windows = 5, .window_seconds = 0.01, .buffer_bytes = 1 << 20};
+
+int thread_count(const RunSection& run) {
+  return run.threads > 0 ? run.threads : cpu_info().logical_cores;
+}
+
+double measure_peak(const TrainConfig& config, IsaTier tier, int threads, const Clock& clock) {
+  if (config.run.peak_flops > 0) return config.run.peak_flops;
+  const kernels::ProbeRates rates =
+      kernels::probe_machine(tier, {threads}, clock, kQuickProbe).rates.front();
+  const bool bf16 = config.train.dtype == DType::kBF16 && rates.bf16_operations.has_value();
+  return bf16 ? *rates.bf16_operations : rates.f32_operations;
+}
+
+// Where this start begins.
+struct Start {
+  std::string checkpoint;  // empty: at step 1
+  TrainerState state;      // of the checkpoint
+
+  bool resumes() const { return !checkpoint.empty(); }
+  int64_t first_step() const { return state.step + 1; }
+};
+
+Start find_start(const TrainConfig& config, IsaTier tier) {
+  Start start;
+  start.state.seed = static_cast<uint64_t>(config.train.seed);
+  if (!config.run.resume) return start;
+  const auto step = find_checkpoint(config.run.dir);
+  if (!step) {
+    log::info("event=resume dir={} found=nothing first_step=1", config.run.dir);
+    return start;
+  }
+  start.checkpoint = checkpoint_folder(config.run.dir, *step);
+  start.state = read_trainer_state(start.checkpoint);
+  log::info("event=resume checkpoint={} first_step={}", start.checkpoint, start.first_step());
+  if (start.state.tier != name(tier)) {
+    log::warn("event=resume_tier was={} now={} note=\"results will differ in their last bits\"",
+              start.state.tier, name(tier));
+  }
+  return start;
+}
+
+class Run {
+ public:
+  Run(const TrainConfig& config, const TrainHooks& hooks)
+      : config_(config),
+        hooks_(hooks),
+        clock_(hooks.clock != nullptr ? *hooks.clock : steady_clock_),
+        tier_(hooks.tier.value_or(best_isa_tier())),
+        table_(kernels::kernel_table(tier_)),
+        pool_(thread_count(config.run)),
+        source_(open_model_source(config)),
+        start_(find_start(config, tier_)),
+        train_data_(
+            data::Dataset::open_train(config.data, config.train.seq, source_.encoder, pool_)),
+        store_(static_cast<uint64_t>(config.train.seed)) {
+    if (config.valid.every > 0 && data::Dataset::has_valid(config.data)) {
+      valid_data_.emplace(
+          data::Dataset::open_valid(config.data, config.train.seq, source_.encoder, pool_));
+    }
+    build_step();
+    folder_.emplace(config_, start_.first_step());
+    record();
+    start_loader();
+    start_writer();
+  }
+
+  TrainOutcome run();
+
+ private:
+  void build_step();
+  void record();
+  void start_loader();
+  void start_writer();
+
+  StepMetrics step(int64_t step, const data::StepBatch& batch, double started);
+  void validate(StepMetrics& metrics);
+  void save(const StepMetrics& metrics);
+  void sample(int64_t step);
+  void profile(int64_t step);
+  void show(Progress& progress, const StepMetrics& metrics) const;
+  bool due(int64_t every, int64_t step) const { return every > 0 && step % every == 0; }
+
+  const TrainConfig& config_;
+  const TrainHooks& hooks_;
+  SteadyClock steady_clock_;
+  const Clock& clock_;
+  IsaTier tier_;
+  const kernels::KernelTable& table_;
+  ThreadPool pool_;
+  ModelSource source_;
+  Start start_;
+  data::Dataset train_data_;
+  std::optional<data::Dataset> valid_data_;
+  runtime::VariableStore store_;
+  std::optional<TrainingStep> step_;
+  std::optional<Validation> validation_;
+  std::optional<Sampling> sampling_;
+  std::optional<RunFolder> folder_;
+  std::optional<data::Loader> loader_;
+  std::optional<CheckpointWriter> writer_;
+  std::optional<runtime::Profiler> profiler_;
+  double peak_flops_ = 0;
+  TrainerState state_;
+  std::optional<double> last_valid_;
+};
+
+void Run::build_step() {
+  const int64_t rows = config_.train.rank_microbatch();
+  const StepSpec spec{.model = source_.config,
+                      .update = UpdateRule::of(config_.train),
+                      .dtype = config_.train.dtype,
+                      .max_tokens = rows * config_.train.seq,
+                      .max_seqs = train_data_.max_sequences(rows)};
+  TrainingGraph training = build_training_graph(spec);
+  const char* optimizer = config_.train.optimizer == Optimizer::kMuon ? "muon" : "adamw";
+  if (start_.resumes()) {
+    ASHLAR_CHECK(start_.state.optimizer == optimizer,
+                 "resume: {} was trained with train.optimizer={}, now it is {}; its moments do not "
+                 "fit",
+                 start_.checkpoint, start_.state.optimizer, optimizer);
+    load_checkpoint(start_.checkpoint, training.graph, store_);
+  } else if (source_.from) {
+    load_parameters(*source_.from, training.graph, store_);
+  }
+  step_.emplace(std::move(training), spec, store_, table_, pool_);
+  if (valid_data_) {
+    validation_.emplace(source_.config, config_.train.dtype, *valid_data_, rows, store_, table_,
+                        pool_);
+  }
+  if (config_.sample.every > 0) {
+    sampling_.emplace(source_, config_, store_, table_, pool_);
+  }
+  state_ = start_.state;
+  state_.optimizer = optimizer;
+  state_.dtype = name(config_.train.dtype);
+  state_.tier = name(tier_);
+  state_.version = version();
+  state_.config = config_.to_toml();
+}
+
+void Run::record() {
+  peak_flops_ = measure_peak(config_, tier_, pool_.threads(), clock_);
+  const RunRecord record{.first_step = start_.first_step(),
+                         .parameters = models::parameter_count(source_.config),
+                         .planned_bytes = step_->planned_bytes(),
+                         .peak_flops = peak_flops_,
+                         .tier = tier_,
+                         .threads = pool_.threads()};
+  folder_->record(record);
+  log::info("event=train dir={} parameters={} tokens_a_step={} planned_bytes={} tier={} threads={}",
+            config_.run.dir, record.parameters, config_.train.batch * config_.train.seq,
+            record.planned_bytes, name(tier_), record.threads);
+}
+
+void Run::start_loader() {
+  const data::BatchShape shape{.batch = config_.train.batch,
+                               .microbatch = config_.train.rank_microbatch(),
+                               .seq = config_.train.seq};
+  const auto seed = static_cast<uint64_t>(config_.train.seed);
+  if (start_.resumes()) {
+    loader_.emplace(train_data_, shape, seed, start_.state.loader);
+  } else {
+    loader_.emplace(train_data_, shape, seed);
+  }
+}
+
+void Run::start_writer() {
+  CheckpointPlan plan{
+      .run_dir = config_.run.dir,
+      .model = source_.config,
+      .text_files = source_.text_files,
+      .keep = config_.checkpoint.keep,
+      .best = config_.checkpoint.best,
+      .sync_first = {folder_->path("metrics.jsonl"), folder_->path("samples.jsonl")}};
+  writer_.emplace(std::move(plan), step_->graph(), store_);
+}
+
+StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started) {
+  const double lr = LearningRate::of(config_.train).at(step);
+  const StepResult result = step_->run(batch, static_cast<uint64_t>(config_.train.seed), step, lr);
+  const double seconds = std::max(clock_.now() - started, 1e-9);
+  const auto tokens = static_cast<double>(config_.train.batch * config_.train.seq);
+  state_.step = step;
+  state_.tokens += config_.train.batch * config_.train.seq;
+  StepMetrics metrics;
+  metrics.step = step;
+  metrics.loss = result.loss;
+  metrics.grad_norm = result.grad_norm;
+  metrics.lr = lr;
+  metrics.tokens = state_.tokens;
+  metrics.epoch = batch.epoch;
+  metrics.tokens_per_s = tokens / seconds;
+  metrics.mfu = step_->flops(batch) / seconds / peak_flops_;
+  metrics.step_ms = seconds * 1e3;
+  return metrics;
+}
+
+void Run::validate(StepMetrics& metrics) {
+  state_.valid_loss.reset();
+  if (!validation_) return;
+  if (due(config_.valid.every, metrics.step) || metrics.step == config_.train.steps) {
+    last_valid_ = validation_->run(config_.valid.batches).mean();
+    state_.valid_loss = metrics.valid_loss = last_valid_;
+  }
+  if (metrics.step == 1) metrics.valid_loss_start = state_.valid_loss_start;
+}
+
+void Run::save(const StepMetrics& metrics) {
+  state_.loader = loader_->state();
+  if (metrics.valid_loss &&
+      (!state_.best_valid_loss || *metrics.valid_loss < *state_.best_valid_loss)) {
+    state_.best_valid_loss = metrics.valid_loss;
+    state_.best_step = metrics.step;
+  }
+  writer_->save(state_);
+}
+
+void Run::sample(int64_t step) {
+  const std::string text = sampling_->run(step);
+  folder_->write_sample(step, text);
+  log::info("event=sample step={} text={:?}", step, text);
+}
+
+// The trace starts after two steps, when memory has been touched and caches are as they stay.
+void Run::profile(int64_t step) {
+  if (config_.run.profile.empty()) return;
+  const int64_t count = config_.run.profile_steps;
+  const int64_t begin = std::max(
+      start_.first_step(), std::min(start_.first_step() + 2, config_.train.steps - count + 1));
+  if (step == begin) {
+    profiler_.emplace(clock_);
+    step_->executor().set_profiler(&*profiler_);
+  }
+  if (profiler_ && (step == begin + count || step > config_.train.steps)) {
+    step_->executor().set_profiler(nullptr);
+    profiler_->write_trace(config_.run.profile);
+    profiler_.reset();
+    log::info("event=profile file={}", config_.run.profile);
+  }
+}
+
+void Run::show(Progress& progress, const StepMetrics& metrics) const {
+  std::vector<ProgressField> fields = {{"loss", fmt::format("{:.4f}", metrics.loss)},
+                                       {"lr", fmt::format("{:.2e}", metrics.lr)},
+                                       {"tokens/s", fmt::format("{:.0f}", metrics.tokens_per_s)},
+                                       {"mfu", fmt::format("{:.1f}%", 100 * metrics.mfu)}};
+  if (last_valid_) {
+    fields.insert(fields.begin() + 1, {"valid", fmt::format("{:.4f}", *last_valid_)});
+  }
+  progress.update(metrics.step, std::move(fields));
+}
+
+TrainOutcome Run::run() {
+  TrainOutcome outcome;
+  outcome.first_step = start_.first_step();
+  outcome.last_step = start_.state.step;
+  outcome.checkpoint = start_.checkpoint;
+  const int64_t steps = config_.train.steps;
+  if (outcome.first_step > steps) {
+    log::info("event=train_done step={} train.steps={} note=\"nothing left to do\"",
+              outcome.last_step, steps);
+  }
+  if (validation_ && outcome.first_step == 1) {
+    last_valid_ = validation_->run(config_.valid.batches).mean();
+    state_.valid_loss_start = last_valid_;
+  }
+  outcome.valid_loss_start = state_.valid_loss_start;
+  outcome.valid_loss = state_.valid_loss;
+
+  Progress progress("train", "step", steps, clock_,
+                    hooks_.progress ? *hooks_.progress : stderr_progress_sink(), outcome.last_step);
+  const double begin = clock_.now();
+  const int64_t tokens_before = state_.tokens;
+  double mfu_sum = 0;
+  for (int64_t step = outcome.first_step; step <= steps && !outcome.interrupted; ++step) {
+    writer_->check();
+    profile(step);
+    const double started = clock_.now();
+    StepMetrics metrics = this->step(step, loader_->next(), started);
+    outcome.interrupted = hooks_.stop && hooks_.stop();
+    validate(metrics);
+    folder_->write(metrics);
+    if (due(config_.sample.every, step)) sample(step);
+    show(progress, metrics);
+    if (due(config_.checkpoint.every, step) || step == steps || outcome.interrupted) {
+      save(metrics);
+      outcome.checkpoint = checkpoint_folder(config_.run.dir, step);
+    }
+    if (hooks_.on_step) hooks_.on_step(metrics);
+    outcome.last_step = step;
+    outcome.loss = metrics.loss;
+    if (metrics.valid_loss) outcome.valid_loss = metrics.valid_loss;
+    mfu_sum += metrics.mfu;
+  }
+  profile(steps + 1);
+  writer_->wait();
+  progress.finish();
+  outcome.seconds = clock_.now() - begin;
+  const auto done = static_cast<double>(outcome.last_step - outcome.first_step + 1);
+  outcome.tokens_per_s = static_cast<double>(state_.tokens - tokens_before) / outcome.seconds;
+  outcome.mfu = done > 0 ? mfu_sum / done : 0;
+  if (outcome.interrupted) {
+    log::warn("event=interrupted step={} checkpoint={} fix=\"go on with --resume\"",
+              outcome.last_step, outcome.checkpoint);
+  }
+  return outcome;
+}
+
+}  // namespace
+
+TrainOutcome train(const TrainConfig& config, const TrainHooks& hooks) {
+  config.validate();
+  return Run(config, hooks).run();
+}
+
+}  // namespace ashlar::train

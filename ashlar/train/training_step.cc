@@ -1,0 +1,156 @@
+#include "ashlar/train/training_step.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/models/decoder_graphs.h"
+#include "ashlar/passes/differentiate.h"
+#include "ashlar/passes/fuse.h"
+#include "ashlar/passes/plan_memory.h"
+#include "ashlar/passes/precision.h"
+#include "ashlar/train/flops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace ashlar::train {
+namespace {
+
+using graph::Bindings;
+using graph::Symbol;
+
+Bindings bindings_of(int64_t tokens, int64_t seqs) {
+  Bindings bindings;
+  bindings[Symbol::kTokens] = tokens;
+  bindings[Symbol::kSeqs] = seqs;
+  return bindings;
+}
+
+Bindings bindings_of(const data::Batch& batch) {
+  return bindings_of(batch.rows * batch.seq, batch.sequences());
+}
+
+// The update as two Programs, "norm" and "update": between them a caller sees whether the gradients
+// are finite before they reach the parameters. Both keep to the one plan of memory.
+void split_at_norm(const graph::Graph& graph, graph::PlannedPrograms& plan) {
+  auto& programs = plan.programs;
+  const auto update = std::ranges::find(programs, "update", &graph::Program::name);
+  const auto clip = std::ranges::find_if(update->steps, [&](const graph::Step& step) {
+    return dynamic_cast<const graph::ClipScaleOp*>(graph.node(step.node).op.get()) != nullptr;
+  });
+  graph::Program norm;
+  norm.name = "norm";
+  norm.reads = update->reads;
+  norm.steps.assign(update->steps.begin(), clip + 1);
+  update->steps.erase(update->steps.begin(), clip + 1);
+  programs.insert(update, std::move(norm));
+}
+
+}  // namespace
+
+TrainingGraph build_training_graph(const StepSpec& spec) {
+  graph::Graph graph = models::build_training(spec.model);
+  const auto gradients = passes::differentiate(graph, graph.output("loss"));
+  TrainingGraph result;
+  for (const auto& [parameter, gradient] : gradients) {
+    result.gradient_of[graph.variable(parameter).name] = graph.variable(gradient).name;
+  }
+  add_update_rule(graph, gradients, spec.update);
+  result.graph = passes::fuse(passes::precision(graph, spec.dtype));
+  return result;
+}
+
+TrainingStep::TrainingStep(TrainingGraph training, const StepSpec& spec,
+                           runtime::VariableStore& store, const kernels::KernelTable& table,
+                           ThreadPool& pool)
+    : store_(store), training_(std::move(training)) {
+  const graph::Graph& graph = training_.graph;
+  store_.add_missing(graph);
+  store_.refresh_shadows(graph);
+  graph::PlannedPrograms plan =
+      passes::plan_memory(graph, {.max = bindings_of(spec.max_tokens, spec.max_seqs),
+                                  .table = &table,
+                                  .threads = pool.threads()});
+  split_at_norm(graph, plan);
+  executor_ = std::make_unique<runtime::Executor>(graph, std::move(plan), store_, table, pool);
+  forward_ = executor_->program_index("forward");
+  backward_ = executor_->program_index("backward");
+  norm_ = executor_->program_index("norm");
+  update_ = executor_->program_index("update");
+  tokens_ = executor_->input_index("tokens");
+  positions_ = executor_->input_index("positions");
+  row_start_ = executor_->input_index("row_start");
+  targets_ = executor_->input_index("targets");
+  executor_->bind_input("loss_scale", &loss_scale_);
+  executor_->bind_input("lr", &lr_);
+}
+
+void TrainingStep::bind(const data::Batch& batch) {
+  executor_->bind_input(tokens_, batch.tokens.data());
+  executor_->bind_input(positions_, batch.positions.data());
+  executor_->bind_input(row_start_, batch.row_start.data());
+  executor_->bind_input(targets_, batch.targets.data());
+}
+
+double TrainingStep::run_microbatches(const data::StepBatch& batch, graph::RunState state,
+                                      Checks checks) {
+  const auto run = checks == Checks::kEveryOp ? &runtime::Executor::run_checked  //
+                                              : &runtime::Executor::run;
+  double loss = 0;
+  state.first_microbatch = true;
+  state.first_token = 0;
+  for (const data::Batch& microbatch : batch.microbatches) {
+    bind(microbatch);
+    const Bindings bindings = bindings_of(microbatch);
+    (*executor_.*run)(forward_, bindings, state, 0);
+    loss += *executor_->output("loss", bindings).as<double>();
+    if (checks == Checks::kLossOnly && !std::isfinite(loss)) break;
+    (*executor_.*run)(backward_, bindings, state, 0);
+    state.first_microbatch = false;
+    state.first_token += static_cast<uint64_t>(microbatch.rows * microbatch.seq);
+  }
+  return loss;
+}
+
+StepResult TrainingStep::run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr) {
+  loss_scale_ = 1.0f / static_cast<float>(std::max<int64_t>(batch.valid_tokens, 1));
+  lr_ = static_cast<float>(lr);
+  const graph::RunState state{.seed = seed, .step = static_cast<uint64_t>(step)};
+  StepResult result;
+  result.loss = run_microbatches(batch, state, Checks::kLossOnly);
+  if (!std::isfinite(result.loss)) find_non_finite(batch, state, "loss");
+
+  const Bindings bindings = bindings_of(batch.microbatches.back());
+  executor_->run(norm_, bindings, state);
+  result.grad_norm = static_cast<double>(*executor_->output("grad_norm", bindings).as<float>());
+  if (!std::isfinite(result.grad_norm)) find_non_finite(batch, state, "gradient norm");
+  executor_->run(update_, bindings, state);
+  return result;
+}
+
+void TrainingStep::find_non_finite(const data::StepBatch& batch, const graph::RunState& state,
+                                   const char* what) {
+  const std::string fix =
+      "lower train.lr or lengthen train.warmup; the newest checkpoint is from before";
+  try {
+    run_microbatches(batch, state, Checks::kEveryOp);
+  } catch (const Error& error) {
+    fail("training: step {}: the {} is not finite: {}; {}", state.step, what, error.what(), fix);
+  }
+  // Every value is finite, yet their squares do not add up to a number.
+  fail("training: step {}: the {} is not finite, though every op's result is; {}", state.step, what,
+       fix);
+}
+
+double TrainingStep::flops(const data::StepBatch& batch) const {
+  double flops = 0;
+  for (const data::Batch& microbatch : batch.microbatches) {
+    flops += model_flops(training_.graph, bindings_of(microbatch), microbatch.row_start);
+  }
+  return flops;
+}
+
+int64_t TrainingStep::planned_bytes() const {
+  return executor_->plan().total_bytes() + store_.bytes();
+}
+
+}  // namespace ashlar::train

@@ -1,0 +1,74 @@
+// One optimizer step of a decoder: its graph through all passes, planned, and the Programs run in
+// order (forward and backward of each microbatch, then the update). Gradients of microbatches add
+// up to those of the whole batch. After construction a step allocates nothing.
+#pragma once
+
+#include "ashlar/base/thread_pool.h"
+#include "ashlar/data/batch.h"
+#include "ashlar/models/decoder_config.h"
+#include "ashlar/runtime/executor.h"
+#include "ashlar/train/update_rule.h"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace ashlar::train {
+
+struct StepSpec {
+  models::DecoderConfig model;
+  UpdateRule update;
+  DType dtype = DType::kF32;
+  int64_t max_tokens = 0, max_seqs = 0;  // of a microbatch
+};
+
+struct StepResult {
+  double loss = 0;       // mean over the counted tokens of the global batch
+  double grad_norm = 0;  // before clipping
+};
+
+// A decoder's graph with loss, gradients and update, ready to be planned.
+struct TrainingGraph {
+  graph::Graph graph;
+  std::map<std::string, std::string> gradient_of;  // trained parameter -> its gradient Variable
+};
+TrainingGraph build_training_graph(const StepSpec& spec);
+
+class TrainingStep {
+ public:
+  // Makes what the store lacks (parameters from their Init, moments at zero); what a file gives is
+  // put there before. The store, the table and the pool outlive this.
+  TrainingStep(TrainingGraph training, const StepSpec& spec, runtime::VariableStore& store,
+               const kernels::KernelTable& table, ThreadPool& pool);
+
+  // step: from 1. Throws Error naming step, op and layer when something is not finite; the
+  // parameters are then as they were before.
+  StepResult run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr);
+
+  const graph::Graph& graph() const { return training_.graph; }
+  runtime::VariableStore& store() { return store_; }
+  runtime::Executor& executor() { return *executor_; }
+  // FLOPs the model needs for the batch: flops.h.
+  double flops(const data::StepBatch& batch) const;
+  // Gradients are as the last step left them: unclipped.
+  const std::map<std::string, std::string>& gradient_of() const { return training_.gradient_of; }
+  // Arena and Variables.
+  int64_t planned_bytes() const;
+
+ private:
+  enum class Checks : uint8_t { kLossOnly, kEveryOp };
+  void bind(const data::Batch& batch);
+  double run_microbatches(const data::StepBatch& batch, graph::RunState state, Checks checks);
+  [[noreturn]] void find_non_finite(const data::StepBatch& batch, const graph::RunState& state,
+                                    const char* what);
+
+  runtime::VariableStore& store_;
+  TrainingGraph training_;
+  std::unique_ptr<runtime::Executor> executor_;
+  int forward_ = -1, backward_ = -1, norm_ = -1, update_ = -1;
+  int tokens_ = -1, positions_ = -1, row_start_ = -1, targets_ = -1;
+  float loss_scale_ = 0, lr_ = 0;
+};
+
+}  // namespace ashlar::train

@@ -1,0 +1,43 @@
+// The mean loss of a model on text it does not learn from: a forward graph without dropout that
+// shares the trainer's parameters.
+#pragma once
+
+#include "ashlar/base/thread_pool.h"
+#include "ashlar/data/dataset.h"
+#include "ashlar/models/decoder_config.h"
+#include "ashlar/runtime/executor.h"
+
+#include <cstdint>
+#include <memory>
+
+namespace ashlar::train {
+
+struct MeanLoss {
+  double sum = 0;  // of -log p, in nats
+  int64_t tokens = 0;
+  bool complete = false;  // the data was read to its end
+  double mean() const { return sum / static_cast<double>(tokens); }
+};
+
+class Validation {
+ public:
+  // rows: of a batch. Makes what the store lacks. All but the config outlive this.
+  Validation(const models::DecoderConfig& config, DType dtype, const data::Dataset& data,
+             int64_t rows, runtime::VariableStore& store, const kernels::KernelTable& table,
+             ThreadPool& pool);
+
+  // The first `batches` batches of the data in their order; 0: all. Throws Error where no token
+  // counts.
+  MeanLoss run(int64_t batches);
+
+  const graph::Graph& graph() const { return graph_; }
+
+ private:
+  data::BatchMaker maker_;
+  data::StepBatch batch_;
+  graph::Graph graph_;
+  std::unique_ptr<runtime::Executor> executor_;
+  float scale_ = 1;
+};
+
+}  // namespace ashlar::train
