@@ -22,6 +22,7 @@ core  libboost-dev           HTTP (Beast, Asio)
 core  libssl-dev             TLS, checksums
 core  prometheus-cpp-dev     server metrics
 core  zlib1g-dev             compression
+core  curl                   the request of the demo
 test  libgtest-dev           tests
 test  libgmock-dev           tests
 test  libopenmpi-dev         runs across processes
