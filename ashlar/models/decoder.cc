@@ -99,12 +99,15 @@ class Decoder {
     const auto scope = b_.scope("mlp");
     const int64_t width = config_.width, ffn = config_.ffn;
     const bool bias = config_.mlp_bias;
-    ValueId inner = project(x, {"up", ffn, width, "ffn", "embed", bias});
+    const auto inner_of = [&](const char* name) {
+      return project(x, {name, ffn, width, "ffn", "embed", bias});
+    };
+    ValueId inner;
     if (config_.gated) {
-      const ValueId gate = project(x, {"gate", ffn, width, "ffn", "embed", bias});
-      inner = gated(b_, gate, inner, config_.activation, "act");
+      const ValueId gate = inner_of("gate"), up = inner_of("up");
+      inner = gated(b_, gate, up, config_.activation, "act");
     } else {
-      inner = activation(b_, inner, config_.activation, "act");
+      inner = activation(b_, inner_of("up"), config_.activation, "act");
     }
     return project_onto(residual, inner, {"down", width, ffn, "embed", "ffn", bias});
   }
@@ -127,7 +130,8 @@ class Decoder {
   }
 
   ValueId project(ValueId x, const Projection& p) {
-    return linear(b_, x, matrix(p, config_.initializer_range), {.bias = bias(p)}, p.name);
+    const ValueId weight = matrix(p, config_.initializer_range);
+    return linear(b_, x, weight, {.bias = bias(p)}, p.name);
   }
 
   // residual + dropout(projection of x); without dropout the sum is the projection's epilogue.
@@ -135,11 +139,13 @@ class Decoder {
     const double scale =
         config_.scaled_init ? 1 / std::sqrt(2 * static_cast<double>(config_.layers)) : 1;
     const ValueId weight = matrix(p, config_.initializer_range * scale);
-    if (config_.residual_dropout == 0) {
-      return linear(b_, x, weight, {.bias = bias(p), .residual = residual}, p.name);
-    }
+    graph::LinearOptions terms{.bias = bias(p)};
     const std::string name = p.name;
-    const ValueId y = linear(b_, x, weight, {.bias = bias(p)}, name);
+    if (config_.residual_dropout == 0) {
+      terms.residual = residual;
+      return linear(b_, x, weight, terms, name);
+    }
+    const ValueId y = linear(b_, x, weight, terms, name);
     return add(b_, residual, dropout(b_, y, config_.residual_dropout, name + ".dropout"),
                name + ".add");
   }

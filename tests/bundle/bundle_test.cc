@@ -1,0 +1,88 @@
+#include "ashlar/bundle/bundle.h"
+
+#include "ashlar/base/atomic_file.h"
+#include "ashlar/base/file.h"
+#include "tests/base/messages.h"
+#include "tests/base/temp_dir.h"
+#include "tests/bundle/model_files.h"
+
+#include <gtest/gtest.h>
+
+namespace ashlar::testing {
+namespace {
+
+using bundle::Bundle;
+
+std::string open_error(const std::string& path) {
+  return error_of([&] { Bundle::open(path); });
+}
+
+TEST(Bundle, OpensAHuggingFaceFolder) {
+  const Bundle model = Bundle::open(model_folder("llama"));
+  EXPECT_EQ(model.config().family, "llama");
+  EXPECT_TRUE(model.has_tokenizer());
+  EXPECT_EQ(model.load_tokenizer().vocab_size(), 512);
+  EXPECT_EQ(model.open_weights().names().size(), 21u);
+  const text::ChatFiles chat = model.chat_files();
+  ASSERT_EQ(chat.templates.size(), 1u);
+  EXPECT_EQ(chat.templates[0].name, "default");
+}
+
+TEST(Bundle, SaysWhatIsWrongWithAPath) {
+  const TempDir folder;
+  EXPECT_EQ(open_error("/no/such/model"), "model /no/such/model: no such folder");
+  EXPECT_EQ(open_error("m.gguf"),
+            "model m.gguf: GGUF files are not read in this version; give a Hugging Face folder "
+            "(config.json, model.safetensors, tokenizer.json)");
+  EXPECT_EQ(open_error(folder.path()),
+            "model " + folder.path() + " has no config.json; wanted a Hugging Face folder");
+  write_file(folder.path("model.safetensors"), "");
+  EXPECT_EQ(open_error(folder.path("model.safetensors")),
+            "model " + folder.path("model.safetensors") +
+                " is a file; wanted its folder, with config.json in it");
+}
+
+TEST(Bundle, PartsThatAreMissing) {
+  const TempDir folder;
+  write_file(folder.path("config.json"), read_file(model_folder("llama") + "/config.json"));
+  const Bundle model = Bundle::open(folder.path());
+  EXPECT_FALSE(model.has_tokenizer());
+  EXPECT_EQ(error_of([&] { model.load_tokenizer(); }),
+            "model " + folder.path() + " has no tokenizer.json; give token ids instead of text");
+  EXPECT_NE(error_of([&] { model.open_weights(); }).find(folder.path()), std::string::npos);
+  EXPECT_TRUE(model.chat_files().templates.empty());
+  EXPECT_TRUE(model.text_files().empty());
+  EXPECT_EQ(model.generation().eos, std::vector<int64_t>{2});
+  EXPECT_EQ(model.generation().bos, 0);
+}
+
+TEST(Bundle, TextFilesAreAllThatBelongsToIt) {
+  std::vector<std::string> names;
+  for (const auto& [name, content] : Bundle::open(model_folder("llama")).text_files()) {
+    names.push_back(name);
+    EXPECT_EQ(content, read_file(model_folder("llama") + "/" + name));
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"chat_template.jinja", "generation_config.json",
+                                             "special_tokens_map.json", "tokenizer.json",
+                                             "tokenizer_config.json"}));
+}
+
+TEST(GenerationConfig, ReadsSamplingDefaults) {
+  const auto config = bundle::parse_generation_config(
+      R"({"eos_token_id": [2, 7], "pad_token_id": 0, "do_sample": true, "temperature": 0.6,
+          "top_p": 0.95, "top_k": 40, "max_new_tokens": 0, "transformers_version": "4.57"})",
+      "g.json");
+  EXPECT_EQ(config.eos, (std::vector<int64_t>{2, 7}));
+  EXPECT_EQ(config.pad, 0);
+  EXPECT_EQ(config.bos, std::nullopt);
+  EXPECT_EQ(config.do_sample, true);
+  EXPECT_EQ(config.temperature, 0.6);
+  EXPECT_EQ(config.top_p, 0.95);
+  EXPECT_EQ(config.top_k, 40);
+  EXPECT_EQ(config.max_new_tokens, std::nullopt);
+  EXPECT_EQ(error_of([] { bundle::parse_generation_config(R"({"top_p": "high"})", "g.json"); }),
+            "g.json: top_p is \"high\", wanted a number");
+}
+
+}  // namespace
+}  // namespace ashlar::testing
