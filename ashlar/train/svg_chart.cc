@@ -1,0 +1,137 @@
+#include "ashlar/train/svg_chart.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace ashlar::train {
+namespace {
+
+constexpr double kWidth = 640, kHeight = 260;
+constexpr double kLeft = 64, kRight = 16, kTop = 34, kBottom = 30;
+constexpr size_t kMaxPoints = 560;
+constexpr const char* kColors[] = {"#2563eb", "#dc6803", "#0d9488"};
+
+using Points = std::vector<std::pair<double, double>>;
+
+Points thinned(const Points& points) {
+  if (points.size() <= kMaxPoints) return points;
+  Points result;
+  for (size_t i = 0; i < kMaxPoints; ++i) {
+    const size_t begin = i * points.size() / kMaxPoints;
+    const size_t end = (i + 1) * points.size() / kMaxPoints;
+    double x = 0, y = 0;
+    for (size_t j = begin; j < end; ++j) {
+      x += points[j].first;
+      y += points[j].second;
+    }
+    const auto count = static_cast<double>(end - begin);
+    result.emplace_back(x / count, y / count);
+  }
+  return result;
+}
+
+struct Range {
+  double low = std::numeric_limits<double>::infinity();
+  double high = -std::numeric_limits<double>::infinity();
+  void take(double value) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+  void widen() {
+    if (high > low) return;
+    const double half = std::max(std::abs(low) * 0.05, 1e-12);
+    low -= half;
+    high += half;
+  }
+  double share(double value) const { return (value - low) / (high - low); }
+};
+
+// 1, 2 or 5 times a power of ten, so that there are about five of them.
+double tick_step(const Range& range) {
+  const double rough = (range.high - range.low) / 5;
+  const double power = std::pow(10, std::floor(std::log10(rough)));
+  for (const double factor : {1.0, 2.0, 5.0}) {
+    if (factor * power >= rough) return factor * power;
+  }
+  return 10 * power;
+}
+
+}  // namespace
+
+std::string html_escape(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        result += "&amp;";
+        break;
+      case '<':
+        result += "&lt;";
+        break;
+      case '>':
+        result += "&gt;";
+        break;
+      case '"':
+        result += "&quot;";
+        break;
+      default:
+        result += c;
+    }
+  }
+  return result;
+}
+
+std::string svg_chart(const std::string& title, const std::vector<Curve>& curves) {
+  Range xs, ys;
+  for (const Curve& curve : curves) {
+    for (const auto& [x, y] : curve.points) {
+      xs.take(x);
+      ys.take(y);
+    }
+  }
+  if (!std::isfinite(xs.low)) return {};
+  xs.widen();
+  ys.widen();
+  const auto place_x = [&](double x) { return kLeft + xs.share(x) * (kWidth - kLeft - kRight); };
+  const auto place_y = [&](double y) {
+    return kHeight - kBottom - ys.share(y) * (kHeight - kTop - kBottom);
+  };
+  std::string svg = fmt::format(
+      "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n"
+      "<text x=\"{}\" y=\"18\" class=\"title\">{}</text>\n",
+      kWidth, kHeight, html_escape(title), kLeft, html_escape(title));
+  const double y_step = tick_step(ys), x_step = tick_step(xs);
+  for (double y = std::ceil(ys.low / y_step) * y_step; y <= ys.high; y += y_step) {
+    svg += fmt::format(
+        "<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"grid\"/>"
+        "<text x=\"{}\" y=\"{:.1f}\" class=\"tick\" text-anchor=\"end\">{:.4g}</text>\n",
+        kLeft, kWidth - kRight, place_y(y), place_y(y), kLeft - 6, place_y(y) + 4,
+        std::abs(y) < y_step / 2 ? 0 : y);
+  }
+  for (double x = std::ceil(xs.low / x_step) * x_step; x <= xs.high; x += x_step) {
+    svg += fmt::format(
+        "<text x=\"{:.1f}\" y=\"{}\" class=\"tick\" text-anchor=\"middle\">{:.6g}</text>\n",
+        place_x(x), kHeight - 10, x);
+  }
+  double legend = kWidth - kRight;
+  for (size_t i = 0; i < curves.size(); ++i) {
+    const char* color = kColors[i % std::size(kColors)];
+    svg +=
+        fmt::format("<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\" points=\"", color);
+    for (const auto& [x, y] : thinned(curves[i].points)) {
+      svg += fmt::format("{:.1f},{:.1f} ", place_x(x), place_y(y));
+    }
+    svg += "\"/>\n";
+    if (curves.size() == 1) continue;
+    svg += fmt::format(
+        "<text x=\"{}\" y=\"18\" fill=\"{}\" class=\"legend\" text-anchor=\"end\">{}</text>\n",
+        legend, color, html_escape(curves[i].name));
+    legend -= 12 + 7 * static_cast<double>(curves[i].name.size());
+  }
+  return svg + "</svg>\n";
+}
+
+}  // namespace ashlar::train
