@@ -40,6 +40,9 @@ void encode_text(const Piece& piece, const Encoder& encoder, BadUtf8 bad_utf8, E
 }
 
 void encode_example(const Example& example, const Encoder& encoder, EncodedPiece& out) {
+  if (std::ranges::all_of(example.segments, [](const Segment& s) { return s.text.empty(); })) {
+    return;  // {"text": ""} is no document
+  }
   out.starts.push_back(static_cast<int64_t>(out.tokens.size()));
   if (!example.framed) {
     for (const int32_t token : encoder.document_begin()) out.tokens.push_back(token);

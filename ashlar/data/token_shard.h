@@ -26,11 +26,12 @@ class TokenShard {
   std::span<const uint64_t> starts() const { return starts_; }
   bool has_mask() const { return !mask_.empty(); }
 
+  // Of the content; for files that are not ours, of samples of it.
+  uint64_t content_checksum() const { return content_checksum_; }
   // Of a shard of ours; else 0.
   int64_t text_bytes() const { return text_bytes_; }
   int64_t vocab_size() const { return vocab_size_; }
   uint64_t tokenizer() const { return tokenizer_; }
-  uint64_t content_checksum() const { return content_checksum_; }
 
   // Copies tokens [first, first + out.size()).
   void read(int64_t first, std::span<int32_t> out) const;

@@ -95,6 +95,13 @@ TEST_F(EncodeTest, MasksOfPromptsAndTextInOneFile) {
   EXPECT_EQ(encoded.text_bytes, 7);
 }
 
+TEST_F(EncodeTest, EmptyTextIsNoDocument) {
+  encoder_.begin = {ByteEncoder::kBegin};
+  const Encoded encoded = encode("a.jsonl", "{\"text\": \"\"}\n{\"text\": \"a\"}\n");
+  EXPECT_EQ(encoded.tokens, "<b>a<e>");
+  EXPECT_THAT(encoded.starts, ElementsAre(0));
+}
+
 TEST_F(EncodeTest, MasksOfMessagesAndNoFrame) {
   encoder_.begin = {ByteEncoder::kBegin};
   encoder_.chat = ByteEncoder::Template::kForgetful;

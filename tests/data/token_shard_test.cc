@@ -164,6 +164,13 @@ TEST_F(TokenShardTest, ReadsBareUint16) {
   EXPECT_THAT(open_error(put("odd.bin", "abc")), HasSubstr("3 bytes, an odd number"));
 }
 
+TEST_F(TokenShardTest, FilesOfOthersAreToldApart) {
+  std::vector<uint16_t> tokens(100000, 1);
+  const uint64_t one = TokenShard::open(put("a.bin", raw(tokens))).content_checksum();
+  tokens[50000] = 2;
+  EXPECT_NE(TokenShard::open(put("b.bin", raw(tokens))).content_checksum(), one);
+}
+
 TEST_F(TokenShardTest, TokensWithoutAListEndDocumentsByTheirEndToken) {
   std::vector<TokenShard> shards;
   shards.push_back(TokenShard::open(put("a.bin", raw(std::vector<uint16_t>{1, 9, 2, 3, 9}))));
