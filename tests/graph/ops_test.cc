@@ -125,6 +125,7 @@ TEST_P(OpTest, CastIntoAShadow) {
   rounded_w.kind = VariableKind::kShadow;
   rounded_w.dtype = DType::kBF16;
   rounded_w.shape = {17, 9};
+  rounded_w.source = graph.value(w).variable;
   const VariableId shadow = graph.add_variable(rounded_w);
   b.apply(std::make_shared<CastOp>(DType::kBF16, true), {w, graph.current(shadow)}, "round");
   const auto result = run_fast(graph, {}, GetParam());
@@ -276,6 +277,42 @@ TEST_P(OpTest, LinearCrossEntropy) {
     expect_close(found.variables.at("w.grad").values, wanted.variables.at("w.grad").values, 8e-6,
                  what + " w.grad");
   });
+}
+
+// 300 rows of a vocabulary whose logits are made 256 rows at a time: the bits of a batch of 256
+// rows and one of the rest.
+TEST_P(OpTest, LinearCrossEntropyInChunks) {
+  constexpr int64_t kVocab = 70'000, kWidth = 8, kRows = 300, kCut = 256;
+  const Graph graph = with_backward([&](Builder& b) {
+    return linear_cross_entropy(b, matrix(b, "x", DType::kF32, kWidth),
+                                weight(b, "w", {kVocab, kWidth}),
+                                b.input("targets", DType::kI32, {Symbol::kTokens}),
+                                b.input("scale", DType::kF32, {1}), "loss");
+  });
+  const std::vector<float> x = counter_values("x", kRows * kWidth);
+  const std::vector<int32_t> targets = counter_ids("targets", kRows, kVocab);
+  const auto rows = [&](int64_t first, int64_t last) {
+    RunData data{.bindings = bind_tokens(last - first)};
+    data.floats["x"] = {x.begin() + first * kWidth, x.begin() + last * kWidth};
+    data.floats["scale"] = {1.0f / 256};
+    data.ints["targets"] = {targets.begin() + first, targets.begin() + last};
+    return data;
+  };
+  const RunResult whole = run_fast(graph, rows(0, kRows), GetParam());
+  const RunResult head = run_fast(graph, rows(0, kCut), GetParam());
+  RunData rest = rows(kCut, kRows);
+  rest.state.first_microbatch = false;
+  const std::vector<double>& so_far = head.variables.at("w.grad").values;
+  rest.floats["w.grad"] = {so_far.begin(), so_far.end()};
+  const RunResult tail = run_fast(graph, rest, GetParam());
+
+  const auto loss = [](const RunResult& run) { return run.outputs.at("y").values[0]; };
+  EXPECT_NEAR(loss(whole), loss(head) + loss(tail), 1e-14 * loss(whole));
+  std::vector<double> d_x = head.outputs.at("d_x").values;
+  const std::vector<double>& last_rows = tail.outputs.at("d_x").values;
+  d_x.insert(d_x.end(), last_rows.begin(), last_rows.end());
+  EXPECT_TRUE(whole.outputs.at("d_x").values == d_x);
+  EXPECT_TRUE(whole.variables.at("w.grad").values == tail.variables.at("w.grad").values);
 }
 
 }  // namespace

@@ -159,12 +159,12 @@ TEST(ShapeRules, Rows) {
 }
 
 TEST(ShapeRules, Attention) {
-  const AttentionSpec spec{.heads = 4, .kv_heads = 2, .head_dim = 8};
+  const AttentionSpec spec{.heads = 4, .kv_heads = 2, .head_dim = 8, .mask = {}};
   const auto rows = Dim(Symbol::kSeqs, 1, 1);
   expect_refused("attention: 3 query heads are not a multiple of 2 key-value heads (op a)",
                  [&](Case& c) {
                    attention(c.b, c.f32({T, 24}), c.f32({T, 16}), c.f32({T, 16}), c.i32({rows}),
-                             {.heads = 3, .kv_heads = 2, .head_dim = 8}, "a");
+                             {.heads = 3, .kv_heads = 2, .head_dim = 8, .mask = {}}, "a");
                  });
   expect_refused("attention: q is f32[tokens, 31], wanted 4 heads x 8 (op a)", [&](Case& c) {
     attention(c.b, c.f32({T, 31}), c.f32({T, 16}), c.f32({T, 16}), c.i32({rows}), spec, "a");
@@ -175,7 +175,7 @@ TEST(ShapeRules, Attention) {
 }
 
 TEST(ShapeRules, PagedAttention) {
-  const AttentionSpec spec{.heads = 4, .kv_heads = 2, .head_dim = 8};
+  const AttentionSpec spec{.heads = 4, .kv_heads = 2, .head_dim = 8, .mask = {}};
   const auto attend = [&](Case& c, ValueId k_pool, ValueId v_pool) {
     c.b.apply(std::make_shared<PagedAttentionOp>(spec),
               {c.f32({T, 32}), k_pool, v_pool, c.i32({Dim(Symbol::kSeqs, 1, 1)}),

@@ -17,6 +17,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace ashlar::graph {
@@ -172,7 +173,7 @@ TEST_P(TorchGolden, Embedding) {
 }
 
 TEST_P(TorchGolden, CrossEntropyWithMaskedTargets) {
-  constexpr int64_t kRows = 130, kVocab = 32000;
+  constexpr int64_t kRows = 33, kVocab = 32000;
   const Graph graph = with_backward([&](Builder& b) {
     return linear_cross_entropy(b, matrix(b, "x", kWidth), weight(b, "w", {kVocab, kWidth}),
                                 b.input("targets", DType::kI32, {Symbol::kTokens}),
@@ -251,7 +252,15 @@ TEST_P(TorchGolden, LlamaBlock) {
 }
 
 TEST_P(TorchGolden, Gpt2Block) {
-  check(block_graph(gpt2_block), gpt2_block_data(), "gpt2_block", kBlock);
+  const RunResult found = run_fast(block_graph(gpt2_block), gpt2_block_data(), GetParam());
+  expect_golden(found, read_golden("gpt2_block"), kBlock, "gpt2_block");
+  // A key's bias shifts all scores of a row alike: its gradient is zero but for rounding.
+  const auto largest = [&](const std::string& name) {
+    double result = 0;
+    for (const double x : found.variables.at(name).values) result = std::max(result, std::abs(x));
+    return result;
+  };
+  EXPECT_LT(largest("k.bias.grad"), kF32 * largest("v.bias.grad"));
 }
 
 }  // namespace

@@ -154,7 +154,7 @@ def embedding_case():
 
 
 def loss_case():
-    rows, vocab = 130, 32000
+    rows, vocab = 33, 32000
     leaves = {"x": tensor("x", rows, WIDTH), "w": weight("w", vocab, WIDTH)}
     targets = torch.tensor(counter_ids("targets", rows, vocab))
     targets[torch.tensor(counter_ids("masked", rows, 4)) == 0] = -100
@@ -227,7 +227,9 @@ def gpt2_block():
                     document_mask([300, 400]), heads=4, kv_heads=4)
     middle = x + project(out, "o")
     inner = F.gelu(project(norm(middle, "norm2"), "up"), approximate="tanh")
-    return backward(middle + project(inner, "down"), {"x": x} | p)
+    # A key's bias shifts all scores of a row alike: its gradient is zero.
+    leaves = {name: leaf for name, leaf in p.items() if name != "k.bias"}
+    return backward(middle + project(inner, "down"), {"x": x} | leaves)
 
 
 CASES = {
