@@ -47,8 +47,12 @@ void ModelRun::bind(const std::string& input, std::vector<float> values) {
   executor_->bind_input(input, floats_[input].data());
 }
 
+void ModelRun::run_program(const std::string& program, const graph::Bindings& bindings) {
+  executor_->run_checked(executor_->program_index(program), bindings, {});
+}
+
 graph::Operand ModelRun::run(const graph::Bindings& bindings, const std::string& output) {
-  executor_->run_checked(0, bindings, {});
+  run_program("forward", bindings);
   return executor_->output(output, bindings);
 }
 

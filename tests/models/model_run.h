@@ -16,7 +16,7 @@ namespace ashlar::testing {
 // A model of tests/fixtures/models.
 std::string model_fixture(const std::string& name);
 
-// A graph's first Program on this machine's best tier, two threads.
+// A graph's Programs on this machine's best tier, two threads.
 class ModelRun {
  public:
   ModelRun(graph::Graph graph, const bundle::Bundle& model, const graph::Bindings& max);
@@ -24,6 +24,8 @@ class ModelRun {
   // Kept until bound anew.
   void bind(const std::string& input, std::vector<int32_t> values);
   void bind(const std::string& input, std::vector<float> values);
+  void run_program(const std::string& program, const graph::Bindings& bindings);
+  // Runs the forward Program and returns one of its results.
   graph::Operand run(const graph::Bindings& bindings, const std::string& output);
 
   runtime::VariableStore& store() { return store_; }
