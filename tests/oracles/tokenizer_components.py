@@ -16,6 +16,8 @@ TEXTS = [
     "  lead\tand  trail \u00a0\u3000",
     "e\u0301 a\u0308\u0323 \u1e9b\u0323 \u00c5 \uac00 \u1100\u1161",
     "a_b-c.d\u200dz \u0915\u094d\u0937 12\u0663\u0664 \u2581x <b>bold</b>",
+    # Characters younger than some of the reference's tables.
+    "a\u07fd\u0323 \u32ff \U00011935\U00011930 \u1c89\ua7cb x\u2e47y \u166d \u08d3\u08e2 \U0001611e",
     "x",
     "",
 ]

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/text/normalizers/normalizer.h"
+#include "ashlar/text/unicode/normalizer_tables.h"
 
 #include <utf8proc.h>
 
@@ -30,6 +31,24 @@ int options(UnicodeForm form) {
   return 0;
 }
 
+void append_form(std::string& out, std::string_view text, UnicodeForm form) {
+  utf8proc_uint8_t* mapped = nullptr;
+  const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                   static_cast<utf8proc_ssize_t>(text.size()), &mapped,
+                                   static_cast<utf8proc_option_t>(options(form)));
+  ASHLAR_CHECK(length >= 0, "normalizing {} bytes of text: {}", text.size(),
+               utf8proc_errmsg(length));
+  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
+  out.append(reinterpret_cast<const char*>(mapped), static_cast<size_t>(length));
+}
+
+char32_t lower_case(char32_t c) {
+  if (const LowerRun* run = find_run(later_lower_case(), c)) {
+    return static_cast<char32_t>(static_cast<int32_t>(c) + run->delta);
+  }
+  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
+
 class FormNormalizer : public Normalizer {
  public:
   explicit FormNormalizer(UnicodeForm form) : form_(form) {}
@@ -48,14 +67,19 @@ class LowercaseNormalizer : public Normalizer {
 
 void to_unicode_form(std::string& text, UnicodeForm form) {
   if (is_ascii(text)) return;
-  utf8proc_uint8_t* mapped = nullptr;
-  const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                   static_cast<utf8proc_ssize_t>(text.size()), &mapped,
-                                   static_cast<utf8proc_option_t>(options(form)));
-  ASHLAR_CHECK(length >= 0, "normalizing {} bytes of text: {}", text.size(),
-               utf8proc_errmsg(length));
-  const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(mapped, &std::free);
-  text.assign(reinterpret_cast<const char*>(mapped), static_cast<size_t>(length));
+  // Characters that the reference does not know stay, and nothing composes across them.
+  std::string out;
+  size_t begin = 0;
+  for (size_t at = 0; at < text.size();) {
+    const DecodedChar c = decode_utf8(text.data() + at);
+    at += c.length;
+    if (c.value < 0x80 || !contains(chars_without_forms(), c.value)) continue;
+    append_form(out, std::string_view(text).substr(begin, at - c.length - begin), form);
+    out.append(text, at - c.length, c.length);
+    begin = at;
+  }
+  append_form(out, std::string_view(text).substr(begin), form);
+  text = std::move(out);
 }
 
 void to_lower(std::string& text) {
@@ -69,8 +93,7 @@ void to_lower(std::string& text) {
     } else if (c.value == 0x130) {  // the one character whose lower case is two: i and a dot above
       out += "i\xCC\x87";
     } else {
-      append_utf8(out,
-                  static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c.value))));
+      append_utf8(out, lower_case(c.value));
     }
   }
   text = std::move(out);

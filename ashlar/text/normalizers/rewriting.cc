@@ -3,6 +3,7 @@
 #include "ashlar/text/normalizers/case_and_form.h"
 #include "ashlar/text/normalizers/normalizer.h"
 #include "ashlar/text/pattern.h"
+#include "ashlar/text/unicode/normalizer_tables.h"
 #include "ashlar/text/unicode/properties.h"
 
 namespace ashlar::text {
@@ -32,7 +33,10 @@ class Strip : public Normalizer {
 class StripAccents : public Normalizer {
  public:
   void normalize(std::string& text) const override {
-    filter_chars(text, [](char32_t c) { return !is_in(c, kMarks); });
+    filter_chars(text, [](char32_t c) {
+      if (is_in(c, kMarks)) return contains(strip_kept_marks(), c);
+      return !contains(strip_dropped_others(), c);
+    });
   }
 };
 

@@ -2,13 +2,11 @@
 // because the reference's tables are older: generated, see tests/oracles/bert_tables.py.
 #pragma once
 
+#include "ashlar/text/unicode/char_runs.h"
+
 #include <span>
 
 namespace ashlar::text {
-
-struct CharRun {
-  char32_t first, last;
-};
 
 std::span<const CharRun> bert_kept_formats();   // Cf that clean_text keeps
 std::span<const CharRun> bert_kept_marks();     // Mn that strip_accents keeps
@@ -16,8 +14,5 @@ std::span<const CharRun> bert_dropped_marks();  // no Mn, yet strip_accents drop
 
 std::span<const CharRun> bert_no_punctuation();    // P, yet BertPreTokenizer does not cut there
 std::span<const CharRun> bert_also_punctuation();  // the other way round, beyond ASCII
-
-// Whether c is in one of the runs.
-bool contains(std::span<const CharRun> runs, char32_t c);
 
 }  // namespace ashlar::text

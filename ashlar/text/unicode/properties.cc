@@ -1,11 +1,9 @@
 #include "ashlar/text/unicode/properties.h"
 
-#include "ashlar/text/unicode/bert_tables.h"
 #include "ashlar/text/unicode/utf8.h"
 
 #include <utf8proc.h>
 
-#include <algorithm>
 #include <array>
 
 namespace ashlar::text {
@@ -34,13 +32,6 @@ static_assert(static_cast<int>(Category::kNd) == UTF8PROC_CATEGORY_ND);
 static_assert(static_cast<int>(Category::kCo) == UTF8PROC_CATEGORY_CO);
 
 }  // namespace
-
-bool contains(std::span<const CharRun> runs, char32_t c) {
-  const auto run = std::lower_bound(
-      runs.begin(), runs.end(), c,
-      [](const CharRun& candidate, char32_t value) { return candidate.last < value; });
-  return run != runs.end() && run->first <= c;
-}
 
 CategorySet category_set(std::string_view name) {
   CategorySet set = 0;
