@@ -1,0 +1,163 @@
+#include "ashlar/base/clock.h"
+#include "ashlar/base/cpu.h"
+#include "ashlar/base/error.h"
+#include "ashlar/base/human.h"
+#include "ashlar/cli/bench_probe.h"
+#include "ashlar/cli/bench_verbs.h"
+#include "ashlar/cli/machine_facts.h"
+#include "ashlar/cli/text_model.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <deque>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ashlar::cli {
+namespace {
+
+constexpr int64_t kChunk = 512;  // tokens of one prefill step
+constexpr int kRounds = 3;       // the best counts
+
+// Multiplications of one token with the weights of the layers: no embedding, no head.
+int64_t layer_parameters(const models::DecoderConfig& config) {
+  const int64_t matrices = config.tied_head ? 1 : 2;
+  const int64_t positions =
+      config.positions == models::Positions::kLearned ? config.max_positions * config.width : 0;
+  return models::parameter_count(config) - matrices * config.vocab * config.width - positions;
+}
+
+// Sequences of made-up tokens, all of one length, moving through the model together.
+class Load {
+ public:
+  Load(TextModel& model, int64_t batch, int64_t length)
+      : runner_(model.runner()), pool_(runner_.blocks()) {
+    for (int64_t i = 0; i < batch; ++i) {
+      std::vector<int32_t>& tokens = tokens_.emplace_back();
+      for (int64_t at = 0; at < length; ++at) {
+        tokens.push_back(static_cast<int32_t>((1 + i + at * 7919) % runner_.vocab()));
+      }
+      ASHLAR_CHECK(tables_.emplace_back(pool_, generate::CacheIdentity{}).grow(length),
+                   "bench: the cache has no room for {} sequences of {} tokens", batch, length);
+    }
+  }
+
+  // Each sequence from its start, one after the other, in chunks; the logits of the last token.
+  void prefill(int64_t length) {
+    for (size_t i = 0; i < tokens_.size(); ++i) {
+      for (int64_t done = 0; done < length;) {
+        const int64_t count = std::min(kChunk, length - done);
+        const generate::SequencePiece piece = part(i, done, count, done + count == length ? 1 : 0);
+        runner_.run({&piece, 1});
+        done += count;
+      }
+    }
+  }
+  // One token of every sequence.
+  void decode(int64_t position) {
+    pieces_.clear();
+    for (size_t i = 0; i < tokens_.size(); ++i) pieces_.push_back(part(i, position, 1, 1));
+    runner_.run(pieces_);
+  }
+
+ private:
+  generate::SequencePiece part(size_t i, int64_t position, int64_t count, int64_t outputs) const {
+    return {
+        std::span(tokens_[i]).subspan(static_cast<size_t>(position), static_cast<size_t>(count)),
+        position, tables_[i].blocks(), outputs};
+  }
+
+  generate::ModelRunner& runner_;
+  generate::KvPool pool_;
+  std::vector<std::vector<int32_t>> tokens_;
+  std::deque<generate::BlockTable> tables_;
+  std::vector<generate::SequencePiece> pieces_;
+};
+
+struct BenchInfer {
+  static constexpr const char* kName = "infer";
+  static constexpr const char* kHelp = "Measure prefill and decode of a model";
+  static constexpr const char* kGroup = kMachineGroup;
+  ModelFlags model;
+  MachineFlags machine;
+  int64_t prefill = 512, decode = 64, batch = 1;
+  bool json = false;
+
+  void add_flags(CLI::App& app) {
+    model.add_to(app);
+    app.add_option("--prefill", prefill, "Tokens of each prompt")
+        ->check(CLI::PositiveNumber)
+        ->option_text("P=512");
+    app.add_option("--decode", decode, "Tokens to write after each")
+        ->check(CLI::PositiveNumber)
+        ->option_text("N=64");
+    app.add_option("--batch", batch, "Sequences at once")
+        ->check(CLI::Range(1, 4096))
+        ->option_text("B=1");
+    add_json_flag(app, json);
+    machine.add_to(app);
+  }
+
+  int run() {
+    machine.resolve();
+    const kernels::ProbeRates rates = probe_rates(machine, machine.threads);
+    if (model.context == 0) model.context = prefill + decode;
+    TextModel opened(model, machine,
+                     {.tokens = std::max(kChunk, batch), .seqs = batch, .outputs = batch}, batch);
+
+    const SteadyClock clock;
+    Load load(opened, batch, prefill + decode);
+    double prefill_s = 0, decode_s = 0;
+    load.prefill(std::min(prefill, kChunk));  // pages and caches warm
+    for (int round = 0; round < kRounds; ++round) {
+      const double start = clock.now();
+      load.prefill(prefill);
+      const double middle = clock.now();
+      for (int64_t i = 0; i < decode; ++i) load.decode(prefill + i);
+      const double end = clock.now();
+      prefill_s = round == 0 ? middle - start : std::min(prefill_s, middle - start);
+      decode_s = round == 0 ? end - middle : std::min(decode_s, end - middle);
+    }
+    print(opened, rates, double(batch * prefill) / prefill_s, double(batch * decode) / decode_s);
+    return 0;
+  }
+
+  void print(const TextModel& opened, const kernels::ProbeRates& rates, double prefill_rate,
+             double decode_rate) const {
+    const models::DecoderConfig& config = opened.bundle().config();
+    const double needed = 2 * double(layer_parameters(config));  // FLOPs of a token, at least
+    check_below("prefill: FLOPs", prefill_rate * needed, peak_operations(rates, model.dtype));
+    check_below("decode: FLOPs", decode_rate * needed, peak_operations(rates, model.dtype));
+    // Weights that do not fit in a cache come from memory once for every step.
+    const double weight_bytes = double(layer_parameters(config) * size_of(model.dtype));
+    const double read = decode_rate / double(batch) * weight_bytes;
+    if (weight_bytes > double(cpu_info().l3_bytes)) {
+      check_below("decode: bytes read", read, rates.read_bytes);
+    }
+    nlohmann::ordered_json result{
+        {"model", opened.bundle().path()},
+        {"prefill", prefill},
+        {"decode", decode},
+        {"batch", batch},
+        {"dtype", name(model.dtype)},
+        {"threads", machine.threads},
+        {"prefill_tokens_per_s", prefill_rate},
+        {"decode_tokens_per_s", decode_rate},
+        {"peak_bytes", peak_resident_bytes()},
+        {"machine", nlohmann::ordered_json::parse(machine_json(machine, rates))}};
+    print_result(json ? result.dump()
+                      : fmt::format("prefill {:.1f} tokens/s, decode {:.1f} tokens/s with {} at "
+                                    "once, {} at most",
+                                    prefill_rate, decode_rate, batch,
+                                    human_bytes(double(peak_resident_bytes()))));
+  }
+};
+
+}  // namespace
+
+void add_bench_infer(CLI::App& app, Action& action) { add_verb<BenchInfer>(app, action); }
+
+}  // namespace ashlar::cli

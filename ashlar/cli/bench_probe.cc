@@ -1,0 +1,55 @@
+#include "ashlar/cli/bench_probe.h"
+
+#include "ashlar/base/clock.h"
+#include "ashlar/base/cpu.h"
+#include "ashlar/base/error.h"
+#include "ashlar/base/human.h"
+#include "ashlar/base/version.h"
+#include "ashlar/cli/machine_facts.h"
+
+#include <nlohmann/json.hpp>
+
+namespace ashlar::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json to_json(const kernels::ProbeRates& rates) {
+  Json json{{"threads", rates.threads},
+            {"read_bytes_per_s", rates.read_bytes},
+            {"f32_flops", rates.f32_operations}};
+  if (rates.bf16_operations) json["bf16_flops"] = *rates.bf16_operations;
+  if (rates.int8_operations) json["int8_ops"] = *rates.int8_operations;
+  return json;
+}
+
+}  // namespace
+
+kernels::ProbeRates probe_rates(const MachineFlags& machine, int threads) {
+  const SteadyClock clock;
+  return kernels::probe_machine(machine.tier, {threads}, clock).rates.front();
+}
+
+std::string probe_json(const kernels::ProbeRates& rates) { return to_json(rates).dump(); }
+
+std::string machine_json(const MachineFlags& machine, const kernels::ProbeRates& rates) {
+  const MachineFacts facts = machine_facts();
+  return Json{{"version", version()},   {"revision", revision()}, {"cpu", facts.cpu},
+              {"cores", facts.cores},   {"system", facts.kernel}, {"isa", name(machine.tier)},
+              {"probe", to_json(rates)}}
+      .dump();
+}
+
+double peak_operations(const kernels::ProbeRates& rates, DType dtype) {
+  return dtype == DType::kBF16 ? rates.bf16_operations.value_or(rates.f32_operations)
+                               : rates.f32_operations;
+}
+
+void check_below(const std::string& what, double found, double ceiling) {
+  ASHLAR_CHECK(found <= ceiling,
+               "bench: {} of {}/s is above the {}/s this machine was measured at: the measurement "
+               "is wrong, or other programs ran meanwhile; run it again on an idle machine",
+               what, human_count(found), human_count(ceiling));
+}
+
+}  // namespace ashlar::cli

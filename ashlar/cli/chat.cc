@@ -1,0 +1,140 @@
+#include "ashlar/base/error.h"
+#include "ashlar/cli/interrupt.h"
+#include "ashlar/cli/sampling_flags.h"
+#include "ashlar/cli/text_model.h"
+#include "ashlar/cli/verbs.h"
+#include "ashlar/text/chat_template.h"
+
+#include <nlohmann/json.hpp>
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ashlar::cli {
+namespace {
+
+// One line of standard input without its end; nullopt at the end of input or when interrupted.
+// Reads byte by byte: a terminal gives lines, and a signal must end the wait.
+std::optional<std::string> read_line() {
+  std::string line;
+  while (true) {
+    char c = 0;
+    const ssize_t got = ::read(STDIN_FILENO, &c, 1);
+    if (got < 0) return std::nullopt;
+    if (got == 0) return line.empty() ? std::nullopt : std::optional(line);
+    if (c == '\n') return line;
+    line += c;
+  }
+}
+
+// The template of a model and the turns so far.
+class Conversation {
+ public:
+  Conversation(const bundle::Bundle& bundle, const std::string& system)
+      : files_(bundle.chat_files()) {
+    const text::ChatTemplateSource* const source = files_.choose(false);
+    ASHLAR_CHECK(source != nullptr,
+                 "model {}: no chat template (chat_template.jinja, or chat_template in "
+                 "tokenizer_config.json); `ashlar run` continues a text without one",
+                 bundle.path());
+    template_ = text::ChatTemplate::parse(source->source, source->where);
+    if (!system.empty()) add("system", system);
+    first_ = messages_.size();
+  }
+
+  void add(const std::string& role, const std::string& content) {
+    messages_.push_back({{"role", role}, {"content", content}});
+  }
+  void drop_last() { messages_.erase(messages_.size() - 1); }
+  void reset() {
+    messages_.erase(messages_.begin() + static_cast<std::ptrdiff_t>(first_), messages_.end());
+  }
+
+  std::string prompt() const {
+    text::ChatRequest request;
+    request.messages = text::jinja::parse_json(messages_.dump(), "the conversation");
+    request.special_tokens = files_.special_tokens;
+    return template_->render(request);
+  }
+
+ private:
+  text::ChatFiles files_;
+  std::optional<text::ChatTemplate> template_;
+  nlohmann::ordered_json messages_ = nlohmann::ordered_json::array();
+  size_t first_ = 0;  // messages that /reset keeps
+};
+
+struct Chat {
+  static constexpr const char* kName = "chat";
+  static constexpr const char* kHelp = "Talk with a model in the terminal";
+  static constexpr const char* kGroup = kServeGroup;
+  ModelFlags model;
+  SamplingFlags sampling;
+  MachineFlags machine;
+  std::string system;
+
+  void add_flags(CLI::App& app) {
+    model.add_to(app);
+    app.add_option("--system", system, "The system message")->option_text("TEXT");
+    sampling.max_new = 1024;
+    sampling.add_to(app);
+    app.get_option("--max-new")->option_text("N=1024");
+    machine.add_to(app);
+  }
+
+  int run() {
+    machine.log_level = machine.log_level.empty() ? "warn" : machine.log_level;
+    machine.resolve();
+    TextModel opened(model, machine);
+    Conversation conversation(opened.bundle(), system);
+    InterruptFlag interrupt;
+    const bool terminal = ::isatty(STDIN_FILENO) == 1;
+    if (terminal) std::fputs("Ctrl-C stops an answer; /reset forgets, /exit ends.\n", stderr);
+    while (true) {
+      if (terminal) std::fputs("> ", stderr);
+      const std::optional<std::string> line = read_line();
+      if (interrupt.raised()) return kInterrupted;
+      if (!line || *line == "/exit") return 0;
+      if (line->empty()) continue;
+      if (*line == "/reset") {
+        conversation.reset();
+      } else if (line->starts_with('/')) {
+        std::fputs("Commands: /reset forgets the conversation, /exit ends.\n", stderr);
+      } else {
+        answer(opened, conversation, *line, interrupt);
+      }
+    }
+  }
+
+  // What goes wrong with one turn ends that turn, not the conversation.
+  void answer(TextModel& opened, Conversation& conversation, const std::string& line,
+              InterruptFlag& interrupt) {
+    conversation.add("user", line);
+    try {
+      const generate::Generated result = opened.generator().generate(
+          opened.encode(conversation.prompt(), false),
+          sampling.resolve(opened.bundle().generation()), [&](int32_t, const std::string& text) {
+            std::fwrite(text.data(), 1, text.size(), stdout);
+            std::fflush(stdout);
+            return !interrupt.raised();
+          });
+      print_result("");
+      conversation.add("assistant", result.text);
+    } catch (const Error& error) {
+      conversation.drop_last();
+      std::fprintf(stderr, "%s (/reset forgets the conversation)\n", error.what());
+    }
+    interrupt.lower();
+  }
+};
+
+}  // namespace
+
+void add_chat(CLI::App& app, Action& action) { add_verb<Chat>(app, action); }
+
+}  // namespace ashlar::cli

@@ -1,0 +1,180 @@
+#include "ashlar/base/atomic_file.h"
+#include "ashlar/base/error.h"
+#include "ashlar/base/human.h"
+#include "ashlar/bundle/bundle.h"
+#include "ashlar/cli/verbs.h"
+#include "ashlar/graph/svg.h"
+#include "ashlar/kernels/table.h"
+#include "ashlar/models/decoder_graphs.h"
+#include "ashlar/passes/differentiate.h"
+#include "ashlar/tensor/dtype.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <iterator>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace ashlar::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// What the weight files hold, by dtype.
+struct Weights {
+  int64_t tensors = 0, bytes = 0;
+  std::map<std::string, int64_t> elements;  // by dtype
+};
+
+Weights weights_of(const bundle::Bundle& model) {
+  Weights weights;
+  const formats::SafetensorsReader file = model.open_weights();
+  for (const std::string& tensor : file.names()) {
+    const formats::TensorEntry& entry = file.entry(tensor);
+    ++weights.tensors;
+    weights.elements[std::string(name(entry.dtype))] += entry.shape.elements();
+  }
+  weights.bytes = file.data_bytes();
+  return weights;
+}
+
+int64_t cache_bytes_per_token(const models::DecoderConfig& config) {
+  return 2 * config.layers * config.kv_heads * config.head_dim * size_of(DType::kF32);
+}
+
+Json facts_of(const bundle::Bundle& model, int64_t context) {
+  const models::DecoderConfig& config = model.config();
+  const Weights weights = weights_of(model);
+  const int64_t tokens = context > 0 ? context : config.max_positions;
+  const int64_t cache = tokens * cache_bytes_per_token(config);
+  Json facts{
+      {"model", model.path()},
+      {"family", config.family},
+      {"parameters", models::parameter_count(config)},
+      {"layers", config.layers},
+      {"width", config.width},
+      {"heads", config.heads},
+      {"kv_heads", config.kv_heads},
+      {"head_dim", config.head_dim},
+      {"ffn", config.ffn},
+      {"vocab", config.vocab},
+      {"context", config.max_positions},
+      {"window", config.window},
+      {"tied_head", config.tied_head},
+      {"weights",
+       {{"tensors", weights.tensors}, {"bytes", weights.bytes}, {"dtypes", Json::object()}}},
+      {"memory",
+       {{"context", tokens},
+        {"weight_bytes", weights.bytes},
+        {"cache_bytes", cache},
+        {"total_bytes", weights.bytes + cache}}},
+      {"tokenizer", nullptr},
+      {"chat_templates", Json::array()},
+  };
+  for (const auto& [dtype, elements] : weights.elements) {
+    facts["weights"]["dtypes"][dtype] = elements;
+  }
+  if (model.has_tokenizer()) {
+    const text::Tokenizer tokenizer = model.load_tokenizer();
+    facts["tokenizer"] = {{"vocab_size", tokenizer.vocab_size()},
+                          {"special_tokens", tokenizer.special_ids().size()}};
+  }
+  for (const text::ChatTemplateSource& source : model.chat_files().templates) {
+    facts["chat_templates"].push_back(source.name);
+  }
+  return facts;
+}
+
+std::string report(const Json& facts) {
+  std::string text;
+  const auto line = [&](std::string_view label, const std::string& value) {
+    fmt::format_to(std::back_inserter(text), "{:<12}{}\n", label, value);
+  };
+  const auto number = [&](const char* key) { return facts[key].get<int64_t>(); };
+  const auto bytes = [](const Json& value) { return human_bytes(double(value.get<int64_t>())); };
+  line("model", facts["model"].get<std::string>());
+  line("family", facts["family"].get<std::string>());
+  line("parameters",
+       fmt::format("{} ({})", human_count(double(number("parameters"))), number("parameters")));
+  line("shape", fmt::format("{} layers, width {}, MLP {}, vocabulary {}{}", number("layers"),
+                            number("width"), number("ffn"), number("vocab"),
+                            facts["tied_head"].get<bool>() ? " (head tied)" : ""));
+  line("attention",
+       fmt::format("{} heads of {}, {} for keys and values{}", number("heads"), number("head_dim"),
+                   number("kv_heads"),
+                   number("window") > 0 ? fmt::format(", window {}", number("window")) : ""));
+  line("context", fmt::format("{} tokens", number("context")));
+  std::string dtypes;
+  for (const auto& [dtype, elements] : facts["weights"]["dtypes"].items()) {
+    dtypes += fmt::format(", {} {}", human_count(double(elements.get<int64_t>())), dtype);
+  }
+  line("weights", fmt::format("{} in {} tensors{}", bytes(facts["weights"]["bytes"]),
+                              facts["weights"]["tensors"].get<int64_t>(), dtypes));
+  const Json& memory = facts["memory"];
+  line("memory", fmt::format("{} weights + {} cache = {} for one sequence of {} tokens in f32",
+                             bytes(memory["weight_bytes"]), bytes(memory["cache_bytes"]),
+                             bytes(memory["total_bytes"]), memory["context"].get<int64_t>()));
+  line("tokenizer", facts["tokenizer"].is_null()
+                        ? "none: token ids only"
+                        : fmt::format("{} tokens, {} of them special",
+                                      facts["tokenizer"]["vocab_size"].get<int64_t>(),
+                                      facts["tokenizer"]["special_tokens"].get<int64_t>()));
+  std::string templates;
+  for (const Json& name : facts["chat_templates"]) {
+    templates += (templates.empty() ? "" : ", ") + name.get<std::string>();
+  }
+  line("template", templates.empty() ? "none: no chat" : templates);
+  text.pop_back();
+  return text;
+}
+
+void write_graph(const models::DecoderConfig& config, bool training, const std::string& path) {
+  graph::Graph graph =
+      training ? models::build_training(config.without_dropout()) : models::build_logits(config);
+  if (training) passes::differentiate(graph, graph.output("loss"));
+  if (path.ends_with(".svg")) {
+    write_file(path, graph::to_svg(graph, fmt::format("{}, {}", config.family,
+                                                      training ? "training" : "forward")));
+  } else if (path.ends_with(".txt")) {
+    write_file(path, graph.str());
+  } else {
+    fail_usage("--graph {}: a name ending in .svg (a drawing) or .txt (text) is wanted", path);
+  }
+}
+
+struct Inspect {
+  static constexpr const char* kName = "inspect";
+  static constexpr const char* kHelp = "Show a model's sizes and memory, draw its graph";
+  static constexpr const char* kGroup = kModelGroup;
+  std::string model, graph;
+  int64_t context = 0;
+  bool training = false, json = false;
+
+  void add_flags(CLI::App& app) {
+    app.add_option("MODEL", model, "Model directory")->required();
+    app.add_option("--context", context, "Tokens to count the cache's memory for (default: all)")
+        ->check(CLI::PositiveNumber)
+        ->option_text("N");
+    app.add_option("--graph", graph, "Write the model's graph: a drawing (.svg) or text (.txt)")
+        ->option_text("FILE");
+    app.add_flag("--training", training, "The graph of training, with its backward pass")
+        ->needs("--graph");
+    add_json_flag(app, json);
+  }
+
+  int run() const {
+    const bundle::Bundle opened = bundle::Bundle::open(model);
+    if (!graph.empty()) write_graph(opened.config(), training, graph);
+    const Json facts = facts_of(opened, context);
+    print_result(json ? facts.dump() : report(facts));
+    return 0;
+  }
+};
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Action& action) { add_verb<Inspect>(app, action); }
+
+}  // namespace ashlar::cli

@@ -1,0 +1,110 @@
+#include "ashlar/cli/text_model.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/base/human.h"
+#include "ashlar/base/log.h"
+#include "ashlar/cli/token_ids.h"
+#include "ashlar/kernels/table.h"
+
+#include <algorithm>
+#include <map>
+
+namespace ashlar::cli {
+namespace {
+
+constexpr int64_t kCacheBytes = int64_t{2}
+                                << 30;  // of one sequence, where no context was asked for
+
+generate::ModelOptions options_for(const ModelFlags& flags, const models::DecoderConfig& config,
+                                   generate::RunnerLimits limits, int64_t sequences) {
+  generate::ModelOptions options;
+  options.compute = options.cache = flags.dtype;
+  limits.context = flags.context;
+  if (limits.context == 0) {
+    const int64_t token_bytes =
+        2 * config.layers * config.kv_heads * config.head_dim * size_of(options.cache);
+    const int64_t most = std::max<int64_t>(kCacheBytes / token_bytes, generate::kBlockTokens);
+    if (config.max_positions > most) {
+      limits.context = most;
+      log::info("context={} of {} tokens: a cache of {}; --context asks for another", most,
+                config.max_positions, human_bytes(double(kCacheBytes)));
+    }
+  }
+  options.limits = limits;
+  options = generate::resolve(options, config);
+  options.blocks *= sequences;
+  return options;
+}
+
+std::optional<text::Tokenizer> tokenizer_of(const bundle::Bundle& bundle) {
+  if (!bundle.has_tokenizer()) return std::nullopt;
+  text::Tokenizer tokenizer = bundle.load_tokenizer();
+  tokenizer.drop_length_rules();
+  return tokenizer;
+}
+
+}  // namespace
+
+void ModelFlags::add_to(CLI::App& app) {
+  app.add_option("MODEL", model, "Model directory")->required()->option_text(" ");
+  app.add_option("--context", context, "Most tokens of prompt and answer (default: the model's)")
+      ->check(CLI::PositiveNumber)
+      ->option_text("N");
+  app.add_option("--dtype", dtype, "What to compute in: f32 or bf16")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, DType>{{"f32", DType::kF32}, {"bf16", DType::kBF16}}))
+      ->option_text("DTYPE=f32");
+}
+
+TextModel::TextModel(const ModelFlags& flags, const MachineFlags& machine,
+                     generate::RunnerLimits limits, int64_t sequences)
+    : bundle_(bundle::Bundle::open(flags.model)),
+      tokenizer_(tokenizer_of(bundle_)),
+      pool_(machine.threads),
+      runner_(generate::open_model(bundle_, options_for(flags, bundle_.config(), limits, sequences),
+                                   kernels::kernel_table(machine.tier), pool_)),
+      generator_(*runner_, tokenizer_ ? &*tokenizer_ : nullptr) {}
+
+const text::Tokenizer& TextModel::tokenizer() const {
+  ASHLAR_CHECK(tokenizer_.has_value(),
+               "model {}: no tokenizer.json, so it cannot read text; give token ids (--ids)",
+               bundle_.path());
+  return *tokenizer_;
+}
+
+std::vector<int32_t> TextModel::encode(const std::string& prompt, bool add_special_tokens) const {
+  std::vector<int32_t> ids = tokenizer().encode(prompt, add_special_tokens);
+  check_token_ids(ids, bundle_.config().vocab);  // a tokenizer of another model
+  return ids;
+}
+
+std::vector<int32_t> TextModel::end_tokens() const {
+  std::vector<int32_t> ends;
+  for (const int64_t id : bundle_.generation().eos) ends.push_back(static_cast<int32_t>(id));
+  return ends;
+}
+
+std::vector<float> TextModel::logits(std::span<const int32_t> ids) {
+  const auto total = static_cast<int64_t>(ids.size());
+  ASHLAR_CHECK(total <= runner_->max_context(),
+               "{} token ids are more than the context of {}; give fewer, or a larger --context",
+               total, runner_->max_context());
+  generate::KvPool pool(runner_->blocks());
+  generate::BlockTable table(pool, {});
+  ASHLAR_CHECK(table.grow(total), "the cache has no room for {} tokens", total);
+  for (int64_t done = 0;;) {
+    const int64_t count = std::min(total - done, runner_->limits().tokens);
+    const bool last = done + count == total;
+    const generate::SequencePiece piece{
+        ids.subspan(static_cast<size_t>(done), static_cast<size_t>(count)), done, table.blocks(),
+        last ? 1 : 0};
+    const generate::Logits logits = runner_->run({&piece, 1});
+    done += count;
+    if (last) {
+      const std::span<const float> row = logits.row(0);
+      return {row.begin(), row.end()};
+    }
+  }
+}
+
+}  // namespace ashlar::cli

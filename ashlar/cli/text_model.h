@@ -1,0 +1,55 @@
+// A model opened to generate on this machine: its folder, tokenizer, threads and runner together,
+// for the verbs that use one model on their own (run, chat, logits, verify, bench infer).
+#pragma once
+
+#include "ashlar/bundle/bundle.h"
+#include "ashlar/cli/verb.h"
+#include "ashlar/generate/generator.h"
+#include "ashlar/generate/open_model.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ashlar::cli {
+
+// --context, --dtype.
+struct ModelFlags {
+  std::string model;
+  int64_t context = 0;
+  DType dtype = DType::kF32;
+
+  void add_to(CLI::App& app);
+};
+
+class TextModel {
+ public:
+  // limits.context is taken from the flags; where they leave it open, it is the model's, or what a
+  // cache of a few GB holds.
+  TextModel(const ModelFlags& flags, const MachineFlags& machine,
+            generate::RunnerLimits limits = {.tokens = 512, .seqs = 1, .outputs = 1},
+            int64_t sequences = 1);
+
+  const bundle::Bundle& bundle() const { return bundle_; }
+  bool has_tokenizer() const { return tokenizer_.has_value(); }
+  const text::Tokenizer& tokenizer() const;  // throws Error where the model has none
+  generate::ModelRunner& runner() { return *runner_; }
+  generate::Generator& generator() { return generator_; }
+
+  std::vector<int32_t> encode(const std::string& prompt, bool add_special_tokens) const;
+  std::vector<int32_t> end_tokens() const;
+  // Of the last position.
+  std::vector<float> logits(std::span<const int32_t> ids);
+
+ private:
+  bundle::Bundle bundle_;
+  std::optional<text::Tokenizer> tokenizer_;
+  ThreadPool pool_;
+  std::unique_ptr<generate::ModelRunner> runner_;
+  generate::Generator generator_;
+};
+
+}  // namespace ashlar::cli

@@ -1,0 +1,123 @@
+#include "ashlar/base/config.h"
+#include "ashlar/base/error.h"
+#include "ashlar/base/file.h"
+#include "ashlar/base/human.h"
+#include "ashlar/cli/interrupt.h"
+#include "ashlar/cli/verbs.h"
+#include "ashlar/train/trainer.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+namespace ashlar::cli {
+namespace {
+
+nlohmann::json optional_number(const std::optional<double>& number) {
+  return number ? nlohmann::json(*number) : nlohmann::json();
+}
+
+struct Train {
+  static constexpr const char* kName = "train";
+  static constexpr const char* kHelp = "Train a model: from scratch, or from one there is";
+  static constexpr const char* kGroup = kTrainGroup;
+  MachineFlags machine;
+  std::vector<std::string> words;
+  std::string profile;
+  bool resume = false, keys = false, json = false;
+
+  void add_flags(CLI::App& app) {
+    app.add_option("SETTINGS", words, "A config.toml, then key=value over it, as in train.lr=1e-3")
+        ->option_text(" ");
+    app.add_flag("--resume", resume, "Go on from the run folder's newest whole checkpoint");
+    app.add_option("--profile", profile, "Write a trace of a few steps, for Perfetto")
+        ->option_text("FILE");
+    app.add_flag("--keys", keys, "List every key with its default, and end");
+    add_json_flag(app, json);
+    machine.add_to(app);
+  }
+
+  // File, environment, command line: each over the one before.
+  void load(ConfigTable& table) const {
+    std::string file;
+    for (const std::string& word : words) {
+      if (word.find('=') != std::string::npos) continue;
+      if (!file.empty()) {
+        fail_usage("train: '{}' is neither key=value nor the only configuration file ({})", word,
+                   file);
+      }
+      file = word;
+      if (!is_file(file)) {
+        fail_usage("train: '{}' is no file; settings are given as key=value", file);
+      }
+      table.load_file(file);
+    }
+    table.load_env("ASHLAR_");
+    for (const std::string& word : words) {
+      if (word.find('=') != std::string::npos) table.set(word);
+    }
+    if (resume) table.set("run.resume", "true");
+    if (!profile.empty()) table.set("run.profile", profile);
+    if (machine.threads > 0) table.set("run.threads", std::to_string(machine.threads));
+  }
+
+  int run() {
+    train::TrainConfig config;
+    ConfigTable table(config);
+    if (keys) {
+      print_result(table.reference());
+      return 0;
+    }
+    if (words.empty()) {
+      fail_usage("train: no settings; give a config.toml or key=value (--keys lists them)");
+    }
+    load(table);
+    table.check();
+    machine.resolve();
+    if (config.run.threads == 0) config.run.threads = machine.threads;
+    config.validate();
+    std::fprintf(stderr, "%s\n", table.to_toml().c_str());
+
+    const InterruptFlag interrupt;
+    train::TrainHooks hooks;
+    hooks.stop = [&interrupt] { return interrupt.raised(); };
+    hooks.tier = machine.tier;
+    const train::TrainOutcome outcome = train::train(config, hooks);
+    print_outcome(config, outcome);
+    return outcome.exit_code();
+  }
+
+  void print_outcome(const train::TrainConfig& config, const train::TrainOutcome& outcome) const {
+    if (json) {
+      print_result(
+          nlohmann::ordered_json{{"run", config.run.dir},
+                                 {"checkpoint", outcome.checkpoint},
+                                 {"first_step", outcome.first_step},
+                                 {"last_step", outcome.last_step},
+                                 {"interrupted", outcome.interrupted},
+                                 {"loss", outcome.loss},
+                                 {"valid_loss_start", optional_number(outcome.valid_loss_start)},
+                                 {"valid_loss", optional_number(outcome.valid_loss)},
+                                 {"seconds", outcome.seconds},
+                                 {"tokens_per_s", outcome.tokens_per_s},
+                                 {"mfu", outcome.mfu}}
+              .dump());
+      return;
+    }
+    std::string text = fmt::format("step {}, loss {:.4f}", outcome.last_step, outcome.loss);
+    if (outcome.valid_loss) text += fmt::format(", validation {:.4f}", *outcome.valid_loss);
+    text += fmt::format(", {} tokens/s, {}", human_count(outcome.tokens_per_s),
+                        human_seconds(outcome.seconds));
+    if (!outcome.checkpoint.empty()) text += fmt::format("\nmodel: {}", outcome.checkpoint);
+    print_result(text);
+  }
+};
+
+}  // namespace
+
+void add_train(CLI::App& app, Action& action) { add_verb<Train>(app, action); }
+
+}  // namespace ashlar::cli
