@@ -3,15 +3,27 @@
 #include "ashlar/base/error.h"
 #include "ashlar/models/decoder_graphs.h"
 
-#include <utility>
+#include <algorithm>
+#include <initializer_list>
 
 namespace ashlar::models {
 namespace {
 
-void check_positive(const std::string& where,
-                    std::initializer_list<std::pair<const char*, int64_t>> sizes) {
-  for (const auto& [what, size] : sizes) {
-    ASHLAR_CHECK(size > 0, "{}: {} is {}, wanted at least 1", where, what, size);
+// Far beyond any model there is, so that a broken config.json is refused before memory is asked
+// for.
+constexpr int64_t kMaxLayers = 10'000;
+constexpr int64_t kMaxWidth = int64_t{1} << 24;  // of a row of anything
+constexpr int64_t kMaxRows = int64_t{1} << 28;   // of a table
+
+struct Size {
+  const char* what;
+  int64_t value, limit;
+};
+
+void check_sizes(const std::string& where, std::initializer_list<Size> sizes) {
+  for (const auto& [what, value, limit] : sizes) {
+    ASHLAR_CHECK(value > 0 && value <= limit, "{}: {} is {}, wanted 1 to {}", where, what, value,
+                 limit);
   }
 }
 
@@ -36,14 +48,14 @@ void DecoderConfig::resize(const DecoderSizes& sizes) {
 }
 
 void DecoderConfig::validate(const std::string& where) const {
-  check_positive(where, {{"vocabulary size", vocab},
-                         {"width", width},
-                         {"number of layers", layers},
-                         {"number of heads", heads},
-                         {"number of key-value heads", kv_heads},
-                         {"head size", head_dim},
-                         {"MLP width", ffn},
-                         {"number of positions", max_positions}});
+  check_sizes(where, {{"vocabulary size", vocab, kMaxRows},
+                      {"width", width, kMaxWidth},
+                      {"number of layers", layers, kMaxLayers},
+                      {"number of heads", heads, kMaxWidth},
+                      {"number of key-value heads", kv_heads, kMaxWidth},
+                      {"head size", head_dim, kMaxWidth / std::max<int64_t>(heads, 1)},
+                      {"MLP width", ffn, kMaxWidth},
+                      {"number of positions", max_positions, kMaxRows}});
   ASHLAR_CHECK(heads % kv_heads == 0, "{}: {} heads are not a multiple of {} key-value heads",
                where, heads, kv_heads);
   ASHLAR_CHECK(norm_eps > 0, "{}: norm epsilon {} is not positive", where, norm_eps);

@@ -205,6 +205,10 @@ TEST(Config, WhatChangesTheMathematicsIsRefused) {
 TEST(Config, ValuesThatCannotBe) {
   EXPECT_EQ(error_with("llama", {{"hidden_size", -64}}),
             "m/config.json: hidden_size is -64, wanted an integer from 1 to 2147483647");
+  EXPECT_EQ(error_with("llama", {{"num_hidden_layers", 2000000000}}),
+            "m/config.json: number of layers is 2000000000, wanted 1 to 10000");
+  EXPECT_EQ(error_with("llama", {{"head_dim", 1 << 30}}),
+            "m/config.json: head size is 1073741824, wanted 1 to 4194304");
   EXPECT_EQ(error_with("llama", {{"hidden_size", 64.5}}),
             "m/config.json: hidden_size is 64.5, wanted an integer from 1 to 2147483647");
   EXPECT_EQ(error_with("llama", {{"rms_norm_eps", "small"}}),
