@@ -1,0 +1,179 @@
+// The loop: what it learns, what it leaves behind, how it goes on and how it ends.
+#include "ashlar/train/trainer.h"
+
+#include "ashlar/base/atomic_file.h"
+#include "ashlar/base/error.h"
+#include "ashlar/base/file.h"
+#include "ashlar/bundle/bundle.h"
+#include "ashlar/train/checkpoint.h"
+#include "tests/base/messages.h"
+#include "tests/train/tiny_run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ashlar::train {
+namespace {
+
+using ashlar::testing::error_of;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using namespace testing;  // NOLINT: tiny runs
+
+TEST(TrainerTest, LearnsAndLeavesARunFolder) {
+  const TinyRun tiny;
+  TrainConfig config = tiny.config("run");
+  config.train.steps = 60;
+  config.train.dropout = 0;
+  config.checkpoint.every = 20;
+  config.sample.every = 30;
+  config.sample.prompt = "the cat";
+  config.sample.tokens = 4;
+  const TrainOutcome outcome = run(config);
+  EXPECT_EQ(outcome.last_step, 60);
+  EXPECT_EQ(outcome.exit_code(), 0);
+  ASSERT_TRUE(outcome.valid_loss && outcome.valid_loss_start);
+  EXPECT_LT(*outcome.valid_loss, 0.6 * *outcome.valid_loss_start);
+  EXPECT_EQ(outcome.checkpoint, checkpoint_folder(config.run.dir, 60));
+
+  const auto steps = read_metrics(tiny.path("run/metrics.jsonl"));
+  ASSERT_EQ(steps.size(), 60u);
+  EXPECT_EQ(steps.front().step, 1);
+  EXPECT_TRUE(steps.front().valid_loss_start.has_value());
+  EXPECT_GT(steps.back().mfu, 0);
+  EXPECT_EQ(steps.back().tokens, 60 * 4 * 16);
+  for (const char* name : {"config.toml", "record.jsonl", "samples.jsonl", "tensorboard"}) {
+    EXPECT_TRUE(is_file(tiny.path("run") + "/" + name) ||
+                is_directory(tiny.path("run") + "/" + name))
+        << name;
+  }
+  EXPECT_EQ(read_file(tiny.path("run/latest")), "checkpoints/step-60\n");
+  EXPECT_THAT(read_file(tiny.path("run/samples.jsonl")), HasSubstr("\"text\":\"the cat"));
+
+  // Each checkpoint is a model like any other.
+  const auto bundle = bundle::Bundle::open(outcome.checkpoint);
+  EXPECT_EQ(bundle.config().width, 16);
+  EXPECT_EQ(bundle.load_tokenizer().json(),
+            read_file(join_path(fixture("llama"), "tokenizer.json")));
+}
+
+TEST(TrainerTest, ResumingGoesOnBitForBit) {
+  for (const Optimizer optimizer : {Optimizer::kAdamW, Optimizer::kMuon}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      const TinyRun tiny;
+      TrainConfig straight = tiny.config("straight");
+      straight.train.optimizer = optimizer;
+      straight.train.dtype = dtype;
+      straight.train.steps = 20;
+      straight.checkpoint.every = 10;
+      run(straight);
+
+      TrainConfig halves = straight;
+      halves.run.dir = tiny.path("halves");
+      TrainHooks hooks = quiet();
+      int64_t done = 0;
+      hooks.on_step = [&](const StepMetrics& metrics) { done = metrics.step; };
+      hooks.stop = [&] { return done == 9; };  // during the tenth step
+      EXPECT_EQ(train(halves, hooks).exit_code(), 130);
+      EXPECT_EQ(list_checkpoints(halves.run.dir), std::vector<int64_t>{10});
+      halves.run.threads = 2;
+      const TrainOutcome outcome = resume(halves);
+      EXPECT_EQ(outcome.first_step, 11);
+      EXPECT_EQ(learning_log(halves.run.dir), learning_log(straight.run.dir));
+      EXPECT_EQ(learnt_bytes(halves.run.dir), learnt_bytes(straight.run.dir));
+    }
+  }
+}
+
+TEST(TrainerTest, ResumingWithNothingThereStartsAtStepOne) {
+  const TinyRun tiny;
+  const TrainOutcome outcome = resume(tiny.config("run"));
+  EXPECT_EQ(outcome.first_step, 1);
+  EXPECT_EQ(outcome.last_step, 10);
+  // And when all is done, there is nothing to do.
+  EXPECT_EQ(resume(tiny.config("run")).first_step, 11);
+  EXPECT_EQ(read_metrics(tiny.path("run/metrics.jsonl")).size(), 10u);
+}
+
+TEST(TrainerTest, TornCheckpointsAreSkipped) {
+  const TinyRun tiny;
+  run(tiny.config("run"));
+  const auto log = learning_log(tiny.path("run"));
+  const std::string learnt = learnt_bytes(tiny.path("run"));
+  truncate_file(tiny.path("run/checkpoints/step-10/model.safetensors"), 1000);
+  EXPECT_EQ(find_checkpoint(tiny.path("run")), 5);
+  EXPECT_EQ(resume(tiny.config("run")).first_step, 6);
+  EXPECT_EQ(learning_log(tiny.path("run")), log);
+  EXPECT_EQ(learnt_bytes(tiny.path("run")), learnt);
+}
+
+TEST(TrainerTest, KeepsTheLastAndTheBest) {
+  const TinyRun tiny;
+  TrainConfig config = tiny.config("run");
+  config.train.steps = 12;
+  config.checkpoint.every = 2;
+  config.checkpoint.keep = 2;
+  config.valid.every = 2;
+  // Unlike the training text: the surer the model gets, the worse it does here.
+  write_file(tiny.path("valid.txt"), "0123 XYZ {} += 99; QQ //\n0123 XYZ {} += 99; QQ //\n");
+  run(config);
+  const auto state = read_trainer_state(checkpoint_folder(config.run.dir, 12));
+  ASSERT_TRUE(state.best_step.has_value());
+  ASSERT_LT(*state.best_step, 10);
+  EXPECT_THAT(list_checkpoints(config.run.dir), ElementsAre(*state.best_step, 10, 12));
+}
+
+TEST(TrainerTest, RefusesWhatWouldLoseOrConfuseARun) {
+  const TinyRun tiny;
+  TrainConfig config = tiny.config("run");
+  run(config);
+  EXPECT_THAT(error_of([&] { run(config); }), HasSubstr("go on with --resume"));
+  TrainConfig other = config;
+  other.train.optimizer = Optimizer::kMuon;
+  EXPECT_THAT(error_of([&] { resume(other); }), HasSubstr("train.optimizer=adamw"));
+  other = config;
+  other.train.seed = 7;
+  EXPECT_THAT(error_of([&] { resume(other); }), HasSubstr("train.seed"));
+  other = config;
+  other.train.microbatch = 3;
+  EXPECT_THAT(error_of([&] { run(other); }), HasSubstr("nearest"));
+}
+
+TEST(TrainerTest, ANonFiniteLossNamesStepOpAndLayer) {
+  const TinyRun tiny;
+  TrainConfig config = tiny.config("run");
+  config.train.lr = 1e30;
+  config.train.schedule = Schedule::kConstant;
+  config.train.warmup = 0;
+  const std::string error = error_of([&] { run(config); });
+  EXPECT_THAT(error, HasSubstr("training: step 2: the "));
+  EXPECT_THAT(error,
+              ::testing::ContainsRegex("op [a-z0-9._]+ \\([a-z_]+(, layer [0-9]+)?\\) gave"));
+}
+
+TEST(TrainerTest, StartsFromAModel) {
+  const TinyRun tiny;
+  for (const char* model : {"gpt2", "llama", "llama2"}) {
+    TrainConfig config = tiny.config(model);
+    config.model.from = fixture(model);
+    config.data.tokenizer.clear();
+    config.train.steps = 3;
+    const TrainOutcome outcome = run(config);
+    EXPECT_EQ(outcome.last_step, 3) << model;
+    const auto from = bundle::Bundle::open(fixture(model)),
+               to = bundle::Bundle::open(outcome.checkpoint);
+    EXPECT_EQ(to.config().family, from.config().family);
+    EXPECT_EQ(to.open_weights().names().size(), from.open_weights().names().size());
+  }
+}
+
+TEST(TrainerTest, WritesATrace) {
+  const TinyRun tiny;
+  TrainConfig config = tiny.config("run");
+  config.run.profile = tiny.path("trace.json");
+  run(config);
+  EXPECT_THAT(read_file(config.run.profile), HasSubstr("linear_weight_grad"));
+}
+
+}  // namespace
+}  // namespace ashlar::train
