@@ -1,0 +1,90 @@
+// Runs a model's serving graph on batches of sequence pieces over a paged key-value cache. Owns the
+// graph, its plan, its executor and the cache; shares the weights with the store they come from (a
+// trainer's, say). Chunks, neighbours and thread count never change a bit of any logit. After
+// construction a run allocates nothing.
+#pragma once
+
+#include "ashlar/base/thread_pool.h"
+#include "ashlar/generate/block_table.h"
+#include "ashlar/runtime/executor.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ashlar::generate {
+
+// What a run may be at most.
+struct RunnerLimits {
+  int64_t tokens = 512;  // rows
+  int64_t seqs = 64;
+  int64_t outputs = 64;  // rows with logits
+  int64_t context = 0;   // tokens of the longest sequence; 0: what a row of the block table holds
+};
+
+// The next tokens of one sequence.
+struct SequencePiece {
+  std::span<const int32_t> tokens;
+  int64_t position = 0;             // of the first; all before it is in the cache
+  std::span<const int32_t> blocks;  // at least up to the last token
+  int64_t outputs = 1;              // logits are wanted of so many last tokens
+};
+
+// Logits of the pieces in order, each piece's wanted rows in order. Valid until the next run.
+struct Logits {
+  const float* data = nullptr;
+  int64_t rows = 0, vocab = 0;
+  std::span<const float> row(int64_t i) const {
+    return {data + i * vocab, static_cast<size_t>(vocab)};
+  }
+};
+
+class ModelRunner {
+ public:
+  // serving: a graph as models::build_serving gives it. weights: every Variable but caches and
+  // constants; the runner keeps sharing their storage. Table and pool outlive the runner.
+  ModelRunner(graph::Graph serving, const RunnerLimits& limits,
+              const runtime::VariableStore& weights, const kernels::KernelTable& table,
+              ThreadPool& pool);
+  ModelRunner(const ModelRunner&) = delete;
+  ModelRunner& operator=(const ModelRunner&) = delete;
+
+  // Throws Error for a batch beyond the limits or the context, and for token ids beyond the
+  // vocabulary.
+  Logits run(std::span<const SequencePiece> batch);
+  void copy_blocks(std::span<const BlockCopy> copies);
+
+  const RunnerLimits& limits() const { return limits_; }
+  int64_t vocab() const { return vocab_; }
+  int64_t blocks() const { return blocks_; }            // of the cache
+  int64_t max_context() const { return max_context_; }  // tokens of a sequence
+  DType cache_dtype() const { return cache_dtype_; }
+  ThreadPool& pool() { return pool_; }
+  runtime::Executor& executor() { return *executor_; }
+
+ private:
+  void read_sizes();
+  runtime::VariableStore share(const runtime::VariableStore& weights) const;
+  void bind_inputs();
+  void check(std::span<const SequencePiece> batch) const;
+  void add_piece(const SequencePiece& piece);
+
+  graph::Graph graph_;
+  RunnerLimits limits_;
+  ThreadPool& pool_;
+  int64_t vocab_ = 0, blocks_ = 0, table_width_ = 0, max_context_ = 0;
+  DType cache_dtype_ = DType::kF32;
+  std::vector<std::string> caches_;
+  runtime::VariableStore store_;
+  std::optional<runtime::Executor> executor_;
+  int program_ = 0;
+  uint64_t runs_ = 0;
+
+  // Inputs of a run; filled from the front.
+  std::vector<int32_t> tokens_, positions_, slots_, row_start_, context_, block_table_,
+      output_rows_;
+};
+
+}  // namespace ashlar::generate

@@ -1,0 +1,30 @@
+// From a model folder to something that runs: builds the serving graph of its config, loads the
+// weights (mapped where dtype and layout allow) and makes a runner.
+#pragma once
+
+#include "ashlar/bundle/bundle.h"
+#include "ashlar/generate/model_runner.h"
+
+#include <cstdint>
+#include <memory>
+
+namespace ashlar::generate {
+
+struct ModelOptions {
+  RunnerLimits limits;          // context 0: the model's
+  int64_t blocks = 0;           // of the cache; 0: enough for one sequence of the whole context
+  DType compute = DType::kF32;  // of matrices and activations: f32 or bf16
+  DType cache = DType::kF32;    // f32, bf16 or f16
+};
+
+// The options with every 0 replaced. Throws Error for a context beyond the model's.
+ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& config);
+
+// options: resolved.
+graph::Graph build_serving_graph(const models::DecoderConfig& config, const ModelOptions& options);
+
+// Table and pool outlive the runner. Throws Error naming the tensor that is missing or wrong.
+std::unique_ptr<ModelRunner> open_model(const bundle::Bundle& bundle, const ModelOptions& options,
+                                        const kernels::KernelTable& table, ThreadPool& pool);
+
+}  // namespace ashlar::generate
