@@ -27,7 +27,7 @@ $ashlar tokenize train $headers --extensions $extensions --max-bytes 8000000 --v
 say "3. Train for about $((seconds / 60)) minutes"
 settings=(
   "data.train=$headers" "data.max_bytes=8000000" "data.valid_share=0.05" "data.bad_utf8=replace"
-  'data.extensions=["h", "hh", "hpp", "hxx", "ipp", "tcc"]'
+  "data.extensions=$extensions"
   "data.tokenizer=$work/tokenizer.json" "data.cache=$work/tokens"
   model.family=llama model.width=256 model.layers=4 model.heads=4 model.kv_heads=2
   train.seq=256 train.batch=8 train.lr=3e-3 train.warmup=20 checkpoint.every=0
