@@ -3,7 +3,6 @@
 #include "ashlar/graph/ops/attention.h"
 #include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/graph/ops/linear.h"
-#include "ashlar/graph/ops/loss.h"
 #include "ashlar/graph/ops/norm.h"
 #include "ashlar/graph/ops/rope.h"
 #include "ashlar/graph/ops/rows.h"
@@ -250,69 +249,6 @@ TEST_P(OpTest, Attention) {
       }
     }
   }
-}
-
-TEST_P(OpTest, LinearCrossEntropy) {
-  for_each_size([&](DType dtype, int64_t rows, int64_t vocab) {
-    const int64_t width = 9;
-    const Graph graph = with_backward([&](Builder& b) {
-      return linear_cross_entropy(b, matrix(b, "x", dtype, width),
-                                  weight(b, "w", {vocab, width}, dtype),
-                                  b.input("targets", DType::kI32, {Symbol::kTokens}),
-                                  b.input("scale", DType::kF32, {1}), "loss");
-    });
-    RunData data{.bindings = bind_tokens(rows)};
-    data.floats["scale"] = {1.0f / static_cast<float>(rows)};
-    data.ints["targets"] = counter_ids("targets", rows, vocab);
-    if (rows > 2) data.ints["targets"][1] = -1;
-    // The loss is kept in f64 but summed from f32 rows.
-    const auto wanted = run_reference(graph, data);
-    const auto found = run_fast(graph, data, GetParam());
-    const std::string what = label("loss", dtype, rows, vocab);
-    expect_close(found.outputs.at("y").values, wanted.outputs.at("y").values, 4e-6, what);
-    const double tolerance = dtype == DType::kBF16 ? 0x1p-8 : 8e-6;
-    if (vocab == 1) return;  // one choice: the gradient is zero but for rounding
-    expect_close(found.outputs.at("d_x").values, wanted.outputs.at("d_x").values, tolerance,
-                 what + " d_x");
-    expect_close(found.variables.at("w.grad").values, wanted.variables.at("w.grad").values, 8e-6,
-                 what + " w.grad");
-  });
-}
-
-// 300 rows of a vocabulary whose logits are made 256 rows at a time: the bits of a batch of 256
-// rows and one of the rest.
-TEST_P(OpTest, LinearCrossEntropyInChunks) {
-  constexpr int64_t kVocab = 70'000, kWidth = 8, kRows = 300, kCut = 256;
-  const Graph graph = with_backward([&](Builder& b) {
-    return linear_cross_entropy(b, matrix(b, "x", DType::kF32, kWidth),
-                                weight(b, "w", {kVocab, kWidth}),
-                                b.input("targets", DType::kI32, {Symbol::kTokens}),
-                                b.input("scale", DType::kF32, {1}), "loss");
-  });
-  const std::vector<float> x = counter_values("x", kRows * kWidth);
-  const std::vector<int32_t> targets = counter_ids("targets", kRows, kVocab);
-  const auto rows = [&](int64_t first, int64_t last) {
-    RunData data{.bindings = bind_tokens(last - first)};
-    data.floats["x"] = {x.begin() + first * kWidth, x.begin() + last * kWidth};
-    data.floats["scale"] = {1.0f / 256};
-    data.ints["targets"] = {targets.begin() + first, targets.begin() + last};
-    return data;
-  };
-  const RunResult whole = run_fast(graph, rows(0, kRows), GetParam());
-  const RunResult head = run_fast(graph, rows(0, kCut), GetParam());
-  RunData rest = rows(kCut, kRows);
-  rest.state.first_microbatch = false;
-  const std::vector<double>& so_far = head.variables.at("w.grad").values;
-  rest.floats["w.grad"] = {so_far.begin(), so_far.end()};
-  const RunResult tail = run_fast(graph, rest, GetParam());
-
-  const auto loss = [](const RunResult& run) { return run.outputs.at("y").values[0]; };
-  EXPECT_NEAR(loss(whole), loss(head) + loss(tail), 1e-14 * loss(whole));
-  std::vector<double> d_x = head.outputs.at("d_x").values;
-  const std::vector<double>& last_rows = tail.outputs.at("d_x").values;
-  d_x.insert(d_x.end(), last_rows.begin(), last_rows.end());
-  EXPECT_TRUE(whole.outputs.at("d_x").values == d_x);
-  EXPECT_TRUE(whole.variables.at("w.grad").values == tail.variables.at("w.grad").values);
 }
 
 }  // namespace

@@ -1,0 +1,179 @@
+// The gradient rule of each op, alone in a graph: what its backward gives for every float input and
+// parameter, in double, against central differences of sum(y d_y).
+#include "ashlar/graph/ops/attention.h"
+#include "ashlar/graph/ops/elementwise.h"
+#include "ashlar/graph/ops/linear.h"
+#include "ashlar/graph/ops/loss.h"
+#include "ashlar/graph/ops/norm.h"
+#include "ashlar/graph/ops/rope.h"
+#include "ashlar/graph/ops/rows.h"
+#include "ashlar/runtime/reference_run.h"
+#include "tests/graph/counter_values.h"
+#include "tests/graph/graph_run.h"
+#include "tests/kernels/central_differences.h"
+
+#include <gtest/gtest.h>
+
+namespace ashlar::graph {
+namespace {
+
+constexpr int64_t kRows = 7;
+
+struct Case {
+  const char* name;
+  ValueId (*build)(Builder& b);
+  std::map<std::string, std::vector<int32_t>> ints = {};
+  std::vector<std::string> gradients;  // of inputs "x" and parameters
+};
+
+ValueId matrix(Builder& b, const std::string& name, int64_t width) {
+  return b.input(name, DType::kF32, {Symbol::kTokens, width});
+}
+ValueId weight(Builder& b, const std::string& name, Shape shape) {
+  return b.parameter(name, shape, {}, {Init::Kind::kNormal, 1, {}});
+}
+
+template <kernels::Activation f>
+ValueId activation_of(Builder& b) {
+  return activation(b, matrix(b, "x", 5), f, "f");
+}
+template <kernels::Activation f>
+ValueId gated_of(Builder& b) {
+  return gated(b, matrix(b, "gate", 5), matrix(b, "up", 5), f, "f");
+}
+template <bool causal, int window, int softcap>
+ValueId attention_of(Builder& b) {
+  AttentionSpec spec{.heads = 4, .kv_heads = 2, .head_dim = 3, .mask = {}};
+  spec.mask = {.causal = causal, .window = window, .scale = 0.7f, .softcap = softcap};
+  const ValueId rows = b.input("row_start", DType::kI32, {Dim(Symbol::kSeqs, 1, 1)});
+  return attention(b, matrix(b, "q", 12), matrix(b, "k", 6), matrix(b, "v", 6), rows, spec, "a");
+}
+template <bool interleaved>
+ValueId rope_of(Builder& b) {
+  const ValueId positions = b.input("positions", DType::kI32, {Symbol::kTokens});
+  const ValueId table = b.constant("table", {9, 4}, counter_values("table", 36));
+  return rope(b, matrix(b, "x", 12), positions, table, {2, 6, 4, interleaved}, "rope");
+}
+
+const std::map<std::string, std::vector<int32_t>> kPacked = {{"row_start", {0, 2, 7}}};
+
+const std::vector<Case>& cases() {
+  using enum kernels::Activation;
+  static const std::vector<Case> all = {
+      {"gelu", activation_of<kGeluErf>, {}, {"x"}},
+      {"gelu_tanh", activation_of<kGeluTanh>, {}, {"x"}},
+      {"silu", activation_of<kSilu>, {}, {"x"}},
+      {"relu", activation_of<kRelu>, {}, {"x"}},
+      {"swiglu", gated_of<kSilu>, {}, {"gate", "up"}},
+      {"geglu", gated_of<kGeluTanh>, {}, {"gate", "up"}},
+      {"dropout", [](Builder& b) { return dropout(b, matrix(b, "x", 5), 0.4, "drop"); }, {}, {"x"}},
+      {"cast", [](Builder& b) { return cast(b, matrix(b, "x", 5), DType::kBF16, "c"); }, {}, {"x"}},
+      {"linear",
+       [](Builder& b) {
+         return linear(b, matrix(b, "x", 5), weight(b, "w", {4, 5}), {.bias = weight(b, "b", {4})},
+                       "linear");
+       },
+       {},
+       {"x", "w", "b"}},
+      {"rms_norm",
+       [](Builder& b) { return rms_norm(b, matrix(b, "x", 5), weight(b, "w", {5}), 1e-5, "n"); },
+       {},
+       {"x", "w"}},
+      {"layer_norm",
+       [](Builder& b) {
+         return layer_norm(b, matrix(b, "x", 5), weight(b, "w", {5}), weight(b, "b", {5}), 1e-5,
+                           "n");
+       },
+       {},
+       {"x", "w", "b"}},
+      {"rope", rope_of<false>, {{"positions", {0, 1, 2, 0, 1, 8, 3}}}, {"x"}},
+      {"rope_interleaved", rope_of<true>, {{"positions", {0, 1, 2, 0, 1, 8, 3}}}, {"x"}},
+      {"gather_rows",
+       [](Builder& b) {
+         return gather_rows(b, weight(b, "table", {6, 5}),
+                            b.input("ids", DType::kI32, {Symbol::kTokens}), {}, DType::kF32, "e");
+       },
+       {{"ids", {0, 3, 3, 5, 0, 3, 1}}},
+       {"table"}},
+      {"attention_full", attention_of<false, 0, 0>, kPacked, {"q", "k", "v"}},
+      {"attention_causal", attention_of<true, 0, 0>, kPacked, {"q", "k", "v"}},
+      {"attention_window", attention_of<true, 2, 0>, kPacked, {"q", "k", "v"}},
+      {"attention_softcap", attention_of<true, 0, 2>, kPacked, {"q", "k", "v"}},
+      {"loss",
+       [](Builder& b) {
+         return linear_cross_entropy(b, matrix(b, "x", 5), weight(b, "w", {6, 5}),
+                                     b.input("ids", DType::kI32, {Symbol::kTokens}),
+                                     b.constant("scale", {1}, {0.25f}), "loss");
+       },
+       {{"ids", {0, 3, -1, 5, 0, 3, -1}}},
+       {"x", "w"}},
+  };
+  return all;
+}
+
+// A run in double with every float input set to its counter_values.
+runtime::ReferenceRun make_run(const Graph& graph, const Case& c) {
+  const auto found = c.ints.find("row_start");
+  const Bindings bindings = bind_tokens(
+      kRows, found == c.ints.end() ? 1 : static_cast<int64_t>(found->second.size()) - 1);
+  runtime::VariableStore store(5);
+  store.add_missing(graph);
+  runtime::ReferenceRun run(graph, bindings, store);
+  for (const auto& [name, values] : c.ints) run.set_input(name, values);
+  for (const auto& [name, id] : graph.inputs()) {
+    if (!is_float(graph.type(id).dtype)) continue;
+    const int64_t elements = graph.type(id).shape.bind(bindings).elements();
+    const std::vector<float> values = counter_values(name, elements, 2);
+    run.set_input(name, std::vector<double>(values.begin(), values.end()));
+  }
+  return run;
+}
+
+class GradientRule : public ::testing::TestWithParam<Case> {};
+
+TEST_P(GradientRule, EqualsCentralDifferences) {
+  const Case& c = GetParam();
+  const Graph forward = forward_graph(c.build), backward = with_backward(c.build);
+  runtime::ReferenceRun run = make_run(forward, c), gradients = make_run(backward, c);
+  const RunState state{.seed = 3, .step = 1};
+  gradients.run(state);
+  std::vector<double> d_y = {1};  // a loss starts by itself
+  if (const auto input = backward.inputs().find("d_y"); input != backward.inputs().end()) {
+    const auto size = static_cast<int64_t>(gradients.output("y").size());
+    const std::vector<float> values = counter_values("d_y", size, 2);
+    d_y.assign(values.begin(), values.end());
+  }
+  for (const std::string& name : c.gradients) {
+    const bool parameter = forward.find_variable(name).has_value();
+    std::vector<double> at;
+    if (parameter) {
+      at = run.variable(name);
+    } else {
+      const int64_t size = forward.type(forward.inputs().at(name)).shape[1].offset * kRows;
+      const std::vector<float> values = counter_values(name, size, 2);
+      at.assign(values.begin(), values.end());
+    }
+    const auto set = [&](const std::vector<double>& values) {
+      if (parameter) {
+        run.variable(name) = values;
+      } else {
+        run.set_input(name, values);
+      }
+    };
+    const auto loss = [&](const std::vector<double>& values) {
+      set(values);
+      run.run(state);
+      return kernels::dot(run.output("y"), d_y);
+    };
+    const std::vector<double>& found =
+        parameter ? gradients.variable(name + ".grad") : gradients.output("d_" + name);
+    kernels::expect_gradient(found, loss, at, std::string(c.name) + " " + name);
+    set(at);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, GradientRule, ::testing::ValuesIn(cases()),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+}  // namespace
+}  // namespace ashlar::graph

@@ -1,0 +1,101 @@
+// Cross-entropy of a linear head: its parts in f32 and bf16 against the reference in double, and in
+// chunks of rows.
+#include "ashlar/graph/ops/loss.h"
+
+#include "tests/graph/counter_values.h"
+#include "tests/graph/graph_run.h"
+#include "tests/kernels/tier_fixture.h"
+#include "tests/kernels/tolerance.h"
+
+#include <gtest/gtest.h>
+
+namespace ashlar::graph {
+namespace {
+
+class LossTest : public kernels::TierTest {};
+ASHLAR_TEST_EACH_TIER(LossTest);
+
+Graph loss_graph(DType dtype, int64_t vocab, int64_t width) {
+  return with_backward([&](Builder& b) {
+    return linear_cross_entropy(b, b.input("x", dtype, {Symbol::kTokens, width}),
+                                b.parameter("w", {vocab, width}, {}, {}, dtype),
+                                b.input("targets", DType::kI32, {Symbol::kTokens}),
+                                b.input("scale", DType::kF32, {1}), "loss");
+  });
+}
+
+TEST_P(LossTest, EqualsTheReference) {
+  constexpr int64_t kWidth = 9;
+  // The loss is kept in f64 but summed from rows in f32; gradients sum what a softmax gave.
+  constexpr double kLoss = kernels::tolerance(DType::kF32), kGradient = 2 * kLoss;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const auto& [rows, vocab] : {std::pair<int64_t, int64_t>{1, 7},
+                                      {7, 8},
+                                      {8, 9},
+                                      {9, 17},
+                                      {17, 33},
+                                      {33, 2},
+                                      {5, 1000}}) {
+      RunData data{.bindings = bind_tokens(rows)};
+      data.floats["scale"] = {1.0f / static_cast<float>(rows)};
+      data.ints["targets"] = counter_ids("targets", rows, vocab);
+      if (rows > 2) data.ints["targets"][1] = -1;  // not counted
+      const Graph graph = loss_graph(dtype, vocab, kWidth);
+      const RunResult wanted = run_reference(graph, data),
+                      found = run_fast(graph, data, GetParam());
+      const std::string what = fmt::format("{} {} x {}", ashlar::name(dtype), rows, vocab);
+      const auto output = [&](const std::string& name, double tolerance) {
+        expect_close(found.outputs.at(name).values, wanted.outputs.at(name).values, tolerance,
+                     what + " " + name);
+      };
+      output("y", kLoss);
+      output("d_x", dtype == DType::kF32 ? kGradient : kernels::tolerance(dtype));
+      expect_close(found.variables.at("w.grad").values, wanted.variables.at("w.grad").values,
+                   kGradient, what + " w.grad");
+    }
+  }
+}
+
+TEST_P(LossTest, NoCountedTargetGivesZero) {
+  const Graph graph = loss_graph(DType::kF32, 17, 9);
+  RunData data{.bindings = bind_tokens(7)};
+  data.ints["targets"].assign(7, -1);
+  const RunResult found = run_fast(graph, data, GetParam());
+  EXPECT_EQ(found.outputs.at("y").values, std::vector<double>{0});
+  EXPECT_EQ(found.outputs.at("d_x").values, std::vector<double>(7 * 9));
+  EXPECT_EQ(found.variables.at("w.grad").values, std::vector<double>(17 * 9));
+}
+
+// 300 rows of a vocabulary whose logits are made 256 rows at a time: the bits of a batch of 256
+// rows and one of the rest.
+TEST_P(LossTest, ChunksKeepBits) {
+  constexpr int64_t kVocab = 70'000, kWidth = 8, kRows = 300, kCut = 256;
+  const Graph graph = loss_graph(DType::kF32, kVocab, kWidth);
+  const std::vector<float> x = counter_values("x", kRows * kWidth);
+  const std::vector<int32_t> targets = counter_ids("targets", kRows, kVocab);
+  const auto rows = [&](int64_t first, int64_t last) {
+    RunData data{.bindings = bind_tokens(last - first)};
+    data.floats["x"] = {x.begin() + first * kWidth, x.begin() + last * kWidth};
+    data.floats["scale"] = {1.0f / 256};
+    data.ints["targets"] = {targets.begin() + first, targets.begin() + last};
+    return data;
+  };
+  const RunResult whole = run_fast(graph, rows(0, kRows), GetParam());
+  const RunResult head = run_fast(graph, rows(0, kCut), GetParam());
+  RunData rest = rows(kCut, kRows);
+  rest.state.first_microbatch = false;
+  const std::vector<double>& so_far = head.variables.at("w.grad").values;
+  rest.floats["w.grad"] = {so_far.begin(), so_far.end()};
+  const RunResult tail = run_fast(graph, rest, GetParam());
+
+  const auto loss = [](const RunResult& run) { return run.outputs.at("y").values[0]; };
+  EXPECT_NEAR(loss(whole), loss(head) + loss(tail), 1e-14 * loss(whole));
+  std::vector<double> d_x = head.outputs.at("d_x").values;
+  const std::vector<double>& last_rows = tail.outputs.at("d_x").values;
+  d_x.insert(d_x.end(), last_rows.begin(), last_rows.end());
+  EXPECT_TRUE(whole.outputs.at("d_x").values == d_x);
+  EXPECT_TRUE(whole.variables.at("w.grad").values == tail.variables.at("w.grad").values);
+}
+
+}  // namespace
+}  // namespace ashlar::graph
