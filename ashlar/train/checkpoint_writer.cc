@@ -138,20 +138,33 @@ void CheckpointWriter::write() const {
   for (const std::string& path : plan_.sync_first) sync_path(path);
   crash_point("checkpoint.logs", "after_sync");
   folder.commit();
-  write_file(join_path(plan_.run_dir, "latest"), fmt::format("checkpoints/{}\n", file_name(target)),
-             "checkpoint.latest");
-  remove_old();
+  point_latest(state_.step);
+  remove_old(state_);
 }
 
-void CheckpointWriter::remove_old() const {
+void CheckpointWriter::point_latest(int64_t step) const {
+  const std::string path = join_path(plan_.run_dir, "latest");
+  const std::string text =
+      fmt::format("checkpoints/{}\n", file_name(checkpoint_folder(plan_.run_dir, step)));
+  if (is_file(path) && read_file(path) == text) return;
+  write_file(path, text, "checkpoint.latest");
+}
+
+void CheckpointWriter::resume_from(const TrainerState& state) const {
+  point_latest(state.step);
+  remove_leftovers(checkpoints_folder(plan_.run_dir));
+  remove_old(state);
+}
+
+void CheckpointWriter::remove_old(const TrainerState& state) const {
   if (plan_.keep == 0) return;
   std::vector<int64_t> steps = list_checkpoints(plan_.run_dir);
   // A later one can only be torn (resuming passed it over); it is written anew in its turn.
-  std::erase_if(steps, [&](int64_t step) { return step > state_.step; });
+  std::erase_if(steps, [&](int64_t step) { return step > state.step; });
   const auto count = static_cast<int64_t>(steps.size());
   for (int64_t i = 0; i < count - plan_.keep; ++i) {
     const int64_t step = steps[static_cast<size_t>(i)];
-    if (plan_.best && step == state_.best_step) continue;
+    if (plan_.best && step == state.best_step) continue;
     remove_checkpoint(checkpoint_folder(plan_.run_dir, step));
   }
 }

@@ -42,6 +42,9 @@ class CheckpointWriter {
 
   // Returns once the state is copied. Waits for the save before it, and throws what that one met.
   void save(TrainerState state);
+  // The run goes on from this checkpoint: does what a save that died behind its publication left
+  // undone. Before any save().
+  void resume_from(const TrainerState& state) const;
   // Throws what the save under way met; to be asked every step.
   void check();
   // Until the save under way is published.
@@ -50,7 +53,8 @@ class CheckpointWriter {
  private:
   void run();
   void write() const;
-  void remove_old() const;
+  void point_latest(int64_t step) const;
+  void remove_old(const TrainerState& state) const;
   void rethrow();
 
   CheckpointPlan plan_;

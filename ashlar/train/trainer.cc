@@ -199,6 +199,7 @@ void Run::start_writer() {
       .best = config_.checkpoint.best,
       .sync_first = {folder_->path("metrics.jsonl"), folder_->path("samples.jsonl")}};
   writer_.emplace(std::move(plan), step_->graph(), store_);
+  if (start_.resumes()) writer_->resume_from(start_.state);
 }
 
 StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started) {

@@ -110,17 +110,18 @@ TEST(TrainerTest, TornCheckpointsAreSkipped) {
 TEST(TrainerTest, KeepsTheLastAndTheBest) {
   const TinyRun tiny;
   TrainConfig config = tiny.config("run");
-  config.train.steps = 12;
-  config.checkpoint.every = 2;
+  config.train.steps = 24;
+  config.train.lr = 5e-2;
+  config.checkpoint.every = 4;
   config.checkpoint.keep = 2;
-  config.valid.every = 2;
+  config.valid.every = 4;
   // Unlike the training text: the surer the model gets, the worse it does here.
   write_file(tiny.path("valid.txt"), "0123 XYZ {} += 99; QQ //\n0123 XYZ {} += 99; QQ //\n");
   run(config);
-  const auto state = read_trainer_state(checkpoint_folder(config.run.dir, 12));
+  const auto state = read_trainer_state(checkpoint_folder(config.run.dir, 24));
   ASSERT_TRUE(state.best_step.has_value());
-  ASSERT_LT(*state.best_step, 10);
-  EXPECT_THAT(list_checkpoints(config.run.dir), ElementsAre(*state.best_step, 10, 12));
+  ASSERT_LT(*state.best_step, 20);
+  EXPECT_THAT(list_checkpoints(config.run.dir), ElementsAre(*state.best_step, 20, 24));
 }
 
 TEST(TrainerTest, RefusesWhatWouldLoseOrConfuseARun) {

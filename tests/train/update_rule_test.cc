@@ -156,8 +156,9 @@ TEST_P(MuonTest, EqualsItsReference) {
       fresh.add_missing(g);
       ThreadPool pool(threads);
       const kernels::KernelTable& table = kernels::kernel_table(GetParam());
-      runtime::Executor executor(g, passes::plan_memory(g, {.max = {}, .table = &table, .threads = threads}),
-                                 fresh, table, pool);
+      runtime::Executor executor(
+          g, passes::plan_memory(g, {.max = {}, .table = &table, .threads = threads}), fresh, table,
+          pool);
       const float lr_value = 0.02f, scale_value = 0.5f;
       executor.bind_input("lr", &lr_value);
       executor.bind_input("scale", &scale_value);

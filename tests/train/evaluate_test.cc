@@ -1,0 +1,105 @@
+// Evaluation and reports of what training left behind, and its configuration.
+#include "ashlar/train/evaluate.h"
+
+#include "ashlar/base/atomic_file.h"
+#include "ashlar/base/config.h"
+#include "ashlar/base/file.h"
+#include "ashlar/train/report.h"
+#include "tests/base/messages.h"
+#include "tests/train/tiny_run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace ashlar::train {
+namespace {
+
+using ashlar::testing::error_of;
+using ::testing::HasSubstr;
+using namespace testing;  // NOLINT: tiny runs
+
+TEST(EvaluateTest, AgreesWithValidationWhateverTheBatch) {
+  const TinyRun tiny;
+  TrainConfig config = tiny.config("run");
+  config.valid.batches = 0;
+  const TrainOutcome outcome = run(config);
+  EvaluateOptions options;
+  options.model = outcome.checkpoint;
+  options.data.train = {tiny.path("valid.txt")};
+  options.data.cache = tiny.path("cache");
+  options.seq = config.train.seq;
+  options.threads = 2;
+  for (const int64_t batch : {1, 5}) {
+    options.batch = batch;
+    const Evaluation found = evaluate(options);
+    EXPECT_NEAR(found.loss, *outcome.valid_loss, 1e-6);
+    EXPECT_DOUBLE_EQ(found.perplexity, std::exp(found.loss));
+    ASSERT_TRUE(found.bits_per_byte.has_value());
+    EXPECT_EQ(found.text_bytes, file_size(tiny.path("valid.txt")));
+    EXPECT_NEAR(*found.bits_per_byte,
+                found.loss * static_cast<double>(found.tokens) / std::log(2.0) /
+                    static_cast<double>(found.text_bytes),
+                1e-9);
+  }
+  options.max_batches = 1;
+  EXPECT_FALSE(evaluate(options).bits_per_byte.has_value());
+}
+
+TEST(ReportTest, IsOnePageWithCurvesConfigurationAndMachine) {
+  const TinyRun tiny;
+  EXPECT_THAT(error_of([&] { report_html(tiny.path("nothing")); }), HasSubstr("metrics.jsonl"));
+  run(tiny.config("run"));
+  EXPECT_EQ(write_report(tiny.path("run")), tiny.path("run/report.html"));
+  const std::string html = read_file(tiny.path("run/report.html"));
+  for (const char* part : {"<title>run</title>", "validation", "gradient norm", "learning rate",
+                           "tokens/s", "[train]", "revision"}) {
+    EXPECT_THAT(html, HasSubstr(part));
+  }
+  size_t lines = 0;
+  for (size_t at = 0; (at = html.find("<polyline", at)) != std::string::npos; ++at) ++lines;
+  EXPECT_EQ(lines, 5u);                             // training and validation loss, and three more
+  EXPECT_EQ(html.find("http"), std::string::npos);  // nothing is fetched
+}
+
+TEST(ConfigTest, KeysAreReadPrintedAndChecked) {
+  TrainConfig config;
+  ConfigTable table(config);
+  table.load_text("[train]\nsteps = 7\ndtype = \"bf16\"\ndecay = \"all\"\n", "config.toml");
+  table.set("train.optimizer=muon");
+  EXPECT_EQ(config.train.steps, 7);
+  EXPECT_EQ(config.train.dtype, DType::kBF16);
+  EXPECT_EQ(config.train.decay, Decay::kAll);
+  EXPECT_EQ(config.train.optimizer, Optimizer::kMuon);
+  TrainConfig again;
+  ConfigTable(again).load_text(config.to_toml(), "again");
+  EXPECT_EQ(again.to_toml(), config.to_toml());
+  EXPECT_THAT(error_of([&] { table.set("train.step=7"); }), HasSubstr("train.steps"));
+
+  config.data.train = {"x.txt"};
+  config.train.batch = 8;
+  config.train.microbatch = 3;
+  EXPECT_THAT(error_of([&] { config.validate(); }), HasSubstr("train.batch"));
+  config.train.microbatch = 4;
+  config.train.warmup = 8;
+  EXPECT_THAT(error_of([&] { config.validate(); }), HasSubstr("train.warmup"));
+}
+
+TEST(ConfigTest, ANewModelHasTheSizesAsked) {
+  ModelSection model;
+  model.family = "gpt2";
+  model.width = 768;
+  model.layers = 12;
+  model.heads = 12;
+  const models::DecoderConfig gpt2 = model.decoder(50257, 1024);
+  EXPECT_EQ(models::parameter_count(gpt2), 124'439'808);  // as published
+  model.heads = 7;
+  EXPECT_THAT(error_of([&] { model.decoder(50257, 1024); }), HasSubstr("model.heads"));
+  model.heads = 12;
+  model.vocab = 100;
+  EXPECT_THAT(error_of([&] { model.decoder(50257, 1024); }), HasSubstr("model.vocab"));
+}
+
+}  // namespace
+}  // namespace ashlar::train
