@@ -13,6 +13,9 @@ namespace {
 
 constexpr std::string_view kSpaceSet =
     R"(\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
+constexpr std::string_view kNonSpaceSet =
+    R"(\x{0}-\x{8}\x{E}-\x{1F}!-\x{84}\x{86}-\x{9F}\x{A1}-\x{167F}\x{1681}-\x{1FFF})"
+    R"(\x{200B}-\x{2027}\x{202A}-\x{202E}\x{2030}-\x{205E}\x{2060}-\x{2FFF}\x{3001}-\x{10FFFF})";
 constexpr std::string_view kAlphabeticSymbols =
     R"(\p{Nl}\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189})";
 
@@ -88,8 +91,11 @@ std::string mend_pattern(std::string_view pattern) {
     } else if (shorthand.length > 0 && !shorthand.negated) {
       out += shorthand.set;
       i += shorthand.length;
+    } else if (pattern.substr(i).starts_with("\\S")) {
+      out += kNonSpaceSet;
+      i += shorthand.length;
     } else if (pattern[i] == '\\' && i + 1 < pattern.size()) {
-      // A negated shorthand inside a class has no spelling as a list; PCRE2's own set stands.
+      // Another negated shorthand inside a class would be too long a list; PCRE2's own set stands.
       out += pattern.substr(i, 2);
       i += 2;
     } else {

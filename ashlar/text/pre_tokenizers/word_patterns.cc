@@ -11,10 +11,10 @@ namespace {
 
 constexpr std::string_view kRegexes[] = {
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-    R"(\s*[\r\n]+|\s+(?!\S)|\s+)",
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-    R"(\s*[\r\n]+|\s+(?!\S)|\s+)",
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
+    R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|)"
+    R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
 };
 
 enum Kind : uint8_t { kOther, kLetter, kNumber, kSpace };
@@ -38,7 +38,9 @@ const std::array<Kind, 128>& ascii_kinds() {
 // A place in the text, knowing the kind of the character there.
 class Cursor {
  public:
-  Cursor(const char* at, const char* end) : at_(at), end_(end), ascii_(ascii_kinds().data()) { look(); }
+  Cursor(const char* at, const char* end) : at_(at), end_(end), ascii_(ascii_kinds().data()) {
+    look();
+  }
 
   const char* at() const { return at_; }
   bool done() const { return at_ == end_; }
