@@ -24,7 +24,10 @@ class TextStream {
   bool stopped() const { return stops_.found(); }
 
  private:
+  void drop_known(std::string& text);
+
   text::Detokenizer detokenizer_;
+  std::string known_;  // of the prompt, but not yet given out by the detokenizer
   StopStrings stops_;
 };
 

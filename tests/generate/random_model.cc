@@ -1,0 +1,58 @@
+#include "tests/generate/random_model.h"
+
+#include "ashlar/base/cpu.h"
+#include "ashlar/base/philox.h"
+#include "ashlar/models/family.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace ashlar::testing {
+
+models::DecoderConfig random_model_config(const RandomModelSizes& sizes) {
+  const std::string text = fmt::format(
+      R"({{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": {},
+           "num_hidden_layers": {}, "num_attention_heads": {}, "num_key_value_heads": {},
+           "intermediate_size": {}, "vocab_size": {}, "max_position_embeddings": {},
+           "rms_norm_eps": 1e-6, "hidden_act": "silu", "eos_token_id": 2}})",
+      sizes.width, sizes.layers, sizes.heads, sizes.kv_heads, sizes.ffn, sizes.vocab,
+      sizes.max_positions);
+  return models::parse_config(text, "random model");
+}
+
+runtime::VariableStore random_weights(const graph::Graph& graph, uint64_t seed) {
+  runtime::VariableStore store(seed);
+  for (const graph::Variable& variable : graph.variables()) {
+    if (variable.kind != graph::VariableKind::kParameter) continue;
+    Tensor values(DType::kF32, variable.shape);
+    const RandomStream random(seed, variable.name);
+    const std::span<float> elements = values.span<float>();
+    // Matrices: uniform around 0, so that a row of width C gives numbers near 1. Norms: near 1.
+    const bool matrix = variable.shape.rank() == 2;
+    const float scale = matrix ? 3.0f / std::sqrt(static_cast<float>(variable.shape[1])) : 0.2f;
+    for (size_t i = 0; i < elements.size(); i += 4) {
+      const PhiloxBlock words = random.block(i / 4);
+      for (size_t j = i; j < std::min(i + 4, elements.size()); ++j) {
+        const float centered = static_cast<float>(words[j - i] >> 8) * 0x1.0p-24f - 0.5f;
+        elements[j] = (matrix ? 0.0f : 1.0f) + scale * centered;
+      }
+    }
+    store.put(variable.name, variable.dtype == DType::kF32 ? values : values.to(variable.dtype));
+  }
+  return store;
+}
+
+std::unique_ptr<generate::ModelRunner> random_runner(const RandomModelSizes& sizes,
+                                                     const generate::ModelOptions& options,
+                                                     ThreadPool& pool) {
+  const models::DecoderConfig config = random_model_config(sizes);
+  const generate::ModelOptions resolved = resolve(options, config);
+  graph::Graph graph = generate::build_serving_graph(config, resolved);
+  const runtime::VariableStore weights = random_weights(graph, 11);
+  return std::make_unique<generate::ModelRunner>(std::move(graph), resolved.limits, weights,
+                                                 kernels::kernel_table(best_isa_tier()), pool);
+}
+
+}  // namespace ashlar::testing
