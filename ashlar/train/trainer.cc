@@ -11,6 +11,7 @@
 #include "ashlar/train/learning_rate.h"
 #include "ashlar/train/model_source.h"
 #include "ashlar/train/run_folder.h"
+#include "ashlar/train/run_start.h"
 #include "ashlar/train/sampling.h"
 #include "ashlar/train/training_step.h"
 #include "ashlar/train/validation.h"
@@ -35,34 +36,6 @@ double measure_peak(const TrainConfig& config, IsaTier tier, int threads, const 
       kernels::probe_machine(tier, {threads}, clock, kQuickProbe).rates.front();
   const bool bf16 = config.train.dtype == DType::kBF16 && rates.bf16_operations.has_value();
   return bf16 ? *rates.bf16_operations : rates.f32_operations;
-}
-
-// Where this start begins.
-struct Start {
-  std::string checkpoint;  // empty: at step 1
-  TrainerState state;      // of the checkpoint
-
-  bool resumes() const { return !checkpoint.empty(); }
-  int64_t first_step() const { return state.step + 1; }
-};
-
-Start find_start(const TrainConfig& config, IsaTier tier) {
-  Start start;
-  start.state.seed = static_cast<uint64_t>(config.train.seed);
-  if (!config.run.resume) return start;
-  const auto step = find_checkpoint(config.run.dir);
-  if (!step) {
-    log::info("event=resume dir={} found=nothing first_step=1", config.run.dir);
-    return start;
-  }
-  start.checkpoint = checkpoint_folder(config.run.dir, *step);
-  start.state = read_trainer_state(start.checkpoint);
-  log::info("event=resume checkpoint={} first_step={}", start.checkpoint, start.first_step());
-  if (start.state.tier != name(tier)) {
-    log::warn("event=resume_tier was={} now={} note=\"results will differ in their last bits\"",
-              start.state.tier, name(tier));
-  }
-  return start;
 }
 
 class Run {
@@ -114,7 +87,7 @@ class Run {
   const kernels::KernelTable& table_;
   ThreadPool pool_;
   ModelSource source_;
-  Start start_;
+  RunStart start_;
   data::Dataset train_data_;
   std::optional<data::Dataset> valid_data_;
   runtime::VariableStore store_;
@@ -140,10 +113,7 @@ void Run::build_step() {
   TrainingGraph training = build_training_graph(spec);
   const char* optimizer = config_.train.optimizer == Optimizer::kMuon ? "muon" : "adamw";
   if (start_.resumes()) {
-    ASHLAR_CHECK(start_.state.optimizer == optimizer,
-                 "resume: {} was trained with train.optimizer={}, now it is {}; its moments do not "
-                 "fit",
-                 start_.checkpoint, start_.state.optimizer, optimizer);
+    check_same_training(start_, source_.config, optimizer);
     load_checkpoint(start_.checkpoint, training.graph, store_);
   } else if (source_.from) {
     load_parameters(*source_.from, training.graph, store_);

@@ -64,7 +64,7 @@ void note_writes(const std::string& folder, const std::string& path) {
   ASHLAR_CHECK(journal >= 0, "cannot create {}", path);
 }
 
-void lose_power(const std::string& folder, const std::string& path) {
+int lose_power(const std::string& folder, const std::string& path) {
   struct Rename {
     std::string how, from, to, backup;
     ino_t parent = 0;
@@ -72,6 +72,7 @@ void lose_power(const std::string& folder, const std::string& path) {
   };
   std::map<ino_t, off_t> synced_size;
   std::vector<Rename> renames;
+  int lost = 0;
   std::istringstream lines(read_file(path));
   for (std::string what; lines >> what;) {
     if (what == "write" || what == "sync") {
@@ -95,6 +96,7 @@ void lose_power(const std::string& folder, const std::string& path) {
   }
   for (auto rename = renames.rbegin(); rename != renames.rend(); ++rename) {
     if (rename->synced || !fs::exists(rename->to)) continue;
+    ++lost;
     if (rename->how == "exchange") {
       ASHLAR_CHECK(::renameat2(AT_FDCWD, rename->from.c_str(), AT_FDCWD, rename->to.c_str(),
                                RENAME_EXCHANGE) == 0,
@@ -110,7 +112,9 @@ void lose_power(const std::string& folder, const std::string& path) {
     const auto found = synced_size.find(status.st_ino);
     if (found == synced_size.end() || found->second >= status.st_size) continue;
     truncate_file(entry.path().string(), found->second);
+    ++lost;
   }
+  return lost;
 }
 
 }  // namespace ashlar::train::testing

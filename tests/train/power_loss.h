@@ -10,6 +10,7 @@ namespace ashlar::train::testing {
 // In the child, from now on. The journal lies on the same file system, outside the folder.
 void note_writes(const std::string& folder, const std::string& journal);
 
-void lose_power(const std::string& folder, const std::string& journal);
+// Returns how many files and renames lost something.
+int lose_power(const std::string& folder, const std::string& journal);
 
 }  // namespace ashlar::train::testing

@@ -133,6 +133,9 @@ TEST(TrainerTest, RefusesWhatWouldLoseOrConfuseARun) {
   other.train.optimizer = Optimizer::kMuon;
   EXPECT_THAT(error_of([&] { resume(other); }), HasSubstr("train.optimizer=adamw"));
   other = config;
+  other.model.layers = 3;
+  EXPECT_THAT(error_of([&] { resume(other); }), HasSubstr("another model"));
+  other = config;
   other.train.seed = 7;
   EXPECT_THAT(error_of([&] { resume(other); }), HasSubstr("train.seed"));
   other = config;

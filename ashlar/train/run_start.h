@@ -1,0 +1,29 @@
+// Where a start of a run begins: at step 1, or behind the newest whole checkpoint of run.dir.
+#pragma once
+
+#include "ashlar/base/isa_tier.h"
+#include "ashlar/train/checkpoint.h"
+#include "ashlar/train/config.h"
+
+#include <cstdint>
+#include <string>
+
+namespace ashlar::train {
+
+struct RunStart {
+  std::string checkpoint;  // empty: at step 1
+  TrainerState state;      // of the checkpoint
+
+  bool resumes() const { return !checkpoint.empty(); }
+  int64_t first_step() const { return state.step + 1; }
+};
+
+// Says in the log what was found.
+RunStart find_start(const TrainConfig& config, IsaTier tier);
+
+// Throws Error when the checkpoint holds another model than the configuration describes, or was
+// trained by another optimizer.
+void check_same_training(const RunStart& start, const models::DecoderConfig& model,
+                         const std::string& optimizer);
+
+}  // namespace ashlar::train
