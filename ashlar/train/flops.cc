@@ -1,5 +1,7 @@
 #include "ashlar/train/flops.h"
 
+#include "ashlar/kernels/probe.h"
+
 #include <vector>
 
 namespace ashlar::train {
@@ -7,6 +9,10 @@ namespace {
 
 using graph::Operand;
 using graph::ValueId;
+
+// The best of many short windows, so that a busy neighbour does not lower the peak.
+constexpr kernels::ProbeEffort kProbe{
+    .windows = 20, .window_seconds = 0.01, .buffer_bytes = 1 << 20};
 
 }  // namespace
 
@@ -36,6 +42,13 @@ double model_flops(const graph::Graph& graph, const graph::Bindings& bindings,
     flops += node.op->cost(operands(node.inputs), operands(node.outputs)).flops;
   }
   return flops;
+}
+
+double measure_peak(DType dtype, IsaTier tier, int threads, const Clock& clock) {
+  const kernels::ProbeRates rates =
+      kernels::probe_machine(tier, {threads}, clock, kProbe).rates.front();
+  const bool bf16 = dtype == DType::kBF16 && rates.bf16_operations.has_value();
+  return bf16 ? *rates.bf16_operations : rates.f32_operations;
 }
 
 }  // namespace ashlar::train

@@ -2,6 +2,8 @@
 // of which the causal half; nothing computed twice, no embedding look-up. What MFU divides.
 #pragma once
 
+#include "ashlar/base/clock.h"
+#include "ashlar/base/isa_tier.h"
 #include "ashlar/graph/graph.h"
 
 #include <cstdint>
@@ -11,5 +13,9 @@ namespace ashlar::train {
 
 double model_flops(const graph::Graph& graph, const graph::Bindings& bindings,
                    std::span<const int32_t> row_start);
+
+// The most FLOPs a second that these threads reach in registers, for products of `dtype`: about a
+// second's look at the machine.
+double measure_peak(DType dtype, IsaTier tier, int threads, const Clock& clock);
 
 }  // namespace ashlar::train

@@ -5,9 +5,9 @@
 #include "ashlar/base/log.h"
 #include "ashlar/base/version.h"
 #include "ashlar/data/loader.h"
-#include "ashlar/kernels/probe.h"
 #include "ashlar/runtime/profiler.h"
 #include "ashlar/train/checkpoint_writer.h"
+#include "ashlar/train/flops.h"
 #include "ashlar/train/learning_rate.h"
 #include "ashlar/train/model_source.h"
 #include "ashlar/train/run_folder.h"
@@ -22,20 +22,8 @@
 namespace ashlar::train {
 namespace {
 
-// A short look is enough: the peak of a core does not vary much.
-constexpr kernels::ProbeEffort kQuickProbe{
-    .windows = 5, .window_seconds = 0.01, .buffer_bytes = 1 << 20};
-
 int thread_count(const RunSection& run) {
   return run.threads > 0 ? run.threads : cpu_info().logical_cores;
-}
-
-double measure_peak(const TrainConfig& config, IsaTier tier, int threads, const Clock& clock) {
-  if (config.run.peak_flops > 0) return config.run.peak_flops;
-  const kernels::ProbeRates rates =
-      kernels::probe_machine(tier, {threads}, clock, kQuickProbe).rates.front();
-  const bool bf16 = config.train.dtype == DType::kBF16 && rates.bf16_operations.has_value();
-  return bf16 ? *rates.bf16_operations : rates.f32_operations;
 }
 
 class Run {
@@ -135,7 +123,9 @@ void Run::build_step() {
 }
 
 void Run::record() {
-  peak_flops_ = measure_peak(config_, tier_, pool_.threads(), clock_);
+  peak_flops_ = config_.run.peak_flops > 0
+                    ? config_.run.peak_flops
+                    : measure_peak(config_.train.dtype, tier_, pool_.threads(), clock_);
   const RunRecord record{.first_step = start_.first_step(),
                          .parameters = models::parameter_count(source_.config),
                          .planned_bytes = step_->planned_bytes(),
