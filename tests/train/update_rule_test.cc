@@ -9,6 +9,7 @@
 #include "ashlar/runtime/reference_run.h"
 #include "ashlar/train/learning_rate.h"
 #include "ashlar/train/training_step.h"
+#include "tests/data/allocations.h"
 #include "tests/train/tiny_run.h"
 
 #include <gtest/gtest.h>
@@ -95,6 +96,28 @@ TEST(UpdateRuleTest, MicrobatchesAddUpToTheBatch) {
         }
       }
     }
+  }
+}
+
+TEST(UpdateRuleTest, AStepAllocatesNothingWhateverItsBatch) {
+  for (const Optimizer optimizer : {Optimizer::kAdamW, Optimizer::kMuon}) {
+    UpdateRule rule;
+    rule.optimizer = optimizer;
+    const StepSpec spec{.model = small_model(0.1),
+                        .update = rule,
+                        .dtype = DType::kBF16,
+                        .max_tokens = 3 * 12,
+                        .max_seqs = 3};
+    const data::StepBatch large = random_batch(6, 3), small = random_batch(6, 1);
+    ThreadPool pool(2);
+    runtime::VariableStore store;
+    TrainingStep step(build_training_graph(spec), spec, store,
+                      kernels::kernel_table(best_isa_tier()), pool);
+    for (int64_t i = 1; i <= 3; ++i) step.run(large, 9, i, 1e-3);
+    const int64_t before = data::testing::allocations();
+    step.run(small, 9, 4, 1e-3);
+    step.run(large, 9, 5, 1e-3);
+    EXPECT_EQ(data::testing::allocations(), before);
   }
 }
 
