@@ -1,5 +1,6 @@
 // The engine: one thread that owns a model, batches whatever requests are there into steps, and
-// answers through their sinks. A request that goes wrong ends with its own error; the engine lives on.
+// answers through their sinks. A request that goes wrong ends with its own error; the engine lives
+// on.
 #pragma once
 
 #include "ashlar/base/clock.h"

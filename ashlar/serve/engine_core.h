@@ -1,5 +1,5 @@
-// What the engine does, without its thread: requests become sequences, the scheduler's steps are run
-// on the model, tokens are drawn and events sent. One caller.
+// What the engine does, without its thread: requests become sequences, the scheduler's steps are
+// run on the model, tokens are drawn and events sent. One caller.
 #pragma once
 
 #include "ashlar/generate/model_runner.h"

@@ -14,8 +14,8 @@ class PromptEncoder {
  public:
   // Without a tokenizer only token ids are taken; without a template no messages.
   PromptEncoder(std::optional<text::Tokenizer> tokenizer,
-                std::optional<text::ChatTemplate> chat_template,
-                text::SpecialTokens special_tokens, int64_t vocab);
+                std::optional<text::ChatTemplate> chat_template, text::SpecialTokens special_tokens,
+                int64_t vocab);
 
   // Throws RequestError naming the field.
   TokenIds encode(const Prompt& prompt) const;
