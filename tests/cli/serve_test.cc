@@ -88,9 +88,8 @@ TEST_F(ServeVerbTest, StreamsTheSameText) {
   for (std::string line; std::getline(lines, line);) {
     if (line == "data: [DONE]") done = true;
     if (!line.starts_with("data: {")) continue;
-    for (const Json& choice : Json::parse(line.substr(6))["choices"]) {
-      text += choice.value("text", "");
-    }
+    const Json chunk = Json::parse(line.substr(6));
+    for (const Json& choice : chunk["choices"]) text += choice["text"].get<std::string>();
   }
   EXPECT_TRUE(done);
   EXPECT_EQ(text, whole["choices"][0]["text"]);
@@ -155,7 +154,8 @@ TEST_F(ServeVerbTest, AClientThatLeavesFreesItsPlace) {
   post("/v1/completions", completion("To be", 4));
   for (int i = 0; i < 500; ++i) {
     const std::string metrics = RawClient(server->port()).get("/metrics").body;
-    if (metrics.find("vllm:num_requests_running{model_name=\"tiny\"} 0") != std::string::npos)
+    if (metrics.find("vllm:num_requests_running{engine=\"0\",model_name=\"tiny\"} 0") !=
+        std::string::npos)
       return;
   }
   FAIL() << RawClient(server->port()).get("/metrics").body;

@@ -1,0 +1,110 @@
+// Broken model folders: each gets one clear line and exit code 1, and no crash.
+#include "ashlar/base/atomic_file.h"
+#include "tests/cli/program.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+namespace ashlar::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class BadModelTest : public ::testing::Test {
+ protected:
+  std::string weights() const { return model_ + "/model.safetensors"; }
+  std::string complaint_of_loading() {
+    return complaint(ashlar({"logits", model_, "--ids", "1,2"}), 1);
+  }
+  void change_config(const std::function<void(Json&)>& change) {
+    Json json = Json::parse(read_file(model_ + "/config.json"));
+    change(json);
+    write_file(model_ + "/config.json", json.dump());
+  }
+  // Replaces the header by `text`, with its true length or another.
+  void write_header(const std::string& text, std::optional<uint64_t> length = std::nullopt) {
+    const uint64_t bytes = length.value_or(text.size());
+    std::string file(8, '\0');
+    std::memcpy(file.data(), &bytes, 8);
+    write_file(weights(), file + text + std::string(64, '\0'));
+  }
+
+  testing::TempDir folder_;
+  std::string model_ = copy_model("llama", folder_);
+};
+
+TEST_F(BadModelTest, NothingThere) {
+  EXPECT_THAT(complaint(ashlar({"logits", "/no/model", "--ids", "1"}), 1), HasSubstr("/no/model"));
+  remove_tree(weights());
+  EXPECT_THAT(complaint_of_loading(), HasSubstr("model.safetensors"));
+  remove_tree(model_ + "/config.json");
+  EXPECT_THAT(complaint_of_loading(), HasSubstr("config.json"));
+}
+
+TEST_F(BadModelTest, ATruncatedFile) {
+  const int64_t bytes = file_size(weights());
+  truncate_file(weights(), bytes - 1000);
+  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+  truncate_file(weights(), 100);  // within the header
+  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+  truncate_file(weights(), 0);
+  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+}
+
+TEST_F(BadModelTest, AHostileHeader) {
+  write_header("{}", uint64_t{1} << 62);
+  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+  write_header(std::string(100'000, '['));
+  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+  write_header(
+      "{\"a\": {\"dtype\": \"F32\", \"shape\": [4611686018427387904, 16], "
+      "\"data_offsets\": [0, 64]}}");
+  EXPECT_THAT(complaint_of_loading(), HasSubstr("a"));
+  write_header("{\"a\": {\"dtype\": \"F32\", \"shape\": [16], \"data_offsets\": [64, 0]}}");
+  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+}
+
+TEST_F(BadModelTest, AWrongDtype) {
+  std::string file = read_file(weights());
+  const size_t at = file.find("\"F32\"");
+  ASSERT_NE(at, std::string::npos);
+  file.replace(at, 5, "\"I32\"");  // the same size
+  write_file(weights(), file);
+  EXPECT_THAT(complaint_of_loading(), AllOf(HasSubstr("i32"), HasSubstr(".weight")));
+}
+
+TEST_F(BadModelTest, AConfigThatDoesNotMatchItsWeights) {
+  change_config([](Json& json) { json["intermediate_size"] = 180; });
+  EXPECT_THAT(complaint_of_loading(),
+              AllOf(HasSubstr("mlp"), HasSubstr("[176, 64]"), HasSubstr("[180, 64]")));
+  change_config([](Json& json) {
+    json["intermediate_size"] = 176;
+    json["num_hidden_layers"] = 3;
+  });
+  EXPECT_THAT(complaint_of_loading(), HasSubstr("model.layers.2"));
+}
+
+TEST_F(BadModelTest, AConfigThatIsNotOne) {
+  change_config([](Json& json) { json["hidden_size"] = "wide"; });
+  EXPECT_THAT(complaint_of_loading(), AllOf(HasSubstr("config.json"), HasSubstr("hidden_size")));
+  change_config([](Json& json) { json["hidden_size"] = int64_t{1} << 40; });
+  EXPECT_THAT(complaint_of_loading(), HasSubstr("hidden_size"));
+  change_config([](Json& json) { json["model_type"] = "gronk"; });
+  EXPECT_THAT(complaint_of_loading(), AllOf(HasSubstr("gronk"), HasSubstr("llama")));
+  write_file(model_ + "/config.json", "{\"model_type\": ");
+  EXPECT_THAT(complaint_of_loading(), HasSubstr("config.json:1"));
+}
+
+TEST_F(BadModelTest, ABrokenTokenizer) {
+  write_file(model_ + "/tokenizer.json", "{\"model\": {\"type\": \"Gronk\"}}");
+  EXPECT_THAT(complaint(ashlar({"run", model_, "text"}), 1), HasSubstr("tokenizer.json"));
+  remove_tree(model_ + "/tokenizer.json");
+  EXPECT_THAT(complaint(ashlar({"run", model_, "text"}), 1),
+              HasSubstr("no tokenizer.json, so it cannot read text; give token ids (--ids)"));
+}
+
+}  // namespace
+}  // namespace ashlar::cli

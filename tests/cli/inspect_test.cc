@@ -1,0 +1,58 @@
+#include "tests/cli/program.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ashlar::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+size_t count(const std::string& text, const std::string& part) {
+  size_t found = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+TEST(InspectTest, TellsSizesAndMemory) {
+  const Json json = ashlar_json({"inspect", fixture_model("llama"), "--context", "100"});
+  EXPECT_EQ(json["family"], "llama");
+  EXPECT_EQ(json["layers"], 2);
+  EXPECT_EQ(json["kv_heads"], 2);
+  // Every parameter is f32 here, so bytes and parameters tell the same.
+  EXPECT_EQ(json["weights"]["bytes"], json["parameters"].get<int64_t>() * 4);
+  EXPECT_EQ(json["weights"]["dtypes"]["f32"], json["parameters"]);
+  EXPECT_EQ(json["memory"]["cache_bytes"], 100 * 2 * 2 * 2 * 16 * 4);
+  EXPECT_EQ(json["tokenizer"]["vocab_size"], 512);
+  EXPECT_EQ(json["chat_templates"], Json::array({"default"}));
+  EXPECT_THAT(ashlar({"inspect", fixture_model("gpt2")}).out, HasSubstr("(head tied)"));
+}
+
+TEST(InspectTest, DrawsTheGraph) {
+  const testing::TempDir folder;
+  const std::string svg = folder.path("graph.svg"), text = folder.path("graph.txt");
+  ASSERT_EQ(ashlar({"inspect", fixture_model("llama"), "--graph", text}).exit_code, 0);
+  ASSERT_EQ(ashlar({"inspect", fixture_model("llama"), "--graph", svg}).exit_code, 0);
+  const std::string lines = read_file(text), drawing = read_file(svg);
+  EXPECT_EQ(count(drawing, "<svg "), 1u);
+  EXPECT_TRUE(drawing.ends_with("</svg>\n"));
+  // A box and its rounded corners for each node, one more for the legend.
+  EXPECT_EQ(count(drawing, "rx=\"5\""), count(lines, "  # F "));
+  EXPECT_GE(count(drawing, "<path d="), count(lines, "  # F ") - 1);
+  EXPECT_THAT(drawing, HasSubstr("layers.1.attn"));
+  EXPECT_THAT(drawing, HasSubstr("= logits"));
+
+  ASSERT_EQ(ashlar({"inspect", fixture_model("llama"), "--graph", svg, "--training"}).exit_code, 0);
+  EXPECT_THAT(read_file(svg), HasSubstr("gradients of weights"));
+}
+
+TEST(InspectTest, BadGraphNamesAndPaths) {
+  EXPECT_THAT(complaint(ashlar({"inspect", fixture_model("llama"), "--graph", "g.png"}), 2),
+              HasSubstr("a name ending in .svg (a drawing) or .txt (text) is wanted"));
+  EXPECT_THAT(
+      complaint(ashlar({"inspect", fixture_model("llama"), "--graph", "/no/such/g.svg"}), 1),
+      HasSubstr("/no/such"));
+}
+
+}  // namespace
+}  // namespace ashlar::cli

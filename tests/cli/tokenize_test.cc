@@ -1,0 +1,72 @@
+#include "ashlar/base/atomic_file.h"
+#include "tests/cli/program.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ashlar::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(TokenizeTest, EncodesAsTheGoldensSay) {
+  const testing::TempDir folder;
+  const std::string file = folder.path("text");
+  for (const char* model : {"gpt2", "llama"}) {
+    const Json cases = golden(model)["tokenizer"];
+    for (size_t i = 0; i < cases.size(); i += 5) {  // all of them are in tests/text
+      write_file(file, cases[i]["text"].get<std::string>());
+      const std::vector<std::string> command = {"tokenize", "encode", fixture_model(model),
+                                                "--file", file};
+      EXPECT_EQ(ashlar_json(command)["ids"], cases[i]["ids"]) << cases[i]["text"];
+      auto plain = command;
+      plain.push_back("--no-special");
+      EXPECT_EQ(ashlar_json(plain)["ids"], cases[i]["ids_no_special"]) << cases[i]["text"];
+    }
+  }
+}
+
+TEST(TokenizeTest, DecodesIdsFromFlagAndPipe) {
+  const Json item = golden("llama")["tokenizer"][2];
+  const std::string ids = join_ids(item["ids_no_special"]);
+  const std::string model = fixture_model("llama");
+  EXPECT_EQ(ashlar_json({"tokenize", "decode", model, "--ids", ids})["text"], item["decoded"]);
+  const testing::ProgramResult piped =
+      ashlar({"tokenize", "decode", model, "--json"}, {.stdin_text = "[" + ids + "]\n"});
+  EXPECT_EQ(Json::parse(piped.out)["text"], item["decoded"]);
+}
+
+TEST(TokenizeTest, LearnsATokenizerThatReadsItsText) {
+  const testing::TempDir folder;
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "the cat sat on the mat, the dog on the log\n";
+  write_file(folder.path("corpus.txt"), text);
+  const Json learnt = ashlar_json({"tokenize", "train", folder.path("corpus.txt"), "--vocab-size",
+                                   "280", "--out", folder.path()});
+  EXPECT_EQ(learnt["file"], folder.path("tokenizer.json"));
+  EXPECT_GT(learnt["vocab_size"], 257);
+  EXPECT_LE(learnt["vocab_size"], 280);
+  write_file(folder.path("new.txt"), "the dog sat");
+  const Json ids =
+      ashlar_json({"tokenize", "encode", folder.path(), "--file", folder.path("new.txt")})["ids"];
+  EXPECT_LT(ids.size(), 11u);  // fewer tokens than bytes: something was learnt
+  EXPECT_EQ(ashlar_json({"tokenize", "decode", folder.path(), "--ids", join_ids(ids)})["text"],
+            "the dog sat");
+}
+
+TEST(TokenizeTest, BadIdsAndFiles) {
+  const std::string model = fixture_model("llama");
+  EXPECT_THAT(
+      complaint(ashlar({"tokenize", "decode", model, "--ids", "1,512"}), 1),
+      HasSubstr("token id 512 at position 1 is beyond the vocabulary: ids go from 0 to 511"));
+  EXPECT_THAT(complaint(ashlar({"tokenize", "decode", model, "--ids", "1,x"}), 2),
+              HasSubstr("'x' is not a token id"));
+  EXPECT_THAT(complaint(ashlar({"tokenize", "encode", model, "--file", "/no/such"}), 1),
+              HasSubstr("/no/such: No such file or directory"));
+  EXPECT_THAT(complaint(ashlar({"tokenize", "encode", "/no/model"}), 1), HasSubstr("/no/model"));
+  EXPECT_THAT(complaint(ashlar({"tokenize", "train", "/no/data", "--out", "/dev/null"}), 1),
+              HasSubstr("/no/data: no such file or folder"));
+}
+
+}  // namespace
+}  // namespace ashlar::cli

@@ -1,0 +1,136 @@
+// train, report and eval as a user runs them. What training computes is tested in tests/train.
+#include "ashlar/base/atomic_file.h"
+#include "tests/cli/program.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <sstream>
+
+namespace ashlar::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class TrainVerbTest : public ::testing::Test {
+ protected:
+  TrainVerbTest() {
+    std::string text;
+    for (int i = 0; i < 400; ++i) text += "the quick brown fox jumps over the lazy dog\n";
+    write_file(corpus(), text);
+  }
+
+  std::string corpus() const { return folder_.path("corpus.txt"); }
+  std::string run_dir() const { return folder_.path("run"); }
+  std::vector<std::string> command(std::vector<std::string> more = {}) const {
+    std::vector<std::string> words = {"train",
+                                      fmt::format("data.train={}", corpus()),
+                                      fmt::format("data.cache={}", folder_.path("cache")),
+                                      fmt::format("data.tokenizer={}", fixture_model("llama")),
+                                      "model.width=32",
+                                      "model.layers=1",
+                                      "model.heads=2",
+                                      "train.seq=32",
+                                      "train.batch=2",
+                                      "train.steps=6",
+                                      "valid.every=0",
+                                      "run.peak_flops=1e11",
+                                      fmt::format("run.dir={}", run_dir())};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+  std::vector<Json> metrics() const {
+    std::vector<Json> lines;
+    std::istringstream text(read_file(run_dir() + "/metrics.jsonl"));
+    for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
+    return lines;
+  }
+
+  testing::TempDir folder_{testing::quick_folder()};
+};
+
+TEST_F(TrainVerbTest, TrainsAModelThatOtherVerbsTake) {
+  const Json json = ashlar_json(command());
+  EXPECT_EQ(json["last_step"], 6);
+  EXPECT_EQ(json["interrupted"], false);
+  ASSERT_EQ(metrics().size(), 6u);
+  EXPECT_EQ(metrics().back()["loss"], json["loss"]);
+  EXPECT_LT(json["loss"], metrics().front()["loss"]);
+
+  const std::string model = json["checkpoint"];
+  EXPECT_EQ(ashlar_json({"inspect", model})["layers"], 1);
+  EXPECT_EQ(ashlar_json({"run", model, "--ids", "1,2", "--max-new", "3"})["ids"].size(), 3u);
+  const Json eval = ashlar_json({"eval", model, "--data", corpus()});
+  EXPECT_NEAR(std::log(eval["perplexity"].get<double>()), eval["loss"].get<double>(), 1e-6);
+  EXPECT_GT(eval["bits_per_byte"], 0);
+
+  const Json report = ashlar_json({"report", run_dir()});
+  EXPECT_THAT(read_file(report["file"]), AllOf(HasSubstr("<svg"), HasSubstr("steps = 6")));
+}
+
+TEST_F(TrainVerbTest, ResumeGoesOnAsIfNothingHadHappened) {
+  ashlar_json(command({"checkpoint.every=3"}));
+  const std::vector<Json> whole = metrics();
+  remove_tree(run_dir() + "/checkpoints/step-6");
+  const Json resumed = ashlar_json(command({"checkpoint.every=3", "--resume"}));
+  EXPECT_EQ(resumed["first_step"], 4);
+  ASSERT_EQ(metrics().size(), whole.size());
+  for (size_t i = 0; i < whole.size(); ++i) {
+    EXPECT_EQ(metrics()[i]["loss"], whole[i]["loss"]);
+    EXPECT_EQ(metrics()[i]["grad_norm"], whole[i]["grad_norm"]);
+  }
+}
+
+TEST_F(TrainVerbTest, CtrlCSavesAndExits130) {
+  const std::string line = fmt::format(
+      "set -m; \"$0\" \"$@\" & pid=$!; while ! grep -qs step {}/metrics.jsonl; do sleep 0.02; "
+      "done; "
+      "kill -INT $pid; wait $pid",
+      run_dir());
+  std::vector<std::string> words = {"bash", "-c", line, ASHLAR_BINARY};
+  const std::vector<std::string> rest = command({"train.steps=1000000"});
+  words.insert(words.end(), rest.begin(), rest.end());
+  const testing::ProgramResult result = testing::run_program(words);
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+  const size_t done = metrics().size();
+  const Json resumed = ashlar_json(command({"--resume", fmt::format("train.steps={}", done + 1)}));
+  EXPECT_EQ(resumed["first_step"], done + 1);
+}
+
+TEST_F(TrainVerbTest, TheResolvedConfigurationIsPrintedAndKept) {
+  write_file(folder_.path("config.toml"), "[train]\nlr = 0.5\nsteps = 2\n");
+  const testing::ProgramResult result =
+      ashlar(command({"train.steps=1", folder_.path("config.toml")}),
+             {.env = {{"ASHLAR_TRAIN_LR", "0.25"}}});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("lr = 0.25"));    // environment over file
+  EXPECT_THAT(result.err, HasSubstr("steps = 1\n"));  // command line over both
+  EXPECT_THAT(read_file(run_dir() + "/config.toml"), HasSubstr("lr = 0.25"));
+}
+
+TEST_F(TrainVerbTest, WrongSettings) {
+  EXPECT_THAT(complaint(ashlar(command({"train.stepz=5"})), 2),
+              AllOf(HasSubstr("train.stepz"), HasSubstr("train.steps")));
+  EXPECT_THAT(complaint(ashlar(command({"train.lr=-1"})), 2), HasSubstr("config train.lr: -1"));
+  EXPECT_THAT(complaint(ashlar(command({"train.batch=6", "train.microbatch=4"})), 2),
+              HasSubstr("train.batch"));
+  EXPECT_THAT(complaint(ashlar({"train"}), 2), HasSubstr("no settings"));
+  EXPECT_THAT(complaint(ashlar({"train", "no.toml"}), 2), HasSubstr("'no.toml' is no file"));
+  EXPECT_THAT(ashlar({"train", "--keys"}).out, HasSubstr("checkpoint.every"));
+}
+
+TEST_F(TrainVerbTest, WrongData) {
+  write_file(corpus(), "");
+  EXPECT_THAT(complaint(ashlar(command()), 1), HasSubstr(corpus()));
+  remove_tree(corpus());
+  EXPECT_THAT(complaint(ashlar(command()), 1), HasSubstr("no such file or folder"));
+  EXPECT_THAT(complaint(ashlar({"eval", fixture_model("llama"), "--data", corpus()}), 1),
+              HasSubstr("no such file or folder"));
+  EXPECT_THAT(complaint(ashlar({"report", folder_.path()}), 1), HasSubstr("metrics.jsonl"));
+}
+
+}  // namespace
+}  // namespace ashlar::cli

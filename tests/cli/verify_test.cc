@@ -1,0 +1,86 @@
+#include "ashlar/base/atomic_file.h"
+#include "tests/cli/program.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ashlar::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+void spoil(const std::string& model, const std::function<void(Json&)>& change) {
+  const std::string path = model + "/golden.json";
+  Json json = Json::parse(read_file(path));
+  change(json);
+  write_file(path, json.dump());
+}
+
+TEST(VerifyTest, TheFixturesPass) {
+  for (const char* model : {"gpt2", "llama", "llama2"}) {
+    const Json json = ashlar_json({"verify", fixture_model(model)});
+    EXPECT_EQ(json["passed"], true) << json;
+    for (const char* section : {"tokenizer", "forward", "generate", "train"}) {
+      EXPECT_EQ(json["sections"][section]["status"], "passed") << model << " " << section;
+      EXPECT_GT(json["sections"][section]["checks"], 0) << model << " " << section;
+    }
+    EXPECT_EQ(json["sections"]["chat"]["status"],
+              golden(model).contains("chat") ? "passed" : "skipped");
+  }
+}
+
+TEST(VerifyTest, EverySectionCanFail) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("llama", folder);
+  spoil(model, [](Json& json) {
+    json["tokenizer"][2]["ids"][1] = 7;
+    json["chat"]["prompt"] = json["chat"]["prompt"].get<std::string>() + "x";
+    json["forward"][0]["last_logits"][5] =
+        json["forward"][0]["last_logits"][5].get<double>() + 1e-3;
+    json["generate"][1]["greedy_ids"][3] = 7;
+    json["train"]["cross_entropy"] = json["train"]["cross_entropy"].get<double>() + 1e-2;
+  });
+  const Json json = ashlar_json({"verify", model}, 1);
+  EXPECT_EQ(json["passed"], false);
+  for (const auto& [name, section] : json["sections"].items()) {
+    EXPECT_EQ(section["status"], "failed") << name;
+    EXPECT_GE(section["failed"], 1) << name;
+  }
+  EXPECT_THAT(json["sections"]["tokenizer"]["detail"].get<std::string>(),
+              HasSubstr("id 1 is 42 instead of 7"));
+  EXPECT_THAT(json["sections"]["forward"]["detail"].get<std::string>(), HasSubstr("logit 5"));
+  const testing::ProgramResult table = ashlar({"verify", model});
+  EXPECT_EQ(table.exit_code, 1);
+  EXPECT_THAT(table.out, HasSubstr("generate   FAILED"));
+}
+
+TEST(VerifyTest, MissingSectionsAreSkippedByName) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("gpt2", folder);
+  spoil(model, [](Json& json) { json = Json{{"generate", json["generate"]}}; });
+  const testing::ProgramResult result = ashlar({"verify", model});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("train      skipped"));
+  EXPECT_THAT(result.out, HasSubstr("generate   passed"));
+}
+
+TEST(VerifyTest, NothingCheckedIsExit2) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("gpt2", folder);
+  spoil(model, [](Json& json) { json = Json{{"note", "no section of ours"}}; });
+  EXPECT_EQ(ashlar({"verify", model}).exit_code, 2);
+  remove_tree(model + "/golden.json");
+  EXPECT_THAT(complaint(ashlar({"verify", model}), 2), HasSubstr("no golden.json"));
+}
+
+TEST(VerifyTest, AMalformedGoldenNamesFileAndPlace) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("gpt2", folder);
+  write_file(model + "/golden.json", "{\"forward\": [");
+  EXPECT_THAT(complaint(ashlar({"verify", model}), 1), HasSubstr("golden.json:1"));
+  write_file(model + "/golden.json", "{\"generate\": [{\"prompt_ids\": \"abc\"}]}");
+  EXPECT_THAT(complaint(ashlar({"verify", model}), 1), HasSubstr("section generate"));
+}
+
+}  // namespace
+}  // namespace ashlar::cli
