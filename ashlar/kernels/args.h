@@ -236,8 +236,8 @@ struct CastArgs {  // f32, bf16, f16 to one another, rounding to nearest even
   void* y = nullptr;
 };
 // y = x * mask / (1 - rate); element i (global index first_element + i) is kept when word i % 4 of
-// philox4x32(key, {i/4 low, i/4 high, step low, step high}) >= rate * 2^32; a dropped one is +0, NaN
-// and infinities too. Its own gradient.
+// philox4x32(key, {i/4 low, i/4 high, step low, step high}) >= rate * 2^32; a dropped one is +0,
+// NaN and infinities too. Its own gradient.
 struct DropoutArgs {
   int64_t elements = 0;
   DType dtype = DType::kF32;
