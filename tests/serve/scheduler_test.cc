@@ -181,6 +181,34 @@ TEST_F(SchedulerTest, RemovesFromAnyState) {
   EXPECT_EQ(add(4, 5), Admission::kQueued) << "the removed one left the queue";
 }
 
+TEST_F(SchedulerTest, AFollowerWaitsForItsLeadersPrompt) {
+  make({.max_batched_tokens = 10, .max_seqs = 4, .max_outputs = 4}, 100);
+  add(1, 15);
+  for (const SequenceId id : {2, 3}) {
+    scheduler_->add({.id = id, .tokens = 15, .most_tokens = 20, .scored = 14, .after = 1});
+  }
+  add(4, 3);
+  EXPECT_THAT(step(), ElementsAre(ScheduledChunk{1, 0, 10, 0}));
+  EXPECT_THAT(step(), ElementsAre(ScheduledChunk{1, 10, 5, 1}, ScheduledChunk{4, 0, 3, 1}))
+      << "others need not wait for the followers";
+  cache_->known_tokens = 1000;
+  scheduler_->remove(4);
+  scheduler_->remove(2);
+  EXPECT_THAT(step(), ElementsAre(ScheduledChunk{1, 15, 1, 1}, ScheduledChunk{3, 0, 9, 0}));
+}
+
+TEST_F(SchedulerTest, AFollowerOfOneThatIsGoneWaitsForNobody) {
+  make({.max_batched_tokens = 40, .max_seqs = 4, .max_outputs = 4}, 100);
+  add(1, 15);
+  const auto follow = [&](SequenceId id) {
+    scheduler_->add({.id = id, .tokens = 15, .most_tokens = 20, .scored = 14, .after = 1});
+  };
+  follow(2);
+  scheduler_->remove(1);
+  follow(3);
+  EXPECT_THAT(step(), ElementsAre(ScheduledChunk{2, 0, 15, 1}, ScheduledChunk{3, 0, 15, 1}));
+}
+
 // Another policy is another order.
 class ShortestFirst : public SchedulingOrder {
  public:

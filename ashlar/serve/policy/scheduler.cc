@@ -43,12 +43,13 @@ Scheduler::Admission Scheduler::add(const NewSequence& sequence) {
   if (std::max(sequence.tokens, sequence.most_tokens) > cache_.capacity()) {
     return Admission::kNeverFits;
   }
-  if (never_started_ >= limits_.max_waiting) return Admission::kQueueFull;
+  if (!queue_takes(1)) return Admission::kQueueFull;
   waiting_.push_back({.id = sequence.id,
                       .arrived = sequence.arrived,
                       .target = sequence.tokens,
                       .scored = sequence.scored,
-                      .most_tokens = sequence.most_tokens});
+                      .most_tokens = sequence.most_tokens,
+                      .after = find(sequence.after) != nullptr ? sequence.after : 0});
   ++never_started_;
   return Admission::kQueued;
 }
@@ -105,11 +106,19 @@ bool Scheduler::make_room(size_t index, int64_t tokens) {
   return true;
 }
 
+ScheduledSequence* Scheduler::next_waiting(double now) {
+  ScheduledSequence* next = nullptr;
+  for (ScheduledSequence& sequence : waiting_) {
+    if (sequence.after != 0) continue;
+    if (next == nullptr || order_->before(sequence, *next, now)) next = &sequence;
+  }
+  return next;
+}
+
 void Scheduler::admit_waiting(int64_t budget, double now) {
-  while (budget > 0 && running() < limits_.max_seqs && !waiting_.empty()) {
-    const auto next = std::ranges::min_element(
-        waiting_, [&](const auto& a, const auto& b) { return order_->before(a, b, now); });
-    if (!admit(*next)) return;  // nobody overtakes the first
+  while (budget > 0 && running() < limits_.max_seqs) {
+    ScheduledSequence* next = next_waiting(now);
+    if (next == nullptr || !admit(*next)) return;  // nobody overtakes the first
     ScheduledSequence sequence = *next;
     *next = waiting_.back();
     waiting_.pop_back();
@@ -148,6 +157,7 @@ void Scheduler::append(SequenceId id) {
   const auto sequence = std::ranges::find(running_, id, &ScheduledSequence::id);
   ASHLAR_DCHECK(sequence != running_.end() && sequence->remaining() == 0);
   ++sequence->target;
+  let_followers_go(id);
 }
 
 void Scheduler::remove(SequenceId id) {
@@ -157,7 +167,14 @@ void Scheduler::remove(SequenceId id) {
     if (!sequence->started) --never_started_;
     list->erase(sequence);
     cache_.release(id);
+    let_followers_go(id);
     return;
+  }
+}
+
+void Scheduler::let_followers_go(SequenceId id) {
+  for (ScheduledSequence& sequence : waiting_) {
+    if (sequence.after == id) sequence.after = 0;
   }
 }
 

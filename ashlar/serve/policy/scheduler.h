@@ -49,14 +49,20 @@ class Scheduler {
 
   enum class Admission { kQueued, kQueueFull, kNeverFits };
   // tokens: the prompt's. most_tokens: prompt and all that may follow. scored: logits are wanted
-  // from this token on; below `tokens`.
+  // from this token on; below `tokens`. after: a sequence with the same prompt, which this one
+  // waits for so that it finds the prompt in the cache; 0: none.
   struct NewSequence {
     SequenceId id = 0;
     double arrived = 0;
     int64_t tokens = 0;
     int64_t most_tokens = 0;
     int64_t scored = 0;
+    SequenceId after = 0;
   };
+  // Whether so many new sequences may queue.
+  bool queue_takes(int64_t sequences) const {
+    return never_started_ + sequences <= limits_.max_waiting;
+  }
   Admission add(const NewSequence& sequence);
 
   // The next step; empty when nothing can run. Valid until the next call.
@@ -77,7 +83,9 @@ class Scheduler {
   int64_t chunk_size(const ScheduledSequence& sequence, int64_t budget) const;
   void plan_chunk(const ScheduledSequence& sequence, int64_t tokens);
   bool make_room(size_t index, int64_t tokens);
+  ScheduledSequence* next_waiting(double now);
   bool admit(ScheduledSequence& sequence);
+  void let_followers_go(SequenceId id);
   void admit_waiting(int64_t budget, double now);
 
   SchedulerLimits limits_;

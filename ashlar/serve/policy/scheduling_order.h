@@ -17,6 +17,7 @@ struct ScheduledSequence {
   int64_t scored = 0;       // logits are wanted from this token on
   int64_t most_tokens = 0;  // it never grows beyond
   bool started = false;     // was admitted before
+  SequenceId after = 0;     // not admitted until that one has drawn a token or ended; 0: none
 
   int64_t remaining() const { return target - computed; }
 };
