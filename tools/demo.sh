@@ -36,7 +36,8 @@ settings=(
 speed=$($ashlar train "${settings[@]}" train.steps=12 train.warmup=2 valid.every=0 \
   "run.dir=$work/probe" --log-level warn --json 2>"$work/probe.log" | field tokens_per_s) ||
   { cat "$work/probe.log" >&2; exit 1; }
-steps=$(awk -v s="$speed" -v t="$seconds" 'BEGIN { n = int(s * t / (8 * 256)); print n < 150 ? 150 : n > 5000 ? 5000 : n }')
+steps=$(awk -v s="$speed" -v t="$seconds" \
+  'BEGIN { n = int(s * t / (8 * 256)); if (n < 100) n = 100; if (n > 5000) n = 5000; print n }')
 result=$($ashlar train "${settings[@]}" "train.steps=$steps" "valid.every=$((steps / 4 + 1))" \
   "run.dir=$work/run" --json)
 before=$(field valid_loss_start <<<"$result")
