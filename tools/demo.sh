@@ -29,15 +29,15 @@ settings=(
   "data.train=$headers" "data.max_bytes=8000000" "data.valid_share=0.05" "data.bad_utf8=replace"
   "data.extensions=$extensions"
   "data.tokenizer=$work/tokenizer.json" "data.cache=$work/tokens"
-  model.family=llama model.width=256 model.layers=4 model.heads=4 model.kv_heads=2
-  train.seq=256 train.batch=8 train.lr=3e-3 train.warmup=20 checkpoint.every=0
+  model.family=llama model.width=128 model.layers=3 model.heads=4 model.kv_heads=2
+  train.seq=128 train.batch=8 train.lr=4e-3 train.warmup=20 checkpoint.every=0
 )
 # How fast is this machine? A few steps tell how many fit into the time.
 speed=$($ashlar train "${settings[@]}" train.steps=12 train.warmup=2 valid.every=0 \
   "run.dir=$work/probe" --log-level warn --json 2>"$work/probe.log" | field tokens_per_s) ||
   { cat "$work/probe.log" >&2; exit 1; }
 steps=$(awk -v s="$speed" -v t="$seconds" \
-  'BEGIN { n = int(s * t / (8 * 256)); if (n < 100) n = 100; if (n > 5000) n = 5000; print n }')
+  'BEGIN { n = int(s * t / (8 * 128)); if (n < 350) n = 350; if (n > 5000) n = 5000; print n }')
 result=$($ashlar train "${settings[@]}" "train.steps=$steps" "valid.every=$((steps / 4 + 1))" \
   "run.dir=$work/run" --json)
 before=$(field valid_loss_start <<<"$result")
