@@ -1,16 +1,24 @@
 #include "ashlar/serve/engine.h"
 
+#include "ashlar/base/log.h"
+
 #include <pthread.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace ashlar::serve {
 namespace {
 
+// What comes in between two steps (tokenising, mostly) may hold up running requests for so long.
+constexpr double kIntakeSeconds = 0.01;
+
 template <typename... F>
 struct Visitor : F... {
   using F::operator()...;
 };
+
+Fault shutting_down() { return {FaultKind::kShuttingDown, "the server is shutting down", "", 1}; }
 
 }  // namespace
 
@@ -34,34 +42,42 @@ Engine::~Engine() {
   thread_.join();
 }
 
+// ---------------------------------------------------------------- from any thread
 RequestId Engine::submit(GenerateRequest request, std::shared_ptr<EventSink> sink) {
   const RequestId id = ++last_id_;
   {
     const std::lock_guard lock(mutex_);
-    if (stop_) throw RequestError({FaultKind::kShuttingDown, "the server is shutting down", ""});
-    const int64_t choices = request.choices();
-    if (stats_.waiting + inbox_choices_ + choices > max_waiting_) {
+    refuse_when_over();
+    const int64_t waiting = stats_.waiting + inbox_choices_;
+    if (waiting + request.choices() > max_waiting_) {
       throw RequestError({FaultKind::kOverloaded,
                           fmt::format("the queue is full: {} are waiting, {} may; try again later",
-                                      stats_.waiting + inbox_choices_, max_waiting_),
-                          ""});
+                                      waiting, max_waiting_),
+                          "", 1});
     }
-    inbox_choices_ += choices;
+    inbox_choices_ += request.choices();
     inbox_.push_back(Submit{id, std::move(request), std::move(sink), clock_.now()});
   }
   wake_.notify_one();
   return id;
 }
 
-void Engine::post(Command command) {
+void Engine::cancel(RequestId id) {
   {
     const std::lock_guard lock(mutex_);
-    inbox_.push_back(std::move(command));
+    const auto queued = std::ranges::find_if(inbox_, [id](const Command& command) {
+      const auto* submit = std::get_if<Submit>(&command);
+      return submit != nullptr && submit->id == id;
+    });
+    if (queued != inbox_.end()) {
+      inbox_choices_ -= std::get<Submit>(*queued).request.choices();
+      inbox_.erase(queued);
+      return;
+    }
+    cancelled_.push_back(id);
   }
   wake_.notify_one();
 }
-
-void Engine::cancel(RequestId id) { post(Cancel{id}); }
 
 void Engine::tokenize(Prompt prompt, Reply<TokenIds> reply) {
   post(Tokenize{std::move(prompt), std::move(reply)});
@@ -71,10 +87,27 @@ void Engine::detokenize(TokenIds ids, Reply<std::string> reply) {
   post(Detokenize{std::move(ids), std::move(reply)});
 }
 
+void Engine::post(Command command) {
+  {
+    const std::lock_guard lock(mutex_);
+    refuse_when_over();
+    inbox_.push_back(std::move(command));
+  }
+  wake_.notify_one();
+}
+
+void Engine::refuse_when_over() const {
+  if (!problem_.empty()) {
+    throw RequestError({FaultKind::kInternal, "the engine is dead: " + problem_, "", 1});
+  }
+  if (stop_) throw RequestError(shutting_down());
+}
+
 Health Engine::health() const {
   const std::lock_guard lock(mutex_);
   Health health;
-  health.live = !stop_;
+  health.live = problem_.empty();
+  health.problem = problem_;
   if (busy_) health.stalled_s = clock_.now() - last_progress_;
   return health;
 }
@@ -84,35 +117,60 @@ EngineStats Engine::stats() const {
   return stats_;
 }
 
+// ---------------------------------------------------------------- the engine's thread
 void Engine::work() {
-  bool idle = true;
-  for (;;) {
-    std::vector<Command> commands;
+  try {
+    while (take_commands()) {
+      if (core_.has_work()) core_.step(clock_);
+      publish();
+      core_.deliver();
+    }
+    close(shutting_down());
+  } catch (const std::exception& error) {  // not a request's fault: memory, or a mistake of ours
+    log::error("engine died error=\"{}\"", error.what());
+    {
+      const std::lock_guard lock(mutex_);
+      problem_ = error.what();
+    }
+    close({FaultKind::kInternal, std::string("the engine died: ") + error.what(), "", 1});
+  }
+}
+
+// Handles what came in, as far as running requests can wait for it. False: the engine is to stop.
+bool Engine::take_commands() {
+  const double until = clock_.now() + kIntakeSeconds;
+  std::vector<RequestId> cancelled;
+  do {
     {
       std::unique_lock lock(mutex_);
-      if (idle) wake_.wait(lock, [&] { return stop_ || !inbox_.empty(); });
-      if (stop_) break;
-      commands.swap(inbox_);
-      inbox_choices_ = 0;
-      if (idle) last_progress_ = clock_.now();
-      busy_ = true;
+      if (!core_.has_work()) {
+        busy_ = false;
+        wake_.wait(lock, [&] { return stop_ || !inbox_.empty() || !cancelled_.empty(); });
+        last_progress_ = clock_.now();
+        busy_ = true;
+      }
+      if (stop_) return false;
     }
-    for (Command& command : commands) handle(std::move(command));
-    idle = !core_.step(clock_);
-    publish_stats();
-    const std::lock_guard lock(mutex_);
-    last_progress_ = clock_.now();
-    busy_ = !idle;
-  }
-  core_.fail_all({FaultKind::kShuttingDown, "the server is shutting down", ""});
-  // What came after the last look into the inbox is answered as well.
+    std::optional<Command> command = next_command(cancelled);
+    for (const RequestId id : std::exchange(cancelled, {})) core_.cancel(id);
+    if (!command) return true;
+    handle(std::move(*command));
+    publish();
+    core_.deliver();
+  } while (clock_.now() < until);
+  return true;
+}
+
+std::optional<Engine::Command> Engine::next_command(std::vector<RequestId>& cancelled) {
   const std::lock_guard lock(mutex_);
-  for (Command& command : inbox_) {
-    const Fault fault{FaultKind::kShuttingDown, "the server is shutting down", ""};
-    std::visit(Visitor{[&](Submit& submit) { submit.sink->on_event(Failed{fault}); },
-                       [](Cancel&) {}, [&](auto& other) { other.reply(fault); }},
-               command);
+  cancelled.swap(cancelled_);
+  if (inbox_.empty()) return std::nullopt;
+  Command command = std::move(inbox_.front());
+  inbox_.pop_front();
+  if (const auto* submit = std::get_if<Submit>(&command)) {
+    inbox_choices_ -= submit->request.choices();
   }
+  return command;
 }
 
 void Engine::handle(Command command) {
@@ -122,14 +180,13 @@ void Engine::handle(Command command) {
     } catch (const RequestError& error) {
       reply(error.fault());
     } catch (const std::exception& error) {
-      reply(Fault{FaultKind::kInvalid, error.what(), ""});
+      reply(Fault{FaultKind::kInvalid, error.what(), "", 1});
     }
   };
   std::visit(Visitor{[&](Submit& submit) {
                        core_.submit(submit.id, std::move(submit.request), std::move(submit.sink),
                                     submit.arrived);
                      },
-                     [&](Cancel& cancel) { core_.cancel(cancel.id); },
                      [&](Tokenize& work) {
                        answer(work.reply, [&] { return core_.encoder().encode(work.prompt); });
                      },
@@ -139,10 +196,30 @@ void Engine::handle(Command command) {
              command);
 }
 
-void Engine::publish_stats() {
+void Engine::publish() {
   const EngineStats stats = core_.stats();
   const std::lock_guard lock(mutex_);
   stats_ = stats;
+  last_progress_ = clock_.now();
+}
+
+// Everybody gets an answer: who runs, who waits, and who came after the last look into the inbox.
+void Engine::close(const Fault& fault) {
+  core_.fail_all(fault);
+  publish();
+  core_.deliver();
+  std::deque<Command> left;
+  {
+    const std::lock_guard lock(mutex_);
+    left.swap(inbox_);
+    inbox_choices_ = 0;
+    busy_ = false;
+  }
+  for (Command& command : left) {
+    std::visit(Visitor{[&](Submit& submit) { submit.sink->on_event(Failed{fault}); },
+                       [&](auto& other) { other.reply(fault); }},
+               command);
+  }
 }
 
 }  // namespace ashlar::serve

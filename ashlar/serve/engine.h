@@ -9,8 +9,10 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <variant>
 #include <vector>
@@ -31,6 +33,7 @@ class Engine : public Backend {
   void detokenize(TokenIds ids, Reply<std::string> reply) override;
   std::vector<ModelInfo> models() const override { return {info_}; }
   Health health() const override;
+  // As of the last step; a request that has seen its end is not in it any more.
   EngineStats stats() const override;
 
  private:
@@ -40,9 +43,6 @@ class Engine : public Backend {
     std::shared_ptr<EventSink> sink;
     double arrived;
   };
-  struct Cancel {
-    RequestId id;
-  };
   struct Tokenize {
     Prompt prompt;
     Reply<TokenIds> reply;
@@ -51,12 +51,18 @@ class Engine : public Backend {
     TokenIds ids;
     Reply<std::string> reply;
   };
-  using Command = std::variant<Submit, Cancel, Tokenize, Detokenize>;
+  using Command = std::variant<Submit, Tokenize, Detokenize>;
 
   void post(Command command);
+  void refuse_when_over() const;  // throws RequestError
+
+  // On the engine's thread.
   void work();
+  bool take_commands();
+  std::optional<Command> next_command(std::vector<RequestId>& cancelled);
   void handle(Command command);
-  void publish_stats();
+  void publish();
+  void close(const Fault& fault);
 
   const Clock& clock_;
   const ModelInfo info_;
@@ -65,12 +71,16 @@ class Engine : public Backend {
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<Command> inbox_;  // below: guarded by mutex_
-  EngineStats stats_;
+  // Guarded by mutex_:
+  std::deque<Command> inbox_;
+  std::vector<RequestId> cancelled_;
   int64_t inbox_choices_ = 0;
+  EngineStats stats_;
   bool stop_ = false;
   bool busy_ = false;
   double last_progress_ = 0;
+  std::string problem_;  // what the engine died of
+
   std::atomic<RequestId> last_id_{0};
   std::thread thread_;
 };

@@ -1,5 +1,5 @@
 // What the engine does, without its thread: requests become sequences, the scheduler's steps are
-// run on the model, tokens are drawn and events sent. One caller.
+// run on the model, tokens are drawn and events made of them. One caller.
 #pragma once
 
 #include "ashlar/generate/model_runner.h"
@@ -11,6 +11,9 @@
 
 #include <map>
 #include <memory>
+#include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace ashlar::serve {
@@ -24,34 +27,57 @@ struct EngineModel {
 
 class EngineCore : private CacheSpace {
  public:
+  // The runner outlives this.
   EngineCore(generate::ModelRunner& runner, EngineModel model, const SchedulerLimits& limits);
   ~EngineCore() override;
 
   // Tokenises, checks and queues; what is wrong comes as Failed.
   void submit(RequestId id, GenerateRequest request, std::shared_ptr<EventSink> sink, double now);
   void cancel(RequestId id);
-  // Runs one step; false when there was nothing to do.
-  bool step(const Clock& clock);
+  bool has_work() const { return scheduler_.running() + scheduler_.waiting() > 0; }
+  void step(const Clock& clock);
   // Ends every request with a fault.
   void fail_all(const Fault& fault);
+  // Sends the events that calls above have made.
+  void deliver();
 
   const PromptEncoder& encoder() const { return model_.encoder; }
   EngineStats stats() const;
 
  private:
-  // CacheSpace: rooms of the sequences in the block pool.
+  // A row of logits: a token is drawn from it, or it scores a known token of an echoed prompt.
+  struct RowWork {
+    EngineSequence* sequence = nullptr;
+    int64_t row = 0;
+    bool draws = false;
+    int32_t token = 0;
+    std::optional<generate::ScoredToken> score;
+    std::string error;
+  };
+
+  // CacheSpace: the sequences' rooms in the block pool.
   int64_t capacity() const override;
   int64_t free_blocks() const override { return pool_.free_blocks(); }
   int64_t reuse(SequenceId id, int64_t at_most) override;
   bool grow(SequenceId id, int64_t tokens) override;
   void release(SequenceId id) override;
 
+  // engine_admission.cc
   void admit(std::unique_ptr<EngineRequest> request, double now);
-  void run_plan(const StepPlan& plan, const Clock& clock);
-  // Uses a chunk's rows of logits; `row` is the first of them.
-  void use_logits(EngineSequence& sequence, const ScheduledChunk& chunk,
-                  const generate::Logits& logits, int64_t row, double now);
-  void draw(EngineSequence& sequence, std::span<const float> logits, double now);
+  void add_choices(EngineRequest& request, const Prompt& prompt, uint64_t seed);
+  void queue(EngineRequest& request, double now);
+  std::string text_of(const Prompt& prompt, const TokenIds& ids) const;
+
+  // engine_step.cc
+  void note_starts(const StepPlan& plan, double now);
+  void run_model(const StepPlan& plan);
+  void add_row_work(const ScheduledChunk& chunk, int64_t first_row);
+  void work_on_row(RowWork& work, generate::Sampler& sampler) const;
+  void apply(RowWork& work, double now);
+  void add_token(EngineSequence& sequence, RowWork& work, double now);
+  Logprob logprob_entry(const generate::ScoredToken& score) const;
+
+  void send(const EngineRequest& request, Event event);
   void end_choice(EngineSequence& sequence, FinishReason reason, double now);
   void fail(EngineRequest& request, Fault fault);
   void drop(EngineRequest& request);  // its sequences leave the scheduler; then it is gone
@@ -60,12 +86,18 @@ class EngineCore : private CacheSpace {
   EngineModel model_;
   generate::KvPool pool_;
   generate::CacheIdentity identity_;
-  generate::Sampler sampler_;
   std::map<RequestId, std::unique_ptr<EngineRequest>> requests_;
   std::map<SequenceId, EngineSequence*> sequences_;
   Scheduler scheduler_;
   SequenceId last_sequence_ = 0;
   int64_t prefix_queries_ = 0, prefix_hits_ = 0;
+  std::vector<std::pair<std::shared_ptr<EventSink>, Event>> outbox_;
+
+  // Of the step being done.
+  std::vector<generate::Sampler> samplers_;  // one a thread
+  std::vector<generate::SequencePiece> pieces_;
+  generate::Logits logits_;
+  std::vector<RowWork> rows_;
 };
 
 }  // namespace ashlar::serve

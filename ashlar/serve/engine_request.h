@@ -1,4 +1,4 @@
-// A request while it runs: its choices, each a sequence of tokens, and what was sent of them.
+// A request while it runs: its choices, each a sequence of tokens, and what was counted of them.
 #pragma once
 
 #include "ashlar/generate/block_table.h"
@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace ashlar::serve {
@@ -23,13 +24,14 @@ struct EngineSequence {
   int choice = 0;
   std::vector<int32_t> tokens;  // the prompt, then what was drawn
   int64_t prompt_tokens = 0;
+  std::string prompt_text;  // to be echoed
   int64_t most_new = 0;
   generate::SamplingParams sampling;
   generate::TokenHistory history;
   std::optional<generate::TextStream> text;
   generate::BlockTable blocks;
+  int64_t cached_tokens = 0;             // found in the cache when last admitted
   std::vector<Logprob> prompt_logprobs;  // of an echoed prompt, as far as computed
-  bool started = false;
   bool ended = false;
 
   EngineSequence(generate::KvPool& pool, const generate::CacheIdentity& identity)
@@ -47,7 +49,7 @@ struct EngineRequest {
   double arrived = 0;
   std::optional<double> started, first_token;
 
-  void send(Event event) const { sink->on_event(std::move(event)); }
+  bool scores_prompt() const { return asked.echo && asked.logprobs; }
 };
 
 }  // namespace ashlar::serve

@@ -88,8 +88,13 @@ std::string PromptEncoder::decode(const TokenIds& ids) const {
   return need_tokenizer().decode(ids, false);
 }
 
+// Some decoders drop the space at a text's beginning, so the token is looked at behind itself.
 std::string PromptEncoder::bytes_of(int32_t id) const {
-  return tokenizer_ ? tokenizer_->decode_bytes({&id, 1}, false) : std::string();
+  if (!tokenizer_) return {};
+  const int32_t twice[] = {id, id};
+  const std::string once = tokenizer_->decode_bytes({twice, 1}, false);
+  std::string both = tokenizer_->decode_bytes(twice, false);
+  return both.starts_with(once) ? both.substr(once.size()) : once;
 }
 
 }  // namespace ashlar::serve
