@@ -99,8 +99,8 @@ Array run_gemm(const KernelTable& table, TestTeam& team, const GemmCase& s, cons
   Array result(s.c, s.m * s.n);
   const int64_t row_bytes = s.n * size_of(s.c), stride_bytes = c.row_stride * size_of(s.c);
   const std::byte* from = static_cast<const std::byte*>(c.memory.data());
-  for (int64_t i = 0; i < s.m && row_bytes > 0;
-       ++i) {  // memcpy takes no null, not even for 0 bytes
+  // Without columns there is no memory, and memcpy takes no null, not even for 0 bytes.
+  for (int64_t i = 0; i < s.m && row_bytes > 0; ++i) {
     std::memcpy(static_cast<std::byte*>(result.data()) + i * row_bytes, from + i * stride_bytes,
                 static_cast<size_t>(row_bytes));
     for (int64_t k = row_bytes; k < stride_bytes; ++k) {
