@@ -2,6 +2,7 @@
 // A heap with positions, so that a count changes in O(log pairs).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <unordered_map>
 #include <vector>
