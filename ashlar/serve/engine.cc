@@ -25,7 +25,6 @@ Fault shutting_down() { return {FaultKind::kShuttingDown, "the server is shuttin
 Engine::Engine(generate::ModelRunner& runner, EngineModel model, const SchedulerLimits& limits,
                const Clock& clock)
     : clock_(clock),
-      info_(model.info),
       max_waiting_(limits.max_waiting),
       core_(runner, std::move(model), limits),
       last_progress_(clock.now()),

@@ -31,7 +31,7 @@ class Engine : public Backend {
   void cancel(RequestId id) override;
   void tokenize(Prompt prompt, Reply<TokenIds> reply) override;
   void detokenize(TokenIds ids, Reply<std::string> reply) override;
-  std::vector<ModelInfo> models() const override { return {info_}; }
+  std::vector<ModelInfo> models() const override { return {core_.info()}; }
   Health health() const override;
   // As of the last step; a request that has seen its end is not in it any more.
   EngineStats stats() const override;
@@ -65,9 +65,8 @@ class Engine : public Backend {
   void close(const Fault& fault);
 
   const Clock& clock_;
-  const ModelInfo info_;
   const int64_t max_waiting_;
-  EngineCore core_;  // of the engine's thread alone
+  EngineCore core_;  // of the engine's thread alone, but for info()
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

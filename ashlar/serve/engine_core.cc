@@ -8,6 +8,7 @@ EngineCore::EngineCore(generate::ModelRunner& runner, EngineModel model,
                        const SchedulerLimits& limits)
     : runner_(runner), model_(std::move(model)), pool_(runner.blocks()), scheduler_(limits, *this) {
   identity_.dtype = runner.cache_dtype();
+  model_.info.context_length = std::min(model_.info.context_length, capacity());
   for (int i = 0; i < runner.pool().threads(); ++i) samplers_.emplace_back(runner.vocab());
 }
 

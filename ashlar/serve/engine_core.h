@@ -41,6 +41,8 @@ class EngineCore : private CacheSpace {
   // Sends the events that calls above have made.
   void deliver();
 
+  // Never changes. The context is no longer than what one sequence finds room for in the cache.
+  const ModelInfo& info() const { return model_.info; }
   const PromptEncoder& encoder() const { return model_.encoder; }
   EngineStats stats() const;
 

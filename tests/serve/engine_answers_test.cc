@@ -41,7 +41,7 @@ TEST_F(EngineAnswers, SamplesOfAPromptComputeItOnce) {
 TEST_F(EngineAnswers, PromptsOfARequestAreChoicesInOrder) {
   start({});
   GenerateRequest request = ask(random_prompt(1, 30), 6);
-  request.prompts.push_back(random_prompt(2, 7));
+  request.prompts.emplace_back(std::in_place_type<TokenIds>, random_prompt(2, 7));
   request.n = 2;
   const auto both = answer(request);
   EXPECT_EQ(both->accepted_tokens(), 37);
@@ -79,7 +79,7 @@ TEST_F(EngineAnswers, EchoesAndScoresPrompts) {
   }
   // What was generated, scored as a prompt, is as likely as it was when it was drawn.
   GenerateRequest again = request;
-  again.prompts = {choice.ids};
+  again.prompts[0] = choice.ids;
   again.max_tokens = 0;
   const auto scored = answer(again);
   EXPECT_EQ(scored->done().usage.completion_tokens, 0);
@@ -131,9 +131,9 @@ TEST_F(EngineAnswers, RefusesWithTheFieldAndTheKind) {
   EXPECT_EQ(fault(ask(TokenIds(256, 1), 5)).kind, FaultKind::kContextLength);
   EXPECT_EQ(fault(ask({97}, 5)).kind, FaultKind::kInvalid);
   GenerateRequest text = ask({1}, 5);
-  text.prompts = {TextPrompt{"words"}};
+  text.prompts[0].emplace<TextPrompt>().text = "words";
   EXPECT_EQ(fault(text).kind, FaultKind::kUnsupported);
-  text.prompts = {ChatPrompt{}};
+  text.prompts[0].emplace<ChatPrompt>();
   EXPECT_EQ(fault(text).param, "messages");
   GenerateRequest stop = ask({1}, 5);
   stop.stop = {"x"};
@@ -141,6 +141,13 @@ TEST_F(EngineAnswers, RefusesWithTheFieldAndTheKind) {
   GenerateRequest bias = ask({1}, 5);
   bias.sampling.logit_bias = {{97, 1}};
   EXPECT_EQ(fault(bias).message, "logit_bias: token 97 is not below the vocabulary's 97");
+}
+
+TEST_F(EngineAnswers, TheContextIsNoLongerThanTheCache) {
+  start({.blocks = 4});
+  EXPECT_EQ(engine_->models().front().context_length, 64);
+  EXPECT_EQ(answer(ask(random_prompt(1, 60), 100))->choice().ids.size(), 4u);
+  EXPECT_EQ(answer(ask(random_prompt(1, 64), 1))->fault()->kind, FaultKind::kContextLength);
 }
 
 TEST_F(EngineAnswers, TellsHowLongEverythingTook) {

@@ -71,7 +71,7 @@ void EngineFixture::start(const EngineSetup& setup) {
                              .context_length = runner_->max_context(),
                              .vocab_size = runner_->vocab(),
                              .weight_version = "w1",
-               .defaults = {}},
+                             .defaults = {}},
                     .encoder = PromptEncoder(std::nullopt, std::nullopt, {}, runner_->vocab()),
                     .end_tokens = {2}};
   engine_ = std::make_unique<Engine>(*runner_, std::move(model), setup.limits, clock_);
