@@ -142,7 +142,7 @@ TEST(ModelRunner, RefusesWhatIsBeyondItsLimits) {
 }
 
 TEST(ModelRunner, ARunAllocatesNothing) {
-  if (!testing::counts_heap_calls()) GTEST_SKIP() << "the sanitizer brings its own malloc";
+  if (!testing::counts_heap_calls()) GTEST_SKIP() << "the sanitizer has a malloc of its own";
   ThreadPool threads(2);
   ModelOptions options;
   options.limits = {.tokens = 64, .seqs = 4, .outputs = 8};

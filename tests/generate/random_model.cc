@@ -3,6 +3,8 @@
 #include "ashlar/base/cpu.h"
 #include "ashlar/base/philox.h"
 #include "ashlar/models/family.h"
+#include "ashlar/passes/pack.h"
+#include "ashlar/runtime/pack_weights.h"
 
 #include <fmt/format.h>
 
@@ -49,10 +51,12 @@ std::unique_ptr<generate::ModelRunner> random_runner(const RandomModelSizes& siz
                                                      ThreadPool& pool) {
   const models::DecoderConfig config = random_model_config(sizes);
   const generate::ModelOptions resolved = resolve(options, config);
-  graph::Graph graph = generate::build_serving_graph(config, resolved);
-  const runtime::VariableStore weights = random_weights(graph, 11);
-  return std::make_unique<generate::ModelRunner>(std::move(graph), resolved.limits, weights,
-                                                 kernels::kernel_table(best_isa_tier()), pool);
+  const kernels::KernelTable& table = kernels::kernel_table(best_isa_tier());
+  graph::Graph graph = passes::pack(generate::build_serving_graph(config, resolved), table);
+  runtime::VariableStore weights = random_weights(graph, 11);
+  runtime::pack_weights(graph, weights, table, pool, [](const std::string&) {});
+  return std::make_unique<generate::ModelRunner>(std::move(graph), resolved.limits, weights, table,
+                                                 pool);
 }
 
 }  // namespace ashlar::testing

@@ -20,7 +20,7 @@ models::DecoderConfig random_model_config(const RandomModelSizes& sizes);
 // Weights of every matrix in the graph, of its dtype, from one seed.
 runtime::VariableStore random_weights(const graph::Graph& graph, uint64_t seed);
 
-// Both together, on this machine's best tier.
+// Both together with packed weights, as open_model() does, on this machine's best tier.
 std::unique_ptr<generate::ModelRunner> random_runner(const RandomModelSizes& sizes,
                                                      const generate::ModelOptions& options,
                                                      ThreadPool& pool);
