@@ -11,7 +11,8 @@ using ::testing::HasSubstr;
 
 TEST(GenerateTest, GreedyIdsAreTheGoldens) {
   for (const char* model : {"gpt2", "llama", "llama2"}) {
-    for (const Json& item : golden(model)["generate"]) {
+    const Json items = golden(model)["generate"];
+    for (const Json& item : items) {
       const Json found = ashlar_json({"run", fixture_model(model), "--ids",
                                       join_ids(item["prompt_ids"]), "--max-new", "24", "--greedy"});
       EXPECT_EQ(found, (Json{{"ids", item["greedy_ids"]}})) << model;

@@ -5,7 +5,7 @@
 #include "tests/base/messages.h"
 #include "tests/generate/feed.h"
 #include "tests/generate/random_model.h"
-#include "tests/runtime/heap_calls.h"
+#include "tests/base/heap_calls.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>

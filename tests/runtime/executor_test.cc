@@ -8,7 +8,7 @@
 #include "ashlar/passes/fuse.h"
 #include "ashlar/passes/plan_memory.h"
 #include "ashlar/passes/precision.h"
-#include "tests/runtime/heap_calls.h"
+#include "tests/base/heap_calls.h"
 #include "tests/runtime/small_models.h"
 
 #include <gtest/gtest.h>

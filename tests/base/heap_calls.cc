@@ -1,4 +1,4 @@
-#include "tests/runtime/heap_calls.h"
+#include "tests/base/heap_calls.h"
 
 #include <atomic>
 #include <cstdlib>
