@@ -90,6 +90,20 @@ ConfigKey& ConfigKey::required() {
   return *this;
 }
 
+ConfigKey& ConfigKey::secret() {
+  secret_ = true;
+  return *this;
+}
+
+ConfigKey& ConfigKey::also(std::string_view alias) {
+  aliases_.emplace_back(alias);
+  return *this;
+}
+
+bool ConfigKey::is_called(std::string_view name) const {
+  return name_ == name || std::ranges::find(aliases_, name) != aliases_.end();
+}
+
 void ConfigKey::set(const ConfigValue& value) {
   read_(value);
   was_set_ = true;
@@ -156,7 +170,8 @@ ConfigKey& ConfigBinder::choice_of(std::string_view name, std::vector<std::strin
 }
 
 ConfigKey& ConfigTable::find(std::string_view name, const std::string& where) {
-  const auto found = std::ranges::find(keys_, name, &ConfigKey::name_);
+  const auto found =
+      std::ranges::find_if(keys_, [name](const ConfigKey& key) { return key.is_called(name); });
   if (found != keys_.end()) return *found;
   std::vector<std::string> names;
   for (const ConfigKey& key : keys_) {
@@ -189,17 +204,22 @@ void ConfigTable::set(std::string_view key, std::string_view text) {
   assign({std::string(key), ConfigText{std::string(text)}, ""});
 }
 
+void ConfigKey::read_env(std::string_view prefix, std::string_view name) {
+  std::string variable(prefix);
+  for (const char c : name) {
+    variable += std::isalnum(static_cast<unsigned char>(c))
+                    ? static_cast<char>(std::toupper(static_cast<unsigned char>(c)))
+                    : '_';
+  }
+  if (const auto text = env(variable.c_str())) {
+    set({name_, ConfigText{*text}, fmt::format(" (environment {})", variable)});
+  }
+}
+
 void ConfigTable::load_env(std::string_view prefix) {
   for (ConfigKey& key : keys_) {
-    std::string variable(prefix);
-    for (const char c : key.name()) {
-      variable += std::isalnum(static_cast<unsigned char>(c))
-                      ? static_cast<char>(std::toupper(static_cast<unsigned char>(c)))
-                      : '_';
-    }
-    if (const auto text = env(variable.c_str())) {
-      key.set({key.name(), ConfigText{*text}, fmt::format(" (environment {})", variable)});
-    }
+    for (const std::string& alias : key.aliases_) key.read_env(prefix, alias);
+    key.read_env(prefix, key.name());  // last: its own name wins
   }
 }
 
@@ -227,6 +247,10 @@ std::string ConfigTable::to_toml() const {
     for (const ConfigKey& key : keys_) {
       if (section_of(key.name()) != section) continue;
       const std::string text = key.text();
+      if (key.secret_ && text != key.default_text()) {
+        toml += fmt::format("# {} is set and not shown\n", last_part(key.name()));
+        continue;
+      }
       toml += text.empty() ? fmt::format("# {} is not set\n", last_part(key.name()))
                            : fmt::format("{} = {}\n", last_part(key.name()), text);
     }

@@ -24,8 +24,12 @@ class ConfigKey {
   ConfigKey& at_least(double low);
   ConfigKey& between(double low, double high);  // both are allowed
   ConfigKey& required();                        // text, list or optional: not empty
+  ConfigKey& secret();                          // never printed
+  // Another name it is known by; accepted wherever the key is, never printed.
+  ConfigKey& also(std::string_view alias);
 
   const std::string& name() const { return name_; }
+  const std::vector<std::string>& aliases() const { return aliases_; }
   const std::string& help() const { return help_; }
   const std::string& default_text() const { return default_; }  // TOML; empty: unset
   std::string text() const { return print_(); }                 // the value now
@@ -37,8 +41,11 @@ class ConfigKey {
 
   void set(const ConfigValue& value);
   void check(const std::string& shown, const std::string& where) const;
+  void read_env(std::string_view prefix, std::string_view name);
+  bool is_called(std::string_view name) const;
 
   std::string name_, help_, default_;
+  std::vector<std::string> aliases_;
   std::function<void(const ConfigValue&)> read_;
   std::function<std::string()> print_;
   std::function<std::optional<double>()> number_;  // the value, if the key is a number and set
@@ -46,6 +53,7 @@ class ConfigKey {
   double high_ = std::numeric_limits<double>::infinity();
   bool low_allowed_ = true;
   bool required_ = false;
+  bool secret_ = false;
   bool was_set_ = false;
 };
 
@@ -114,7 +122,8 @@ class ConfigTable {
 
   const std::deque<ConfigKey>& keys() const { return keys_; }
   const ConfigKey& key(std::string_view name) const;  // throws where it is unknown
-  std::string to_toml() const;    // every key as it is now; load_text() reads it back
+  // Every key as it is now; load_text() reads it back, but for secrets, which stay unsaid.
+  std::string to_toml() const;
   std::string reference() const;  // a line per key: name, default, what it is
 
  private:

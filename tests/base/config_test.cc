@@ -275,6 +275,43 @@ TEST(ConfigTest, WhatItPrintsItReadsBack) {
   }
 }
 
+struct Door {
+  int64_t port = 80;
+  std::vector<std::string> keys;
+
+  void bind(ConfigBinder& b) {
+    b.key("port", port, "to listen at").positive().also("listen_port");
+    b.key("keys", keys, "who may enter").secret();
+  }
+};
+
+TEST(ConfigTest, AnAliasIsAnotherNameOfTheKey) {
+  Door door;
+  ConfigTable table(door);
+  table.load_text("listen_port = 1\n", "door.toml");
+  EXPECT_EQ(door.port, 1);
+  ::setenv("TESTASHLAR_LISTEN_PORT", "2", 1);
+  table.load_env("TESTASHLAR_");
+  EXPECT_EQ(door.port, 2);
+  ::setenv("TESTASHLAR_PORT", "3", 1);
+  table.load_env("TESTASHLAR_");
+  EXPECT_EQ(door.port, 3) << "its own name wins";
+  ::unsetenv("TESTASHLAR_LISTEN_PORT");
+  ::unsetenv("TESTASHLAR_PORT");
+  table.set("listen_port", "4");
+  EXPECT_EQ(door.port, 4);
+  EXPECT_THAT(table.to_toml(), HasSubstr("port = 4\nkeys = []\n"));
+  EXPECT_EQ(error_of([&] { table.set("listen_port=0"); }), "config port: 0 is not positive");
+}
+
+TEST(ConfigTest, SecretsAreNeverPrinted) {
+  Door door;
+  ConfigTable table(door);
+  table.set("keys=hunter2");
+  EXPECT_EQ(door.keys, std::vector<std::string>{"hunter2"});
+  EXPECT_EQ(table.to_toml(), "port = 80\n# keys is set and not shown\n");
+}
+
 TEST(ConfigTest, Reference) {
   Loaded run;
   run.table.set("train.lr=1");  // the reference keeps to defaults
