@@ -2,10 +2,12 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/passes/plan_memory.h"
+#include "ashlar/runtime/arena.h"
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <memory>
 
 namespace ashlar::generate {
 namespace {
@@ -23,6 +25,10 @@ graph::Bindings make_bindings(int64_t tokens, int64_t seqs, int64_t outputs) {
 
 }  // namespace
 
+graph::Bindings largest_step(const RunnerLimits& limits) {
+  return make_bindings(limits.tokens, limits.seqs, limits.outputs);
+}
+
 ModelRunner::ModelRunner(graph::Graph serving, const RunnerLimits& limits,
                          const runtime::VariableStore& weights, const kernels::KernelTable& table,
                          ThreadPool& pool)
@@ -33,9 +39,10 @@ ModelRunner::ModelRunner(graph::Graph serving, const RunnerLimits& limits,
                limits.tokens, limits.seqs, limits.outputs);
   read_sizes();
   store_ = share(weights);
+  reserve_caches();
   store_.add_missing(graph_);
   passes::PlanOptions options;
-  options.max = make_bindings(limits.tokens, limits.seqs, limits.outputs);
+  options.max = largest_step(limits);
   options.table = &table;
   options.threads = pool.threads();
   executor_.emplace(graph_, passes::plan_memory(graph_, options), store_, table, pool);
@@ -75,6 +82,15 @@ runtime::VariableStore ModelRunner::share(const runtime::VariableStore& weights)
     }
   }
   return store;
+}
+
+// Pages of a cache take memory when they are first written, so that a large one costs no time now.
+void ModelRunner::reserve_caches() {
+  for (const graph::Variable& variable : graph_.variables()) {
+    if (variable.kind != VariableKind::kCache) continue;
+    const auto pages = std::make_shared<runtime::Arena>(variable.bytes());
+    store_.put(variable.name, Tensor(variable.dtype, variable.shape, pages->data(), pages));
+  }
 }
 
 void ModelRunner::bind_inputs() {

@@ -24,6 +24,9 @@ struct RunnerLimits {
   int64_t context = 0;   // tokens of the longest sequence; 0: what a row of the block table holds
 };
 
+// The symbols of the largest step.
+graph::Bindings largest_step(const RunnerLimits& limits);
+
 // The next tokens of one sequence.
 struct SequencePiece {
   std::span<const int32_t> tokens;
@@ -60,6 +63,8 @@ class ModelRunner {
   int64_t vocab() const { return vocab_; }
   int64_t blocks() const { return blocks_; }            // of the cache
   int64_t max_context() const { return max_context_; }  // tokens of a sequence
+  // Of weights, cache and work space.
+  int64_t bytes() const { return store_.bytes() + executor_->plan().total_bytes(); }
   DType cache_dtype() const { return cache_dtype_; }
   ThreadPool& pool() { return pool_; }
   runtime::Executor& executor() { return *executor_; }
@@ -67,6 +72,7 @@ class ModelRunner {
  private:
   void read_sizes();
   runtime::VariableStore share(const runtime::VariableStore& weights) const;
+  void reserve_caches();
   void bind_inputs();
   void check(std::span<const SequencePiece> batch) const;
   void add_piece(const SequencePiece& piece);

@@ -10,9 +10,34 @@
 namespace ashlar::generate {
 namespace {
 
-int64_t blocks_for(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
+// Counts the bytes of a graph's parameters as they pass a stage.
+class Stage {
+ public:
+  Stage(std::string_view name, const graph::Graph& graph, const OnLoading& on_loading)
+      : name_(name), on_loading_(on_loading) {
+    for (const graph::Variable& variable : graph.variables()) {
+      if (variable.kind == graph::VariableKind::kParameter) total_ += variable.bytes();
+    }
+    show();
+  }
+  void pass(const Tensor& parameter) {
+    done_ += static_cast<int64_t>(parameter.bytes());
+    show();
+  }
+
+ private:
+  void show() const {
+    if (on_loading_) on_loading_(name_, static_cast<double>(done_) / static_cast<double>(total_));
+  }
+
+  std::string_view name_;
+  const OnLoading& on_loading_;
+  int64_t done_ = 0, total_ = 0;
+};
 
 }  // namespace
+
+int64_t blocks_for(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
 ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& config) {
   ModelOptions resolved = options;
@@ -35,15 +60,21 @@ graph::Graph build_serving_graph(const models::DecoderConfig& config, const Mode
 }
 
 std::unique_ptr<ModelRunner> open_model(const bundle::Bundle& bundle, const ModelOptions& options,
-                                        const kernels::KernelTable& table, ThreadPool& pool) {
+                                        const kernels::KernelTable& table, ThreadPool& pool,
+                                        const OnLoading& on_loading) {
   const ModelOptions resolved = resolve(options, bundle.config());
   graph::Graph graph = passes::pack(build_serving_graph(bundle.config(), resolved), table);
   runtime::VariableStore weights;
-  bundle::load_weights(
-      bundle.open_weights(), bundle.config(), graph, bundle::Storage::kMapped, bundle.path(),
-      [&](const std::string& name, Tensor tensor) { weights.put(name, std::move(tensor)); });
+  Stage reading("reading weights", graph, on_loading);
+  bundle::load_weights(bundle.open_weights(), bundle.config(), graph, bundle::Storage::kMapped,
+                       bundle.path(), [&](const std::string& name, Tensor tensor) {
+                         reading.pass(tensor);
+                         weights.put(name, std::move(tensor));
+                       });
   // The mapped pages of a weight go once its packed copy is made.
-  runtime::pack_weights(graph, weights, table, pool, [](const std::string&) {});
+  Stage packing("packing weights", graph, on_loading);
+  runtime::pack_weights(graph, weights, table, pool,
+                        [&](const std::string& name) { packing.pass(weights.at(name)); });
   return std::make_unique<ModelRunner>(std::move(graph), resolved.limits, weights, table, pool);
 }
 

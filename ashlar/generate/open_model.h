@@ -6,7 +6,9 @@
 #include "ashlar/generate/model_runner.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string_view>
 
 namespace ashlar::generate {
 
@@ -23,8 +25,15 @@ ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& c
 // options: resolved.
 graph::Graph build_serving_graph(const models::DecoderConfig& config, const ModelOptions& options);
 
+// Blocks of the cache that so many tokens of one sequence fill.
+int64_t blocks_for(int64_t tokens);
+
+// How far loading is: what it does, and which part of that is done. May throw to end it.
+using OnLoading = std::function<void(std::string_view stage, double fraction)>;
+
 // Table and pool outlive the runner. Throws Error naming the tensor that is missing or wrong.
 std::unique_ptr<ModelRunner> open_model(const bundle::Bundle& bundle, const ModelOptions& options,
-                                        const kernels::KernelTable& table, ThreadPool& pool);
+                                        const kernels::KernelTable& table, ThreadPool& pool,
+                                        const OnLoading& on_loading = nullptr);
 
 }  // namespace ashlar::generate

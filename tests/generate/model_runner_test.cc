@@ -2,10 +2,10 @@
 #include "ashlar/base/cpu.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/json.h"
+#include "tests/base/heap_calls.h"
 #include "tests/base/messages.h"
 #include "tests/generate/feed.h"
 #include "tests/generate/random_model.h"
-#include "tests/base/heap_calls.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
