@@ -5,12 +5,15 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <chrono>
+
 namespace ashlar {
 namespace {
 
-// About 50 us of polling on current machines before a thread gives its core back: longer than the
-// gap between two ops, shorter than anything a person or another process would notice.
-constexpr int kSpins = 20000;
+// How long a thread polls before it gives its core back: about what falling asleep and being woken
+// costs, so that waiting never takes much more than twice the best choice (Karlin et al. 1990), and
+// longer than the gap between two ops.
+constexpr std::chrono::microseconds kSpin{100};
 
 // state_: bits 0-15 count the workers in the loop, bit 16 says that more may join, the rest is the
 // number of the loop.
@@ -21,6 +24,31 @@ inline void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
+}
+
+// Polls until done() or until kSpin is over; returns whether it is done.
+template <typename Done>
+bool spin_until(const Done& done) {
+  constexpr int kPollsPerLook = 16;  // at the clock, which takes longer than a poll
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < kPollsPerLook; ++i) {
+      if (done()) return true;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
+
+// The cores that the calling thread may use, in ascending order; none when the system won't tell.
+std::vector<int> allowed_cores() {
+  std::vector<int> cores;
+  cpu_set_t set;
+  if (pthread_getaffinity_np(pthread_self(), sizeof(set), &set) != 0) return cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(static_cast<unsigned>(core), &set)) cores.push_back(core);
+  }
+  return cores;
 }
 
 void pin_to_core(int core) {
@@ -34,14 +62,19 @@ void pin_to_core(int core) {
 
 ThreadPool::ThreadPool(int threads, bool pin) {
   ASHLAR_CHECK(threads >= 1 && threads <= 1024, "threads: {} is not between 1 and 1024", threads);
+  // Read before anything is pinned: a thread inherits the mask of the one that makes it.
+  const std::vector<int> cores = pin ? allowed_cores() : std::vector<int>{};
+  const auto core_of = [&cores](int thread) {
+    return cores.empty() ? -1 : cores[static_cast<size_t>(thread) % cores.size()];
+  };
   workers_.reserve(static_cast<size_t>(threads - 1));
   for (int i = 1; i < threads; ++i) {
-    workers_.emplace_back([this, i, pin] {
-      if (pin) pin_to_core(i);
+    workers_.emplace_back([this, i, core = core_of(i)] {
+      if (core >= 0) pin_to_core(core);
       work(i);
     });
   }
-  if (pin) pin_to_core(0);
+  if (const int core = core_of(0); core >= 0) pin_to_core(core);
 }
 
 ThreadPool::~ThreadPool() {
@@ -73,13 +106,9 @@ void ThreadPool::run(int64_t tasks, Task task, void* context) {
   }
   take_tasks(0);
   state_.fetch_sub(kOpen);
-  for (int spins = 0; (state_.load(std::memory_order_acquire) & kWorkers) > 0; ++spins) {
-    if (spins < kSpins) {
-      relax();
-    } else {
-      sched_yield();  // a worker lost its core in the middle of a task
-    }
-  }
+  const auto alone = [this] { return (state_.load(std::memory_order_acquire) & kWorkers) == 0; };
+  if (spin_until(alone)) return;
+  while (!alone()) sched_yield();  // a worker lost its core in the middle of a task
 }
 
 void ThreadPool::take_tasks(int thread) {
@@ -93,15 +122,12 @@ void ThreadPool::take_tasks(int thread) {
 void ThreadPool::work(int thread) {
   uint64_t seen = 0;  // the last loop this worker knows of
   for (;;) {
-    uint64_t state;
-    for (int spins = 0; loop_of(state = state_.load()) == seen;) {
-      if (++spins < kSpins) {
-        relax();
-        continue;
-      }
+    uint64_t state = 0;
+    const auto next_loop = [&] { return loop_of(state = state_.load()) != seen; };
+    if (!spin_until(next_loop)) {
       std::unique_lock lock(mutex_);
       sleepers_.fetch_add(1);
-      wake_.wait(lock, [&] { return loop_of(state_.load()) != seen; });
+      wake_.wait(lock, next_loop);
       sleepers_.fetch_sub(1);
     }
     if (stop_.load()) return;

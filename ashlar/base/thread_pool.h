@@ -1,6 +1,6 @@
 // A team of threads that runs one parallel loop at a time. Tasks are taken dynamically, so one slow
-// core does not hold the others; results may not depend on which thread runs a task. Workers spin
-// for a moment between loops and then sleep. run() allocates nothing.
+// core does not hold the others; results may not depend on which thread runs a task. Workers poll
+// for kSpin between loops and then sleep. run() allocates nothing.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,9 @@ class ThreadPool {
   // task in [0, tasks), thread in [0, threads()). Must not throw.
   using Task = void (*)(void* context, int64_t task, int thread);
 
-  // threads >= 1 counts the caller of run(). pin: bind worker i to core i.
+  // threads >= 1 counts the caller of run(). pin: bind thread i, the caller being thread 0, to the
+  // i-th core that the caller may use (its affinity mask, as a container or taskset sets it), from
+  // the first again where threads outnumber cores.
   explicit ThreadPool(int threads, bool pin = false);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -5,6 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <pthread.h>
+#include <sched.h>
+
+#include <atomic>
 #include <chrono>
 #include <numeric>
 #include <thread>
@@ -73,14 +77,50 @@ TEST_P(ThreadPoolTest, ComesAndGoes) {
   }
 }
 
-TEST(ThreadPoolPinTest, PinnedThreadsWorkToo) {
-  std::thread([] {  // the caller is pinned as well: not the test's own thread
-    ThreadPool pool(2, true);
-    std::vector<int> runs(100);
-    pool.parallel_for(100, [&](int64_t task, int) { ++runs[static_cast<size_t>(task)]; });
-    for (const int count : runs) ASSERT_EQ(count, 1);
+std::vector<int> cores_of_this_thread() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  EXPECT_EQ(pthread_getaffinity_np(pthread_self(), sizeof(set), &set), 0);
+  std::vector<int> cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(static_cast<unsigned>(core), &set)) cores.push_back(core);
+  }
+  return cores;
+}
+
+// The cores that each thread of a pool of 3 may use; the pool's caller may use `allowed`.
+std::vector<std::vector<int>> cores_of_threads(const std::vector<int>& allowed, bool pin) {
+  std::vector<std::vector<int>> found(3);
+  std::thread([&] {  // the caller is pinned as well: not the test's own thread
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const int core : allowed) CPU_SET(static_cast<unsigned>(core), &set);
+    ASSERT_EQ(pthread_setaffinity_np(pthread_self(), sizeof(set), &set), 0);
+    ThreadPool pool(3, pin);
+    std::atomic<int> there{0};
+    pool.parallel_for(3, [&](int64_t, int thread) {
+      found[static_cast<size_t>(thread)] = cores_of_this_thread();
+      ++there;
+      while (there < 3) std::this_thread::yield();  // so that no thread runs two tasks
+    });
   })
       .join();
+  return found;
+}
+
+TEST(ThreadPoolPinTest, ThreadsArePinnedToTheCoresTheCallerMayUse) {
+  const std::vector<int> all = cores_of_this_thread();
+  for (const auto& allowed : {all, std::vector<int>{all.back()}}) {  // often without core 0
+    const std::vector<std::vector<int>> found = cores_of_threads(allowed, true);
+    for (size_t thread = 0; thread < found.size(); ++thread) {
+      EXPECT_EQ(found[thread], std::vector<int>{allowed[thread % allowed.size()]}) << thread;
+    }
+  }
+}
+
+TEST(ThreadPoolPinTest, WithoutPinningEveryThreadMayUseAllOfThem) {
+  const std::vector<int> all = cores_of_this_thread();
+  EXPECT_EQ(cores_of_threads(all, false), std::vector<std::vector<int>>(3, all));
 }
 
 TEST(ThreadPoolPinTest, RefusesCountsThatMakeNoSense) {
