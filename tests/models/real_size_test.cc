@@ -1,16 +1,20 @@
 // Widths of real models (heads of 80, groups of 5, 700 tokens, a window that crosses blocks)
-// against transformers: logits, loss, and the gradient norm of every tensor. The weights are a
-// formula; see tests/oracles/model_goldens.py, which made tests/fixtures/models_real.
+// against transformers: logits, loss, and the gradient norm of every tensor, in the fused graphs
+// that training runs. Weights and ids are counter_values; tests/oracles/torch_models.py made the
+// goldens.
 #include "ashlar/base/atomic_file.h"
 #include "ashlar/base/json.h"
 #include "ashlar/formats/safetensors_writer.h"
 #include "ashlar/passes/differentiate.h"
+#include "ashlar/passes/fuse.h"
 #include "tests/base/temp_dir.h"
+#include "tests/graph/counter_values.h"
 #include "tests/models/model_run.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -19,45 +23,32 @@ namespace {
 
 using nlohmann::json;
 
-uint64_t fnv1a(const std::string& text) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
-  return hash;
-}
+constexpr int64_t kTokens = 700;
 
-double uniform(uint64_t seed, uint64_t i) {  // in [-1/2, 1/2)
-  uint64_t x = seed + i + 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  x = x ^ (x >> 31);
-  return static_cast<double>(x >> 40) / 16777216.0 - 0.5;
-}
-
-Tensor formula(const formats::TensorSpec& spec, double std) {
+Tensor counted_tensor(const formats::TensorSpec& spec, float matrix_scale) {
   const bool norm =
       spec.name.ends_with(".weight") &&
       (spec.name.find("norm") != std::string::npos || spec.name.find(".ln_") != std::string::npos);
   Tensor tensor(DType::kF32, spec.shape);
-  const uint64_t seed = fnv1a(spec.name);
-  for (size_t i = 0; i < static_cast<size_t>(tensor.elements()); ++i) {
-    const double u = uniform(seed, i);
-    tensor.as<float>()[i] = static_cast<float>(norm ? 1 + u : 2 * std * u);
-  }
+  std::ranges::copy(graph::counter_values(spec.name, tensor.elements(), norm ? 0.5f : matrix_scale,
+                                          norm ? 1.0f : 0.0f),
+                    tensor.as<float>());
   return tensor;
 }
 
 class RealSize : public ::testing::TestWithParam<const char*> {
  protected:
-  RealSize() : golden_(read_json<json>(path())), ids_(golden_.at("ids")) {
+  RealSize() : golden_(read_json<json>(path())) {
     write_file(folder_.path("config.json"), golden_.at("config").dump());
     std::vector<formats::TensorSpec> tensors;
     for (const auto& [name, shape] : golden_.at("tensors").items()) {
       tensors.push_back({name, DType::kF32, Shape(std::vector<int64_t>(shape))});
     }
-    const double std = golden_.at("std");
+    const float scale = golden_.at("matrix_scale");
     formats::write_safetensors_model(
         folder_.path(), tensors,
-        [std](const formats::TensorSpec& spec) { return formula(spec, std); });
+        [scale](const formats::TensorSpec& spec) { return counted_tensor(spec, scale); });
+    ids_ = graph::counter_ids("tokens", kTokens, config().vocab);
   }
 
   static std::string path() {
@@ -72,12 +63,23 @@ class RealSize : public ::testing::TestWithParam<const char*> {
     return config;
   }
 
-  void bind_batch(ModelRun& run, const std::vector<int32_t>& ids) const {
-    std::vector<int32_t> positions(ids.size());
+  void bind_batch(ModelRun& run) const {
+    std::vector<int32_t> positions(kTokens);
     std::iota(positions.begin(), positions.end(), 0);
-    run.bind("tokens", ids);
+    run.bind("tokens", ids_);
     run.bind("positions", positions);
-    run.bind("row_start", std::vector<int32_t>{0, static_cast<int32_t>(ids.size())});
+    run.bind("row_start", std::vector<int32_t>{0, static_cast<int32_t>(kTokens)});
+  }
+
+  // Each id's next one; a quarter is masked.
+  std::vector<int32_t> targets() const {
+    const std::vector<int32_t> masked = graph::counter_ids("masked", kTokens, 4);
+    std::vector<int32_t> targets(ids_.begin() + 1, ids_.end());
+    targets.push_back(-1);
+    for (size_t i = 0; i < targets.size(); ++i) {
+      if (masked[i] == 0) targets[i] = -1;
+    }
+    return targets;
   }
 
   TempDir folder_{quick_folder()};
@@ -87,33 +89,35 @@ class RealSize : public ::testing::TestWithParam<const char*> {
 
 TEST_P(RealSize, Logits) {
   const std::vector<int32_t> rows = golden_.at("rows");
-  const auto sizes = bindings(static_cast<int64_t>(ids_.size()), 1, std::ssize(rows));
+  const int64_t stride = golden_.at("logit_stride");
+  const auto sizes = bindings(kTokens, 1, std::ssize(rows));
   ModelRun run(models::build_logits(config()), model(), sizes);
-  bind_batch(run, ids_);
+  bind_batch(run);
   run.bind("output_rows", rows);
   const graph::Operand logits = run.run(sizes, "logits");
   for (size_t r = 0; r < rows.size(); ++r) {
-    const json& wanted = golden_.at("logits").at(r);  // every 20th
+    const json& wanted = golden_.at("logits").at(r);
+    ASSERT_EQ(std::ssize(wanted), (logits.shape[1] + stride - 1) / stride);
     for (size_t i = 0; i < wanted.size(); ++i) {
-      const auto at = static_cast<int64_t>(r) * logits.shape[1] + static_cast<int64_t>(i) * 20;
+      const auto at = static_cast<int64_t>(r) * logits.shape[1] + static_cast<int64_t>(i) * stride;
       ASSERT_NEAR(logits.as<float>()[at], wanted[i].get<double>(), 1e-4)
-          << "row " << rows[r] << ", logit " << i * 20;
+          << "row " << rows[r] << ", logit " << static_cast<int64_t>(i) * stride;
     }
   }
 }
 
 TEST_P(RealSize, LossAndGradientNorms) {
-  const std::vector<int32_t> targets(ids_.begin() + 1, ids_.end());
-  const std::vector<int32_t> tokens(ids_.begin(), ids_.end() - 1);
-  const auto count = static_cast<int64_t>(tokens.size());
   graph::Graph graph = models::build_training(config());
   const auto gradients = passes::differentiate(graph, graph.output("loss"));
-  const auto sizes = bindings(count, 1, 0);
+  graph = passes::fuse(graph);
+  const auto sizes = bindings(kTokens, 1, 0);
   ModelRun run(graph, model(), sizes);
-  bind_batch(run, tokens);
+  bind_batch(run);
+  const std::vector<int32_t> targets = this->targets();
   run.bind("targets", targets);
-  run.bind("loss_scale", std::vector<float>{1.0f / static_cast<float>(count)});
-  EXPECT_NEAR(*run.run(sizes, "loss").as<double>(), golden_.at("mean_loss").get<double>(), 1e-5);
+  const auto counted = std::ranges::count_if(targets, [](int32_t id) { return id >= 0; });
+  run.bind("loss_scale", std::vector<float>{1.0f / static_cast<float>(counted)});
+  EXPECT_NEAR(*run.run(sizes, "loss").as<double>(), golden_.at("loss").get<double>(), 1e-5);
   run.run_program("backward", sizes);
 
   std::map<std::string, double> norms;
