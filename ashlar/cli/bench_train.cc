@@ -2,9 +2,9 @@
 #include "ashlar/base/cpu.h"
 #include "ashlar/base/human.h"
 #include "ashlar/base/log.h"
+#include "ashlar/base/process_memory.h"
 #include "ashlar/cli/bench_probe.h"
 #include "ashlar/cli/bench_verbs.h"
-#include "ashlar/cli/machine_facts.h"
 #include "ashlar/kernels/table.h"
 #include "ashlar/train/training_step.h"
 

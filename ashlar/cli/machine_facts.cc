@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -90,12 +89,6 @@ MachineFacts machine_facts(const std::string& folder) {
   struct utsname system = {};
   if (::uname(&system) == 0) facts.kernel = fmt::format("{} {}", system.sysname, system.release);
   return facts;
-}
-
-int64_t peak_resident_bytes() {
-  struct rusage usage = {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
 }
 
 }  // namespace ashlar::cli

@@ -21,7 +21,4 @@ struct MachineFacts {
 
 MachineFacts machine_facts(const std::string& folder = ".");
 
-// Most bytes this process ever had in memory.
-int64_t peak_resident_bytes();
-
 }  // namespace ashlar::cli

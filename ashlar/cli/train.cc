@@ -103,14 +103,18 @@ struct Train {
                                  {"valid_loss", optional_number(outcome.valid_loss)},
                                  {"seconds", outcome.seconds},
                                  {"tokens_per_s", outcome.tokens_per_s},
-                                 {"mfu", outcome.mfu}}
+                                 {"mfu", outcome.mfu},
+                                 {"planned_bytes", outcome.planned_bytes},
+                                 {"peak_bytes", outcome.peak_bytes}}
               .dump());
       return;
     }
     std::string text = fmt::format("step {}, loss {:.4f}", outcome.last_step, outcome.loss);
     if (outcome.valid_loss) text += fmt::format(", validation {:.4f}", *outcome.valid_loss);
-    text += fmt::format(", {} tokens/s, {}", human_count(outcome.tokens_per_s),
-                        human_seconds(outcome.seconds));
+    text += fmt::format(", {} tokens/s, {}, {} in memory ({} planned)",
+                        human_count(outcome.tokens_per_s), human_seconds(outcome.seconds),
+                        human_bytes(static_cast<double>(outcome.peak_bytes)),
+                        human_bytes(static_cast<double>(outcome.planned_bytes)));
     if (!outcome.checkpoint.empty()) text += fmt::format("\nmodel: {}", outcome.checkpoint);
     print_result(text);
   }

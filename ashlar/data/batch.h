@@ -16,6 +16,11 @@ struct Batch {  // one microbatch of one rank; T = rows * seq
   int64_t valid_tokens = 0;        // targets that count
 
   int64_t sequences() const { return static_cast<int64_t>(row_start.size()) - 1; }
+  int64_t bytes() const {
+    return static_cast<int64_t>(
+        (tokens.capacity() + targets.capacity() + positions.capacity() + row_start.capacity()) *
+        sizeof(int32_t));
+  }
 };
 
 struct StepBatch {           // one optimizer step of one rank
@@ -23,6 +28,12 @@ struct StepBatch {           // one optimizer step of one rank
   double epoch = 0;          // passes over the data when the step is done
   int64_t valid_tokens = 0;  // of the global batch: all ranks, all microbatches
   std::vector<Batch> microbatches;
+
+  int64_t bytes() const {
+    int64_t sum = 0;
+    for (const Batch& batch : microbatches) sum += batch.bytes();
+    return sum;
+  }
 };
 
 }  // namespace ashlar::data

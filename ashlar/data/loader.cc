@@ -23,6 +23,7 @@ Loader::Loader(const Dataset& data, const BatchShape& shape, uint64_t seed,
                "resume: the data, its tokenizer, weights, packing or train.seq are not those of "
                "the checkpoint; restore them, or start a new run with model.from");
   for (int i = 0; i < kAhead + 1; ++i) slots_.push_back(maker_.reserve());
+  for (const StepBatch& slot : slots_) bytes_ += slot.bytes();
   thread_ = std::thread([this] { run(); });
 }
 

@@ -35,6 +35,7 @@ class Loader {
   LoaderState state() const;
 
   const BatchMaker& maker() const { return maker_; }
+  int64_t bytes() const { return bytes_; }  // of its buffers
 
  private:
   void run();
@@ -46,6 +47,7 @@ class Loader {
 
   // A ring: step i lies in slot i % slots. next() holds one, the thread fills the others.
   std::vector<StepBatch> slots_;
+  int64_t bytes_ = 0;
   std::mutex mutex_;
   std::condition_variable made_more_, freed_;
   int64_t made_ = 0, freed_up_to_ = 0;

@@ -120,14 +120,14 @@ std::optional<int64_t> find_checkpoint(const std::string& run_dir) {
 }
 
 TrainerState read_trainer_state(const std::string& folder) {
-  const std::string path = join_path(folder, "state/trainer.json");
+  const std::string path = join_path(folder, kTrainerState);
   return TrainerState::from_json(read_json_text(path), path);
 }
 
 void load_checkpoint(const std::string& folder, const graph::Graph& graph,
                      runtime::VariableStore& store) {
   load_parameters(bundle::Bundle::open(folder), graph, store);
-  const std::string path = join_path(folder, "state/optimizer.safetensors");
+  const std::string path = join_path(folder, kMoments);
   const formats::SafetensorsReader moments(path);
   for (const graph::Variable& variable : graph.variables()) {
     if (variable.kind != graph::VariableKind::kOptimizer) continue;

@@ -14,7 +14,11 @@
 
 namespace ashlar::train {
 
-// state/trainer.json.
+// What a checkpoint holds besides a model.
+inline constexpr const char* kTrainerState = "state/trainer.json";
+inline constexpr const char* kMoments = "state/optimizer.safetensors";
+
+// Content of kTrainerState.
 struct TrainerState {
   int64_t step = 0;  // done
   uint64_t seed = 0;

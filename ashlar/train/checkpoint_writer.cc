@@ -7,6 +7,7 @@
 #include "ashlar/base/file_aside.h"
 #include "ashlar/bundle/save_bundle.h"
 #include "ashlar/formats/safetensors_writer.h"
+#include "ashlar/models/family.h"
 
 #include <pthread.h>
 
@@ -93,6 +94,22 @@ void CheckpointWriter::wait() {
   rethrow();
 }
 
+int64_t CheckpointWriter::planned_bytes() const {
+  int64_t copy = 0, making = 0;
+  for (const graph::Variable& variable : graph_.variables()) {
+    if (is_state(variable)) copy += static_cast<int64_t>(store_.at(variable.name).bytes());
+  }
+  for (const models::WeightRule& rule : models::weight_rules(plan_.model)) {
+    int64_t bytes = 0;
+    for (const std::string& name : rule.parameters) {
+      bytes += static_cast<int64_t>(store_.at(name).bytes());
+    }
+    // Pieces are laid end to end, what they make is transposed: a new tensor each.
+    making = std::max(making, bytes * ((rule.parameters.size() > 1 ? 1 : 0) + rule.transpose));
+  }
+  return copy + making;
+}
+
 void CheckpointWriter::save(TrainerState state) {
   wait();
   for (const graph::Variable& variable : graph_.variables()) {
@@ -125,13 +142,14 @@ void CheckpointWriter::write() const {
   }
   formats::SafetensorsOptions options;
   options.label = "checkpoint.optimizer";
-  formats::write_safetensors(
-      folder.path("state/optimizer.safetensors"), moments,
+  // Its checksum comes from writing it: read back, it would be in memory once more.
+  formats::FileRecord record = formats::write_safetensors(
+      folder.path(kMoments), moments,
       [&](const formats::TensorSpec& spec) { return snapshot_.at(spec.name); }, options);
-  write_file(folder.path("state/trainer.json"), state_.to_json(), "checkpoint.trainer");
-  for (const char* name : {"state/optimizer.safetensors", "state/trainer.json"}) {
-    files.push_back(formats::record_file(folder.path(), name));
-  }
+  record.name = kMoments;
+  files.push_back(std::move(record));
+  write_file(folder.path(kTrainerState), state_.to_json(), "checkpoint.trainer");
+  files.push_back(formats::record_file(folder.path(), kTrainerState));
   formats::Manifest(std::move(files)).write(folder.path(), "checkpoint.manifest");
 
   crash_point("checkpoint.logs", "before_sync");

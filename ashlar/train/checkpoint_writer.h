@@ -40,6 +40,9 @@ class CheckpointWriter {
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
+  // What saves hold in memory: the copy, and the tensors in the making as the file wants them.
+  int64_t planned_bytes() const;
+
   // Returns once the state is copied. Waits for the save before it, and throws what that one met.
   void save(TrainerState state);
   // The run goes on from this checkpoint: does what a save that died behind its publication left

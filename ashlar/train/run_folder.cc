@@ -51,6 +51,8 @@ std::string RunRecord::to_json() const {
   const CpuInfo cpu = cpu_info();
   utsname system{};
   ::uname(&system);
+  nlohmann::ordered_json parts;
+  for (const auto& [part, bytes] : memory.parts()) parts[part] = bytes;
   const nlohmann::ordered_json json = {
       {"started", utc_now()},
       {"first_step", first_step},
@@ -64,7 +66,8 @@ std::string RunRecord::to_json() const {
       {"tier", name(tier)},
       {"peak_flops", peak_flops},
       {"parameters", parameters},
-      {"planned_bytes", planned_bytes}};
+      {"planned_bytes", memory.total()},
+      {"memory", parts}};
   return json.dump();
 }
 

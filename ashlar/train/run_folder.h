@@ -5,6 +5,7 @@
 #include "ashlar/base/isa_tier.h"
 #include "ashlar/formats/tensorboard.h"
 #include "ashlar/train/config.h"
+#include "ashlar/train/memory_plan.h"
 #include "ashlar/train/metrics_log.h"
 
 #include <cstdint>
@@ -17,7 +18,7 @@ namespace ashlar::train {
 struct RunRecord {
   int64_t first_step = 1;
   int64_t parameters = 0;
-  int64_t planned_bytes = 0;
+  MemoryPlan memory;
   double peak_flops = 0;
   IsaTier tier = IsaTier::kScalar;
   int threads = 1;

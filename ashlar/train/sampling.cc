@@ -36,6 +36,17 @@ Sampling::Sampling(const ModelSource& source, const TrainConfig& config,
   generator_ = std::make_unique<generate::Generator>(*runner_, &tokenizer_);
 }
 
+int64_t Sampling::planned_bytes() const {
+  const runtime::Executor& executor = runner_->executor();
+  int64_t bytes = executor.plan().total_bytes();
+  for (const graph::Variable& variable : executor.graph().variables()) {
+    if (variable.kind == graph::VariableKind::kCache) {
+      bytes += variable.shape.elements() * size_of(variable.dtype);
+    }
+  }
+  return bytes;
+}
+
 std::string Sampling::run(int64_t step) {
   generator_->weights_changed();
   options_.sampling.stream = static_cast<uint64_t>(step);

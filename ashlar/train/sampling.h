@@ -22,6 +22,9 @@ class Sampling {
   // The prompt and what follows it; a pure function of the weights, the seed and the step.
   std::string run(int64_t step);
 
+  // Beside the trainer's Variables: the arena and the key-value cache.
+  int64_t planned_bytes() const;
+
  private:
   const text::Tokenizer& tokenizer_;
   std::string text_;  // of the prompt

@@ -30,7 +30,8 @@ struct TrainOutcome {
   double loss = std::numeric_limits<double>::quiet_NaN();  // of the last step
   std::optional<double> valid_loss_start, valid_loss;
   double seconds = 0, tokens_per_s = 0, mfu = 0;
-  std::string checkpoint;  // the folder saved last: a model like any other
+  int64_t planned_bytes = 0, peak_bytes = 0;  // of memory; peak: of the whole process
+  std::string checkpoint;                     // the folder saved last: a model like any other
   int exit_code() const { return interrupted ? 130 : 0; }
 };
 

@@ -149,8 +149,4 @@ double TrainingStep::flops(const data::StepBatch& batch) const {
   return flops;
 }
 
-int64_t TrainingStep::planned_bytes() const {
-  return executor_->plan().total_bytes() + store_.bytes();
-}
-
 }  // namespace ashlar::train

@@ -53,8 +53,10 @@ class TrainingStep {
   double flops(const data::StepBatch& batch) const;
   // Gradients are as the last step left them: unclipped.
   const std::map<std::string, std::string>& gradient_of() const { return training_.gradient_of; }
-  // Arena and Variables.
-  int64_t planned_bytes() const;
+  // Of values and scratch.
+  int64_t arena_bytes() const { return executor_->plan().total_bytes(); }
+  // Arena and Variables: what a step touches.
+  int64_t planned_bytes() const { return arena_bytes() + store_.bytes(); }
 
  private:
   enum class Checks : uint8_t { kLossOnly, kEveryOp };

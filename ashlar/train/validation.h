@@ -31,6 +31,8 @@ class Validation {
   MeanLoss run(int64_t batches);
 
   const graph::Graph& graph() const { return graph_; }
+  // Beside the store's: the arena and a batch.
+  int64_t planned_bytes() const { return executor_->plan().total_bytes() + batch_.bytes(); }
 
  private:
   data::BatchMaker maker_;

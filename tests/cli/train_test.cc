@@ -1,56 +1,17 @@
 // train, report and eval as a user runs them. What training computes is tested in tests/train.
-#include "ashlar/base/atomic_file.h"
-#include "tests/cli/program.h"
+#include "tests/cli/train_verb.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <sstream>
 
 namespace ashlar::cli {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-class TrainVerbTest : public ::testing::Test {
- protected:
-  TrainVerbTest() {
-    std::string text;
-    for (int i = 0; i < 400; ++i) text += "the quick brown fox jumps over the lazy dog\n";
-    write_file(corpus(), text);
-  }
-
-  std::string corpus() const { return folder_.path("corpus.txt"); }
-  std::string run_dir() const { return folder_.path("run"); }
-  std::vector<std::string> command(std::vector<std::string> more = {}) const {
-    std::vector<std::string> words = {"train",
-                                      fmt::format("data.train={}", corpus()),
-                                      fmt::format("data.cache={}", folder_.path("cache")),
-                                      fmt::format("data.tokenizer={}", fixture_model("llama")),
-                                      "model.width=32",
-                                      "model.layers=1",
-                                      "model.heads=2",
-                                      "train.seq=32",
-                                      "train.batch=2",
-                                      "train.steps=6",
-                                      "valid.every=0",
-                                      "run.peak_flops=1e11",
-                                      fmt::format("run.dir={}", run_dir())};
-    words.insert(words.end(), more.begin(), more.end());
-    return words;
-  }
-  std::vector<Json> metrics() const {
-    std::vector<Json> lines;
-    std::istringstream text(read_file(run_dir() + "/metrics.jsonl"));
-    for (std::string line; std::getline(text, line);) lines.push_back(Json::parse(line));
-    return lines;
-  }
-
-  testing::TempDir folder_{testing::quick_folder()};
-};
 
 TEST_F(TrainVerbTest, TrainsAModelThatOtherVerbsTake) {
   const Json json = ashlar_json(command());

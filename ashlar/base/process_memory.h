@@ -1,0 +1,12 @@
+// How much memory this process holds.
+#pragma once
+
+#include <cstdint>
+
+namespace ashlar {
+
+// The most bytes it ever had resident, since it was started as this program (getrusage's number
+// also remembers the program that started it). 0 where the system does not say.
+int64_t peak_resident_bytes();
+
+}  // namespace ashlar

@@ -1,0 +1,32 @@
+// What a run will hold in memory, part by part, known before its first step: Variables by kind, the
+// arenas of its graphs, the copy that a save works on, the loader's batches. What the process had
+// resident at most is compared with it at the end. Mapped token shards are not in it: the system
+// takes their pages back when it needs them.
+#pragma once
+
+#include "ashlar/graph/graph.h"
+#include "ashlar/runtime/variable_store.h"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ashlar::train {
+
+class MemoryPlan {
+ public:
+  // The store's Variables under the names of their kinds. `graph` names those that train; what
+  // only other graphs read counts as constants.
+  void add_variables(const graph::Graph& graph, const runtime::VariableStore& store);
+  void add(const std::string& part, int64_t bytes);  // nothing for 0 bytes
+
+  const std::vector<std::pair<std::string, int64_t>>& parts() const { return parts_; }
+  int64_t total() const;
+  std::string text() const;  // `parameters="78.0 MB" gradients="78.0 MB" ...`
+
+ private:
+  std::vector<std::pair<std::string, int64_t>> parts_;
+};
+
+}  // namespace ashlar::train
