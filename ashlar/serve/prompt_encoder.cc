@@ -9,7 +9,13 @@ namespace {
   throw RequestError({kind, std::move(message), std::move(param)});
 }
 
-std::string messages_json(const std::vector<ChatMessage>& messages) {
+// Put behind the message to be continued, it marks where that message ends in the rendered text. A
+// template that trims its messages takes the blank away.
+constexpr std::string_view kEndMark = "\uE000end of the final message\uE000 ";
+
+std::string messages_json(const ChatPrompt& chat) {
+  std::vector<ChatMessage> messages = chat.messages;
+  if (chat.continue_final_message) messages.back().content += kEndMark;
   auto list = nlohmann::ordered_json::array();
   for (const ChatMessage& message : messages) {
     nlohmann::ordered_json entry = {{"role", message.role}, {"content", message.content}};
@@ -17,6 +23,21 @@ std::string messages_json(const std::vector<ChatMessage>& messages) {
     list.push_back(std::move(entry));
   }
   return list.dump();
+}
+
+// What the template writes behind the final message (its end token, mostly) goes; so do blanks at
+// the message's end where the template would not have kept them.
+void cut_after_final_message(std::string& text) {
+  constexpr std::string_view kTrimmedMark = kEndMark.substr(0, kEndMark.size() - 1);
+  const size_t end = text.rfind(kTrimmedMark);
+  if (end == std::string::npos) {
+    refuse(FaultKind::kInvalid,
+           "continue_final_message: the chat template does not write out the final message",
+           "continue_final_message");
+  }
+  const bool kept_as_it_is = text.compare(end, kEndMark.size(), kEndMark) == 0;
+  text.erase(end);
+  if (!kept_as_it_is) text.erase(text.find_last_not_of(" \t\r\n") + 1);
 }
 
 }  // namespace
@@ -63,20 +84,17 @@ TokenIds PromptEncoder::encode_chat(const ChatPrompt& chat) const {
            "template",
            "messages");
   }
-  if (chat.continue_final_message) {
-    refuse(FaultKind::kUnsupported, "continue_final_message: not supported by this server",
-           "continue_final_message");
-  }
   try {
     text::ChatRequest request;
-    request.messages = text::jinja::parse_json(messages_json(chat.messages), "messages");
+    request.messages = text::jinja::parse_json(messages_json(chat), "messages");
     request.add_generation_prompt = chat.add_generation_prompt;
     request.special_tokens = special_tokens_;
     if (!chat.template_arguments.empty()) {
       request.extra = text::jinja::parse_json(chat.template_arguments, "chat_template_kwargs");
     }
-    // The template writes the special tokens itself.
-    return need_tokenizer().encode(chat_template_->render(request), false);
+    std::string text = chat_template_->render(request);
+    if (chat.continue_final_message) cut_after_final_message(text);
+    return need_tokenizer().encode(text, false);  // the template writes special tokens itself
   } catch (const RequestError&) {
     throw;
   } catch (const Error& error) {

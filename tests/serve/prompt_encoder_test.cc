@@ -1,0 +1,72 @@
+// Messages become the tokens of what the chat template makes of them.
+#include "ashlar/serve/prompt_encoder.h"
+
+#include "tests/base/messages.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace ashlar::serve {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr const char* kMarkup =
+    "{% for m in messages %}<{{ m.role }}>{{ CONTENT }}</{{ m.role }}>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}";
+
+// CONTENT of kMarkup: how a template writes out a message.
+PromptEncoder encoder(const std::string& content) {
+  std::string source = kMarkup;
+  source.replace(source.find("CONTENT"), 7, content);
+  text::Tokenizer tokenizer = text::Tokenizer::from_json_file(
+      fmt::format("{}/models/llama/tokenizer.json", ASHLAR_TEST_DATA));
+  const int32_t vocab = tokenizer.vocab_size();
+  return {std::move(tokenizer), text::ChatTemplate::parse(source, "test"), {}, vocab};
+}
+
+ChatPrompt conversation(const std::string& last) {
+  ChatPrompt prompt;
+  prompt.messages = {{"user", "Hi", ""}, {"assistant", last, ""}};
+  prompt.add_generation_prompt = false;
+  prompt.continue_final_message = true;
+  return prompt;
+}
+
+std::string rendered(const PromptEncoder& encoder, const ChatPrompt& prompt) {
+  return encoder.decode(encoder.encode(prompt));
+}
+
+TEST(PromptEncoder, ContinuesTheFinalMessageWhereItEnds) {
+  const PromptEncoder plain = encoder("m.content");
+  ChatPrompt whole = conversation("The answer is");
+  whole.continue_final_message = false;
+  EXPECT_EQ(rendered(plain, whole), "<user>Hi</user><assistant>The answer is</assistant>");
+  EXPECT_EQ(rendered(plain, conversation("The answer is")),
+            "<user>Hi</user><assistant>The answer is");
+  EXPECT_EQ(rendered(plain, conversation("The answer is ")),
+            "<user>Hi</user><assistant>The answer is ");
+  EXPECT_EQ(rendered(plain, conversation("")), "<user>Hi</user><assistant>");
+  EXPECT_EQ(rendered(plain, conversation("Hi</user>Hi")), "<user>Hi</user><assistant>Hi</user>Hi");
+}
+
+TEST(PromptEncoder, ATemplateThatTrimsTrimsTheContinuedMessageToo) {
+  const PromptEncoder trims = encoder("m.content | trim");
+  EXPECT_EQ(rendered(trims, conversation("  The answer is \n")),
+            "<user>Hi</user><assistant>The answer is");
+}
+
+TEST(PromptEncoder, RefusesToContinueWhatTheTemplateLeavesOut) {
+  const PromptEncoder drops = encoder("m.content if m.role == 'user' else ''");
+  try {
+    drops.encode(conversation("The answer is"));
+    FAIL() << "not refused";
+  } catch (const RequestError& error) {
+    EXPECT_EQ(error.fault().kind, FaultKind::kInvalid);
+    EXPECT_EQ(error.fault().param, "continue_final_message");
+    EXPECT_THAT(error.what(), HasSubstr("does not write out the final message"));
+  }
+}
+
+}  // namespace
+}  // namespace ashlar::serve
