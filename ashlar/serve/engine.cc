@@ -10,13 +10,15 @@
 namespace ashlar::serve {
 namespace {
 
-// What comes in between two steps (tokenising, mostly) may hold up running requests for so long.
+// What comes in between two steps may hold up running requests for so long.
 constexpr double kIntakeSeconds = 0.01;
 
-template <typename... F>
-struct Visitor : F... {
-  using F::operator()...;
-};
+// Who asked for something that cannot be encoded learns why.
+Fault fault_of(const std::exception& error) {
+  if (const auto* request = dynamic_cast<const RequestError*>(&error)) return request->fault();
+  const bool theirs = dynamic_cast<const Error*>(&error) != nullptr;
+  return {theirs ? FaultKind::kInvalid : FaultKind::kInternal, error.what(), "", 1};
+}
 
 Fault shutting_down() { return {FaultKind::kShuttingDown, "the server is shutting down", "", 1}; }
 
@@ -44,32 +46,36 @@ Engine::~Engine() {
 // ---------------------------------------------------------------- from any thread
 RequestId Engine::submit(GenerateRequest request, std::shared_ptr<EventSink> sink) {
   const RequestId id = ++last_id_;
+  const int choices = request.choices();
+  const auto posted =
+      std::make_shared<Submit>(Submit{id, std::move(request), std::move(sink), clock_.now()});
   {
     const std::lock_guard lock(mutex_);
     refuse_when_over();
-    const int64_t waiting = stats_.waiting + inbox_choices_;
-    if (waiting + request.choices() > max_waiting_) {
+    const int64_t waiting = stats_.waiting + choices_before_;
+    if (waiting + choices > max_waiting_) {
       throw RequestError({FaultKind::kOverloaded,
                           fmt::format("the queue is full: {} are waiting, {} may; try again later",
                                       waiting, max_waiting_),
                           "", 1});
     }
-    inbox_choices_ += request.choices();
-    inbox_.push_back(Submit{id, std::move(request), std::move(sink), clock_.now()});
+    choices_before_ += choices;
+    encoding_[id] = choices;
   }
-  wake_.notify_one();
+  encoder_.post([this, posted] { encode(*posted); });
   return id;
 }
 
 void Engine::cancel(RequestId id) {
   {
     const std::lock_guard lock(mutex_);
-    const auto queued = std::ranges::find_if(inbox_, [id](const Command& command) {
-      const auto* submit = std::get_if<Submit>(&command);
-      return submit != nullptr && submit->id == id;
-    });
-    if (queued != inbox_.end()) {
-      inbox_choices_ -= std::get<Submit>(*queued).request.choices();
+    if (const auto found = encoding_.find(id); found != encoding_.end()) {
+      choices_before_ -= found->second;
+      encoding_.erase(found);
+      return;
+    }
+    if (const auto queued = std::ranges::find(inbox_, id, &Submit::id); queued != inbox_.end()) {
+      choices_before_ -= queued->request.choices();
       inbox_.erase(queued);
       return;
     }
@@ -79,27 +85,35 @@ void Engine::cancel(RequestId id) {
 }
 
 void Engine::tokenize(Prompt prompt, Reply<TokenIds> reply) {
-  post(Tokenize{std::move(prompt), std::move(reply)});
-}
-
-void Engine::detokenize(TokenIds ids, Reply<std::string> reply) {
-  post(Detokenize{std::move(ids), std::move(reply)});
-}
-
-void Engine::post(Command command) {
   {
     const std::lock_guard lock(mutex_);
     refuse_when_over();
-    inbox_.push_back(std::move(command));
   }
-  wake_.notify_one();
+  encoder_.post([this, prompt = std::move(prompt), reply = std::move(reply)] {
+    reply_to(reply, [&] { return core_.encoder().encode(prompt); });
+  });
+}
+
+void Engine::detokenize(TokenIds ids, Reply<std::string> reply) {
+  {
+    const std::lock_guard lock(mutex_);
+    refuse_when_over();
+  }
+  encoder_.post([this, ids = std::move(ids), reply = std::move(reply)] {
+    reply_to(reply, [&] { return core_.encoder().decode(ids); });
+  });
+}
+
+std::optional<Fault> Engine::over() const {
+  if (!problem_.empty()) {
+    return Fault{FaultKind::kInternal, "the engine is dead: " + problem_, "", 1};
+  }
+  if (stop_) return shutting_down();
+  return std::nullopt;
 }
 
 void Engine::refuse_when_over() const {
-  if (!problem_.empty()) {
-    throw RequestError({FaultKind::kInternal, "the engine is dead: " + problem_, "", 1});
-  }
-  if (stop_) throw RequestError(shutting_down());
+  if (const std::optional<Fault> fault = over()) throw RequestError(*fault);
 }
 
 Health Engine::health() const {
@@ -116,10 +130,56 @@ EngineStats Engine::stats() const {
   return stats_;
 }
 
+// ---------------------------------------------------------------- the encoder's thread
+void Engine::encode(Submit& submit) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!encoding_.contains(submit.id)) return;  // cancelled
+  }
+  std::optional<Fault> fault;
+  try {
+    for (const Prompt& prompt : submit.request.prompts) {
+      submit.prompts.push_back(core_.encoder().encode(prompt));
+    }
+  } catch (const std::exception& error) {
+    fault = fault_of(error);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (encoding_.erase(submit.id) == 0) return;
+    if (!fault) fault = over();
+    if (fault) {
+      choices_before_ -= submit.request.choices();
+    } else {
+      inbox_.push_back(std::move(submit));
+    }
+  }
+  if (fault) return submit.sink->on_event(Failed{std::move(*fault)});
+  wake_.notify_one();
+}
+
+template <typename T, typename Compute>
+void Engine::reply_to(const Reply<T>& reply, const Compute& compute) const {
+  {
+    std::unique_lock lock(mutex_);
+    if (std::optional<Fault> fault = over()) {
+      lock.unlock();
+      return reply(std::move(*fault));
+    }
+  }
+  std::variant<T, Fault> result;
+  try {
+    result = compute();
+  } catch (const std::exception& error) {
+    result = fault_of(error);
+  }
+  reply(std::move(result));
+}
+
 // ---------------------------------------------------------------- the engine's thread
 void Engine::work() {
   try {
-    while (take_commands()) {
+    while (take_requests()) {
       if (core_.has_work()) core_.step(clock_);
       publish();
       core_.deliver();
@@ -135,8 +195,8 @@ void Engine::work() {
   }
 }
 
-// Handles what came in, as far as running requests can wait for it. False: the engine is to stop.
-bool Engine::take_commands() {
+// Admits what came in, as far as running requests can wait for it. False: the engine is to stop.
+bool Engine::take_requests() {
   const double until = clock_.now() + kIntakeSeconds;
   std::vector<RequestId> cancelled;
   do {
@@ -150,49 +210,25 @@ bool Engine::take_commands() {
       }
       if (stop_) return false;
     }
-    std::optional<Command> command = next_command(cancelled);
+    std::optional<Submit> next = next_request(cancelled);
     for (const RequestId id : std::exchange(cancelled, {})) core_.cancel(id);
-    if (!command) return true;
-    handle(std::move(*command));
+    if (!next) return true;
+    core_.submit(next->id, std::move(next->request), std::move(next->prompts),
+                 std::move(next->sink), next->arrived);
     publish();
     core_.deliver();
   } while (clock_.now() < until);
   return true;
 }
 
-std::optional<Engine::Command> Engine::next_command(std::vector<RequestId>& cancelled) {
+std::optional<Engine::Submit> Engine::next_request(std::vector<RequestId>& cancelled) {
   const std::lock_guard lock(mutex_);
   cancelled.swap(cancelled_);
   if (inbox_.empty()) return std::nullopt;
-  Command command = std::move(inbox_.front());
+  Submit next = std::move(inbox_.front());
   inbox_.pop_front();
-  if (const auto* submit = std::get_if<Submit>(&command)) {
-    inbox_choices_ -= submit->request.choices();
-  }
-  return command;
-}
-
-void Engine::handle(Command command) {
-  const auto answer = [](auto& reply, auto compute) {
-    try {
-      reply(compute());
-    } catch (const RequestError& error) {
-      reply(error.fault());
-    } catch (const std::exception& error) {
-      reply(Fault{FaultKind::kInvalid, error.what(), "", 1});
-    }
-  };
-  std::visit(Visitor{[&](Submit& submit) {
-                       core_.submit(submit.id, std::move(submit.request), std::move(submit.sink),
-                                    submit.arrived);
-                     },
-                     [&](Tokenize& work) {
-                       answer(work.reply, [&] { return core_.encoder().encode(work.prompt); });
-                     },
-                     [&](Detokenize& work) {
-                       answer(work.reply, [&] { return core_.encoder().decode(work.ids); });
-                     }},
-             command);
+  choices_before_ -= next.request.choices();
+  return next;
 }
 
 void Engine::publish() {
@@ -202,23 +238,20 @@ void Engine::publish() {
   last_progress_ = clock_.now();
 }
 
-// Everybody gets an answer: who runs, who waits, and who came after the last look into the inbox.
+// Everybody gets an answer: who runs, who waits, and who came after the last look into the inbox;
+// the encoder sees to those it still has.
 void Engine::close(const Fault& fault) {
   core_.fail_all(fault);
   publish();
   core_.deliver();
-  std::deque<Command> left;
+  std::deque<Submit> left;
   {
     const std::lock_guard lock(mutex_);
     left.swap(inbox_);
-    inbox_choices_ = 0;
+    for (const Submit& submit : left) choices_before_ -= submit.request.choices();
     busy_ = false;
   }
-  for (Command& command : left) {
-    std::visit(Visitor{[&](Submit& submit) { submit.sink->on_event(Failed{fault}); },
-                       [&](auto& other) { other.reply(fault); }},
-               command);
-  }
+  for (const Submit& submit : left) submit.sink->on_event(Failed{fault});
 }
 
 }  // namespace ashlar::serve

@@ -1,20 +1,22 @@
 // The engine: one thread that owns a model, batches whatever requests are there into steps, and
-// answers through their sinks. A request that goes wrong ends with its own error; the engine lives
-// on.
+// answers through their sinks. Prompts become tokens on a second thread before they reach it. A
+// request that goes wrong ends with its own error; the engine lives on.
 #pragma once
 
 #include "ashlar/base/clock.h"
 #include "ashlar/serve/backend.h"
+#include "ashlar/serve/encoder_thread.h"
 #include "ashlar/serve/engine_core.h"
 
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
-#include <variant>
 #include <vector>
 
 namespace ashlar::serve {
@@ -42,25 +44,22 @@ class Engine : public Backend {
     GenerateRequest request;
     std::shared_ptr<EventSink> sink;
     double arrived;
+    std::vector<TokenIds> prompts = {};  // of the request, once encoded
   };
-  struct Tokenize {
-    Prompt prompt;
-    Reply<TokenIds> reply;
-  };
-  struct Detokenize {
-    TokenIds ids;
-    Reply<std::string> reply;
-  };
-  using Command = std::variant<Submit, Tokenize, Detokenize>;
 
-  void post(Command command);
+  // Of an engine that takes nothing any more. mutex_ is held.
+  std::optional<Fault> over() const;
   void refuse_when_over() const;  // throws RequestError
+
+  // On the encoder's thread.
+  void encode(Submit& submit);
+  template <typename T, typename Compute>
+  void reply_to(const Reply<T>& reply, const Compute& compute) const;
 
   // On the engine's thread.
   void work();
-  bool take_commands();
-  std::optional<Command> next_command(std::vector<RequestId>& cancelled);
-  void handle(Command command);
+  bool take_requests();
+  std::optional<Submit> next_request(std::vector<RequestId>& cancelled);
   void publish();
   void close(const Fault& fault);
 
@@ -71,9 +70,10 @@ class Engine : public Backend {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   // Guarded by mutex_:
-  std::deque<Command> inbox_;
+  std::map<RequestId, int> encoding_;  // posted to the encoder: their choices
+  std::deque<Submit> inbox_;           // encoded
   std::vector<RequestId> cancelled_;
-  int64_t inbox_choices_ = 0;
+  int64_t choices_before_ = 0;  // of both
   EngineStats stats_;
   bool stop_ = false;
   bool busy_ = false;
@@ -81,6 +81,7 @@ class Engine : public Backend {
   std::string problem_;  // what the engine died of
 
   std::atomic<RequestId> last_id_{0};
+  EncoderThread encoder_;
   std::thread thread_;
 };
 

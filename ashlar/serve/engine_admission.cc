@@ -1,4 +1,4 @@
-// How a request gets into the engine: prompts become tokens, choices become sequences.
+// How a request gets into the engine: each choice becomes a sequence.
 #include "ashlar/serve/engine_core.h"
 
 #include <algorithm>
@@ -33,8 +33,8 @@ uint64_t fresh_seed() {
 
 }  // namespace
 
-void EngineCore::submit(RequestId id, GenerateRequest asked, std::shared_ptr<EventSink> sink,
-                        double now) {
+void EngineCore::submit(RequestId id, GenerateRequest asked, std::vector<TokenIds> prompts,
+                        std::shared_ptr<EventSink> sink, double now) {
   const auto fail_with = [&](Fault fault) { outbox_.emplace_back(sink, Failed{std::move(fault)}); };
   try {
     auto request = std::make_unique<EngineRequest>();
@@ -42,7 +42,7 @@ void EngineCore::submit(RequestId id, GenerateRequest asked, std::shared_ptr<Eve
     request->asked = std::move(asked);
     request->sink = sink;
     request->arrived = now;
-    admit(std::move(request), now);
+    admit(std::move(request), prompts, now);
   } catch (const RequestError& error) {
     fail_with(error.fault());
   } catch (const Error& error) {
@@ -52,13 +52,16 @@ void EngineCore::submit(RequestId id, GenerateRequest asked, std::shared_ptr<Eve
   }
 }
 
-void EngineCore::admit(std::unique_ptr<EngineRequest> request, double now) {
+void EngineCore::admit(std::unique_ptr<EngineRequest> request, const std::vector<TokenIds>& prompts,
+                       double now) {
   const GenerateRequest& asked = request->asked;
   if (!asked.stop.empty() && model_.encoder.tokenizer() == nullptr) {
     refuse(FaultKind::kUnsupported, "stop: this model came without a tokenizer", "stop");
   }
   const uint64_t seed = asked.sampling.seed ? *asked.sampling.seed : fresh_seed();
-  for (const Prompt& prompt : asked.prompts) add_choices(*request, prompt, seed);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    add_choices(*request, asked.prompts[i], prompts[i], seed);
+  }
   if (!scheduler_.queue_takes(asked.choices())) {
     refuse(FaultKind::kOverloaded, "the server's queue is full; try again later", "");
   }
@@ -67,9 +70,9 @@ void EngineCore::admit(std::unique_ptr<EngineRequest> request, double now) {
   queue(accepted, now);
 }
 
-void EngineCore::add_choices(EngineRequest& request, const Prompt& prompt, uint64_t seed) {
+void EngineCore::add_choices(EngineRequest& request, const Prompt& prompt, const TokenIds& ids,
+                             uint64_t seed) {
   const GenerateRequest& asked = request.asked;
-  const TokenIds ids = model_.encoder.encode(prompt);
   const auto length = static_cast<int64_t>(ids.size());
   if (ids.empty()) refuse(FaultKind::kInvalid, "prompt: empty; give at least one token", "prompt");
   const int64_t room = capacity() - length;

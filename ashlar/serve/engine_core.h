@@ -31,8 +31,9 @@ class EngineCore : private CacheSpace {
   EngineCore(generate::ModelRunner& runner, EngineModel model, const SchedulerLimits& limits);
   ~EngineCore() override;
 
-  // Tokenises, checks and queues; what is wrong comes as Failed.
-  void submit(RequestId id, GenerateRequest request, std::shared_ptr<EventSink> sink, double now);
+  // Checks and queues; what is wrong comes as Failed. prompts: the request's, encoded.
+  void submit(RequestId id, GenerateRequest request, std::vector<TokenIds> prompts,
+              std::shared_ptr<EventSink> sink, double arrived);
   void cancel(RequestId id);
   bool has_work() const { return scheduler_.running() + scheduler_.waiting() > 0; }
   void step(const Clock& clock);
@@ -65,8 +66,10 @@ class EngineCore : private CacheSpace {
   void release(SequenceId id) override;
 
   // engine_admission.cc
-  void admit(std::unique_ptr<EngineRequest> request, double now);
-  void add_choices(EngineRequest& request, const Prompt& prompt, uint64_t seed);
+  void admit(std::unique_ptr<EngineRequest> request, const std::vector<TokenIds>& prompts,
+             double now);
+  void add_choices(EngineRequest& request, const Prompt& prompt, const TokenIds& ids,
+                   uint64_t seed);
   void queue(EngineRequest& request, double now);
   std::string text_of(const Prompt& prompt, const TokenIds& ids) const;
 
