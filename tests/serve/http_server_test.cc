@@ -166,13 +166,14 @@ TEST_F(HttpServerTest, LoadingIsVisibleAndRefuses) {
   RawClient c = client();
   const RawResponse health = c.get("/health");
   EXPECT_EQ(health.status, 503);
-  EXPECT_EQ(json_value(health.body, "status"), "loading");
+  EXPECT_EQ(json_value(health.body, "status"), "loading model");
   EXPECT_EQ(json_value(health.body, "stage"), "packing weights");
   const RawResponse early = c.post("/v1/completions", completion());
   EXPECT_EQ(early.status, 503);
   EXPECT_EQ(json_value(early.body, "code"), "model_loading");
   EXPECT_EQ(early.headers.at("retry-after"), "1");
-  EXPECT_EQ(c.get("/v1/models").status, 200);
+  EXPECT_EQ(c.get("/v1/models").status, 503);
+  EXPECT_EQ(c.get("/metrics").status, 200);
   backend.set_health({.stalled_s = 31});
   EXPECT_EQ(json_value(c.get("/health").body, "status"), "stalled");
 }

@@ -177,7 +177,7 @@ TEST(ProtocolAnswers, Health) {
   EXPECT_EQ(status({}, true), R"({"status":"draining")");
   EXPECT_EQ(status({.live = false, .problem = "x"}, false), R"({"status":"dead")");
   const Health loading{.ready = false, .stage = "packing", .fraction = 0.5};
-  EXPECT_EQ(status(loading, false), R"({"status":"loading")");
+  EXPECT_EQ(status(loading, false), R"({"status":"loading model")");
   EXPECT_NE(health_report(loading, stats, 30, false).body.find(R"("stage":"packing")"),
             std::string::npos);
 }

@@ -42,7 +42,13 @@ void metrics(const ApiParts& parts, Exchange& exchange) {
   exchange.respond(std::move(response));
 }
 
+void all_models(const ApiParts& parts, Exchange& exchange) {
+  check_ready(parts);
+  exchange.respond(json_response(models_body(parts.backend.models())));
+}
+
 void one_model(const ApiParts& parts, Exchange& exchange) {
+  check_ready(parts);
   const std::string name = exchange.request().path.substr(std::string_view(kModels).size() + 1);
   exchange.respond(json_response(model_body(find_model(parts.backend, name))));
 }
@@ -131,9 +137,7 @@ void add_api_routes(Router& router, ApiParts api) {
   add("GET", "/metrics", metrics);
   add("GET", "/version",
       [](const ApiParts&, Exchange& exchange) { exchange.respond(json_response(version_body())); });
-  add("GET", kModels, [](const ApiParts& p, Exchange& exchange) {
-    exchange.respond(json_response(models_body(p.backend.models())));
-  });
+  add("GET", kModels, all_models);
   add("GET", "/v1/models/", one_model);
   add("POST", "/v1/completions", [](const ApiParts& p, Exchange& exchange) {
     check_ready(p);

@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 
+#include <atomic>
 #include <csignal>
 #include <exception>
 #include <optional>
@@ -37,7 +38,7 @@ class HttpServer::Core : public ConnectionHost {
         router_(options_) {
     if (!options_.tls_cert.empty()) tls_ = load_tls(options_.tls_cert, options_.tls_key);
     add_api_routes(router_, {backend, metrics_, clock, post_, options_.limits.health_stall_s,
-                             [this] { return draining_; }});
+                             [this] { return draining(); }});
   }
 
   void run() {
@@ -62,7 +63,7 @@ class HttpServer::Core : public ConnectionHost {
   int signal() const { return signal_; }
 
   void drain() {
-    if (std::exchange(draining_, true)) return;
+    if (draining_.exchange(true)) return;
     log::info("http event=draining connections={}", connections_.size());
     listener_.close();
     for (const auto& connection : snapshot()) connection->drain();
@@ -189,7 +190,7 @@ class HttpServer::Core : public ConnectionHost {
   Router router_;
   std::unordered_set<std::shared_ptr<Connection>> connections_;
   int64_t body_bytes_ = 0;
-  bool draining_ = false;
+  std::atomic<bool> draining_{false};  // read by other threads
   int signal_ = 0;
 };
 
@@ -227,6 +228,8 @@ void HttpServer::drain() {
 void HttpServer::abort() {
   core_->post().post([core = core_.get()] { core->abort(); });
 }
+
+bool HttpServer::stopping() const { return core_->draining(); }
 
 int HttpServer::wait() {
   if (thread_.joinable()) thread_.join();

@@ -32,6 +32,8 @@ class HttpServer {
   void drain();
   void abort();  // ends at once
 
+  // Whether drain() or abort() was called, or a signal did it.
+  bool stopping() const;
   // Returns when all is over: the signal that began it, or 0.
   int wait();
 

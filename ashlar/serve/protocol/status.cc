@@ -39,7 +39,7 @@ HealthReport health_report(const Health& health, const EngineStats& stats, doubl
   report.healthy = health.live && health.ready && progress && !draining;
   const char* status = !health.live    ? "dead"
                        : draining      ? "draining"
-                       : !health.ready ? "loading"
+                       : !health.ready ? "loading model"
                        : !progress     ? "stalled"
                                        : "ok";
   JsonObject body{
