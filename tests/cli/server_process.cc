@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,7 +15,8 @@
 
 namespace ashlar::cli {
 
-ServerProcess::ServerProcess(const std::string& model, std::vector<std::string> flags) {
+ServerProcess::ServerProcess(const std::string& model, std::vector<std::string> flags,
+                             const Environment& environment) {
   std::vector<std::string> words = {ASHLAR_BINARY, "serve", model, "--port", "0"};
   words.insert(words.end(), flags.begin(), flags.end());
   std::vector<char*> arguments;
@@ -26,10 +28,11 @@ ServerProcess::ServerProcess(const std::string& model, std::vector<std::string> 
   if (pid_ == 0) {
     const int log = ::open(log_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     ::dup2(log, STDERR_FILENO);
+    for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
     ::execv(arguments[0], arguments.data());
     ::_exit(127);
   }
-  const std::regex address("http://[^ ]*:([0-9]+)");
+  const std::regex address("serving [^\n]* at http://[^ \n]*:([0-9]+) after");
   for (int i = 0; i < 6000 && port_ == 0; ++i) {
     std::smatch found;
     const std::string text = log();

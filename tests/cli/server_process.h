@@ -7,15 +7,19 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace ashlar::cli {
 
 class ServerProcess {
  public:
-  // Starts it and waits until it says where it listens. Throws Error with what it printed when it
+  using Environment = std::vector<std::pair<std::string, std::string>>;
+
+  // Starts it and waits until it says that it serves. Throws Error with what it printed when it
   // ends before.
-  explicit ServerProcess(const std::string& model, std::vector<std::string> flags = {});
+  explicit ServerProcess(const std::string& model, std::vector<std::string> flags = {},
+                         const Environment& environment = {});
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
