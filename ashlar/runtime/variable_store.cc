@@ -8,6 +8,12 @@
 namespace ashlar::runtime {
 namespace {
 
+graph::VariableId source_of(const graph::Variable& shadow) {
+  ASHLAR_CHECK(shadow.source.valid(), "variable {}: a shadow without a source to round from",
+               shadow.name);
+  return shadow.source;
+}
+
 void fill(Tensor& tensor, const graph::Variable& variable, uint64_t seed) {
   using Kind = graph::Init::Kind;
   const graph::Init& init = variable.init;
@@ -41,7 +47,7 @@ void VariableStore::add_missing(const graph::Graph& graph) {
   for (size_t i = 0; i < wanted.size(); ++i) {  // a shadow is made from its source
     const graph::Variable& variable = graph.variables()[i];
     if (wanted[i] && variable.kind == graph::VariableKind::kShadow) {
-      wanted[static_cast<size_t>(variable.source.index)] = true;
+      wanted[static_cast<size_t>(source_of(variable).index)] = true;
     }
   }
   for (size_t i = 0; i < wanted.size(); ++i) {
@@ -75,7 +81,7 @@ const Tensor& VariableStore::at(const std::string& name) const {
 void VariableStore::refresh_shadows(const graph::Graph& graph) {
   for (const graph::Variable& variable : graph.variables()) {
     if (variable.kind != graph::VariableKind::kShadow) continue;
-    const Tensor& source = at(graph.variable(variable.source).name);
+    const Tensor& source = at(graph.variable(source_of(variable)).name);
     Tensor& shadow = at(variable.name);
     convert(source.dtype(), source.data(), shadow.dtype(), shadow.data(), source.elements());
   }
