@@ -104,7 +104,8 @@ void TrainSection::bind(ConfigBinder& b) {
   b.key("warmup", warmup, "steps of linear warm-up").at_least(0);
   b.key("cooldown", cooldown, "steps of wsd's decay at the end; -1: a fifth of all").at_least(-1);
   b.key("min_lr", min_lr, "learning rate at the end, as a share of train.lr").between(0, 1);
-  b.key("dropout", dropout, "share of the residual stream's additions that is dropped")
+  b.key("dropout", dropout,
+        "share dropped of the embedding and of what layers add to it; unset: the model's own")
       .between(0, 0.9);
 }
 

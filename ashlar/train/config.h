@@ -50,10 +50,10 @@ struct TrainSection {
   double clip = 1.0;
 
   Schedule schedule = Schedule::kCosine;
-  int64_t warmup = 0;     // steps
-  int64_t cooldown = -1;  // steps of wsd's decay; -1: a fifth of all
-  double min_lr = 0.1;    // of lr, at the end
-  double dropout = 0;
+  int64_t warmup = 0;             // steps
+  int64_t cooldown = -1;          // steps of wsd's decay; -1: a fifth of all
+  double min_lr = 0.1;            // of lr, at the end
+  std::optional<double> dropout;  // unset: the model's own
 
   void bind(ConfigBinder& b);
   int64_t rank_microbatch() const { return microbatch > 0 ? microbatch : batch; }

@@ -16,13 +16,14 @@
 namespace ashlar::train {
 
 struct ModelSource {
-  models::DecoderConfig config;
+  models::DecoderConfig config;  // as checkpoints will say it, dropout rates included
   data::TokenizerEncoder encoder;
   std::map<std::string, std::string> text_files;  // tokenizer.json and the like
   std::optional<bundle::Bundle> from;             // the weights to start with
 };
 
-// Throws Error or UsageError naming the key.
+// Throws Error or UsageError naming the key. train.dropout goes over the model's own rates; a rate
+// of attention dropout is kept for those who load the checkpoint, but only said, not applied.
 ModelSource open_model_source(const TrainConfig& config);
 
 // The model's weights, into the graph's parameters.

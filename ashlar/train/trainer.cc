@@ -2,7 +2,9 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/base/human.h"
 #include "ashlar/base/log.h"
+#include "ashlar/base/process_memory.h"
 #include "ashlar/base/version.h"
 #include "ashlar/data/loader.h"
 #include "ashlar/runtime/profiler.h"
@@ -46,18 +48,20 @@ class Run {
     }
     build_step();
     folder_.emplace(config_, start_.first_step());
-    record();
     start_loader();
     start_writer();
+    plan_memory();
+    record();
   }
 
   TrainOutcome run();
 
  private:
   void build_step();
-  void record();
   void start_loader();
   void start_writer();
+  void plan_memory();
+  void record();
 
   StepMetrics step(int64_t step, const data::StepBatch& batch, double started);
   void validate(StepMetrics& metrics);
@@ -86,6 +90,7 @@ class Run {
   std::optional<data::Loader> loader_;
   std::optional<CheckpointWriter> writer_;
   std::optional<runtime::Profiler> profiler_;
+  MemoryPlan memory_;
   double peak_flops_ = 0;
   TrainerState state_;
   std::optional<double> last_valid_;
@@ -93,7 +98,9 @@ class Run {
 
 void Run::build_step() {
   const int64_t rows = config_.train.rank_microbatch();
-  const StepSpec spec{.model = source_.config,
+  models::DecoderConfig trained = source_.config;
+  trained.attention_dropout = 0;  // open_model_source() has said so
+  const StepSpec spec{.model = trained,
                       .update = UpdateRule::of(config_.train),
                       .dtype = config_.train.dtype,
                       .max_tokens = rows * config_.train.seq,
@@ -122,20 +129,31 @@ void Run::build_step() {
   state_.config = config_.to_toml();
 }
 
+void Run::plan_memory() {
+  memory_.add_variables(step_->graph(), store_);
+  memory_.add("activations", step_->arena_bytes());
+  if (validation_) memory_.add("validation", validation_->planned_bytes());
+  if (sampling_) memory_.add("sampling", sampling_->planned_bytes());
+  memory_.add("checkpoint", writer_->planned_bytes());
+  memory_.add("batches", loader_->bytes());
+  log::info("event=memory planned=\"{}\" {}", human_bytes(static_cast<double>(memory_.total())),
+            memory_.text());
+}
+
 void Run::record() {
   peak_flops_ = config_.run.peak_flops > 0
                     ? config_.run.peak_flops
                     : measure_peak(config_.train.dtype, tier_, pool_.threads(), clock_);
   const RunRecord record{.first_step = start_.first_step(),
                          .parameters = models::parameter_count(source_.config),
-                         .planned_bytes = step_->planned_bytes(),
+                         .memory = memory_,
                          .peak_flops = peak_flops_,
                          .tier = tier_,
                          .threads = pool_.threads()};
   folder_->record(record);
   log::info("event=train dir={} parameters={} tokens_a_step={} planned_bytes={} tier={} threads={}",
             config_.run.dir, record.parameters, config_.train.batch * config_.train.seq,
-            record.planned_bytes, name(tier_), record.threads);
+            memory_.total(), name(tier_), record.threads);
 }
 
 void Run::start_loader() {
@@ -286,6 +304,8 @@ TrainOutcome Run::run() {
   const auto done = static_cast<double>(outcome.last_step - outcome.first_step + 1);
   outcome.tokens_per_s = static_cast<double>(state_.tokens - tokens_before) / outcome.seconds;
   outcome.mfu = done > 0 ? mfu_sum / done : 0;
+  outcome.planned_bytes = memory_.total();
+  outcome.peak_bytes = peak_resident_bytes();
   if (outcome.interrupted) {
     log::warn("event=interrupted step={} checkpoint={} fix=\"go on with --resume\"",
               outcome.last_step, outcome.checkpoint);

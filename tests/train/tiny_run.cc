@@ -4,6 +4,12 @@
 #include "ashlar/base/philox.h"
 #include "ashlar/train/checkpoint.h"
 
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <sstream>
+
 namespace ashlar::train::testing {
 namespace {
 
@@ -69,6 +75,16 @@ TrainOutcome run(const TrainConfig& config) { return train(config, quiet()); }
 TrainOutcome resume(TrainConfig config) {
   config.run.resume = true;
   return run(config);
+}
+
+std::string log_of(const std::function<void()>& body) {
+  std::ostringstream text;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "captured", std::make_shared<spdlog::sinks::ostream_sink_mt>(text)));
+  body();
+  spdlog::set_default_logger(before);
+  return text.str();
 }
 
 std::vector<std::string> learning_log(const std::string& run_dir) {

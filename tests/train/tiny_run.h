@@ -5,6 +5,7 @@
 #include "ashlar/train/trainer.h"
 #include "tests/base/temp_dir.h"
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ std::string fixture(const std::string& model);  // tests/fixtures/models/...
 TrainHooks quiet();
 TrainOutcome run(const TrainConfig& config);
 TrainOutcome resume(TrainConfig config);
+
+// What is logged meanwhile.
+std::string log_of(const std::function<void()>& body);
 
 // What must be the same in two runs of the same training: all of metrics.jsonl but times, one
 // string a step, floating-point numbers to their last bit.

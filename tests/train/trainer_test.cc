@@ -11,6 +11,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <optional>
 
 namespace ashlar::train {
 namespace {
@@ -18,6 +22,7 @@ namespace {
 using ashlar::testing::error_of;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using namespace testing;  // NOLINT: tiny runs
 
 TEST(TrainerTest, LearnsAndLeavesARunFolder) {
@@ -87,7 +92,10 @@ TEST(TrainerTest, ResumingGoesOnBitForBit) {
 
 TEST(TrainerTest, ResumingWithNothingThereStartsAtStepOne) {
   const TinyRun tiny;
-  const TrainOutcome outcome = resume(tiny.config("run"));
+  TrainOutcome outcome;
+  EXPECT_THAT(
+      log_of([&] { outcome = resume(tiny.config("run")); }),
+      HasSubstr(fmt::format("event=resume dir={} found=nothing first_step=1", tiny.path("run"))));
   EXPECT_EQ(outcome.first_step, 1);
   EXPECT_EQ(outcome.last_step, 10);
   // And when all is done, there is nothing to do.
@@ -102,7 +110,9 @@ TEST(TrainerTest, TornCheckpointsAreSkipped) {
   const std::string learnt = learnt_bytes(tiny.path("run"));
   truncate_file(tiny.path("run/checkpoints/step-10/model.safetensors"), 1000);
   EXPECT_EQ(find_checkpoint(tiny.path("run")), 5);
-  EXPECT_EQ(resume(tiny.config("run")).first_step, 6);
+  EXPECT_THAT(log_of([&] { EXPECT_EQ(resume(tiny.config("run")).first_step, 6); }),
+              AllOf(HasSubstr("event=checkpoint_skipped step=10 reason="),
+                    HasSubstr("model.safetensors: torn: 1000 bytes")));
   EXPECT_EQ(learning_log(tiny.path("run")), log);
   EXPECT_EQ(learnt_bytes(tiny.path("run")), learnt);
 }
@@ -169,6 +179,40 @@ TEST(TrainerTest, StartsFromAModel) {
     EXPECT_EQ(to.config().family, from.config().family);
     EXPECT_EQ(to.open_weights().names().size(), from.open_weights().names().size());
   }
+}
+
+// GPT-2 as the hub has it drops a tenth everywhere, attention's weights included.
+TEST(TrainerTest, AModelsOwnDropoutIsKeptOrReplaced) {
+  const TinyRun tiny;
+  const std::string model = tiny.path("gpt2");
+  std::filesystem::copy(fixture("gpt2"), model);
+  const std::string config_json = join_path(model, "config.json");
+  auto json = nlohmann::json::parse(read_file(config_json));
+  for (const char* key : {"embd_pdrop", "resid_pdrop", "attn_pdrop"}) json[key] = 0.1;
+  write_file(config_json, json.dump());
+
+  const auto first_loss = [&](const std::string& name, std::optional<double> dropout) {
+    TrainConfig config = tiny.config(name);
+    config.model.from = model;
+    config.data.tokenizer.clear();
+    config.train.steps = 1;
+    config.train.warmup = 0;
+    config.train.dropout = dropout;
+    return run(config).loss;
+  };
+  double own = 0;
+  EXPECT_THAT(log_of([&] { own = first_loss("own", std::nullopt); }),
+              HasSubstr("event=dropout embedding=0.1 residual=0.1 attention=0.1 note=\"attention's "
+                        "is not applied"));
+  const auto written = bundle::Bundle::open(tiny.path("own/checkpoints/step-1")).config();
+  EXPECT_EQ(written.attention_dropout, 0.1);
+  EXPECT_EQ(written.residual_dropout, 0.1);
+
+  EXPECT_THAT(log_of([&] { EXPECT_EQ(first_loss("tenth", 0.1), own); }),
+              Not(HasSubstr("event=dropout")));
+  EXPECT_NE(first_loss("none", 0.0), own);
+  EXPECT_EQ(bundle::Bundle::open(tiny.path("none/checkpoints/step-1")).config(),
+            bundle::Bundle::open(model).config().without_dropout());
 }
 
 TEST(TrainerTest, WritesATrace) {
