@@ -61,6 +61,56 @@ TEST_F(TrainVerbTest, CtrlCSavesAndExits130) {
   EXPECT_EQ(resumed["first_step"], done + 1);
 }
 
+// Without a word beforehand: what was done since the checkpoint is done again, to the same bits.
+TEST_F(TrainVerbTest, AKilledRunGoesOnAsIfNothingHadHappened) {
+  const std::vector<std::string> settings = {"train.steps=200", "checkpoint.every=5"};
+  ashlar_json(command(settings));
+  const std::vector<Json> whole = metrics();
+  remove_tree(run_dir());
+  const std::string line = fmt::format(
+      "\"$0\" \"$@\" & pid=$!; while ! [ -e {}/latest ]; do sleep 0.01; done; kill -KILL $pid; "
+      "wait $pid",
+      run_dir());
+  std::vector<std::string> words = {"bash", "-c", line, ASHLAR_BINARY};
+  const std::vector<std::string> rest = command(settings);
+  words.insert(words.end(), rest.begin(), rest.end());
+  EXPECT_EQ(testing::run_program(words).exit_code, 137);
+  ASSERT_LT(metrics().size(), whole.size());
+  std::vector<std::string> again = command(settings);
+  again.push_back("--resume");
+  EXPECT_GT(ashlar_json(again)["first_step"], 1);
+  ASSERT_EQ(metrics().size(), whole.size());
+  for (size_t i = 0; i < whole.size(); ++i) {
+    for (const char* key : {"step", "loss", "grad_norm", "lr", "tokens", "epoch"}) {
+      EXPECT_EQ(metrics()[i][key], whole[i][key]) << key;
+    }
+  }
+}
+
+TEST_F(TrainVerbTest, ALossThatIsNotFiniteNamesStepOpAndLayer) {
+  const std::string error =
+      complaint(ashlar(command({"train.lr=1e20", "train.schedule=constant", "train.clip=0"})), 1);
+  EXPECT_THAT(error, HasSubstr("training: step 2: the loss is not finite: op layers.0.attn.q "));
+  EXPECT_THAT(error, ::testing::ContainsRegex("\\(linear, layer 0\\) gave a NaN or infinity"));
+  EXPECT_THAT(error, HasSubstr("lower train.lr"));
+  EXPECT_EQ(metrics().size(), 1u);  // nothing is written of the step that failed
+}
+
+TEST_F(TrainVerbTest, LearnsFromABlendOfTextAndChats) {
+  std::string chats;
+  for (int i = 0; i < 40; ++i) {
+    chats += R"({"messages": [{"role": "user", "content": "what jumps over the dog?"}, )"
+             R"({"role": "assistant", "content": "the fox"}]})"
+             "\n";
+  }
+  write_file(folder_.path("chats.jsonl"), chats);
+  const Json json =
+      ashlar_json(command({"train.seq=128", fmt::format("data.train={}:3,{}:1", corpus(),
+                                                        folder_.path("chats.jsonl"))}));
+  EXPECT_EQ(json["last_step"], 6);
+  EXPECT_LT(json["loss"], metrics().front()["loss"]);
+}
+
 TEST_F(TrainVerbTest, TheResolvedConfigurationIsPrintedAndKept) {
   write_file(folder_.path("config.toml"), "[train]\nlr = 0.5\nsteps = 2\n");
   const testing::ProgramResult result =
@@ -86,6 +136,10 @@ TEST_F(TrainVerbTest, WrongSettings) {
 TEST_F(TrainVerbTest, WrongData) {
   write_file(corpus(), "");
   EXPECT_THAT(complaint(ashlar(command()), 1), HasSubstr(corpus()));
+  EXPECT_THAT(complaint(ashlar(command({"run.dir=" + corpus() + "/run"})), 1), HasSubstr(corpus()));
+  write_file(folder_.path("bad.jsonl"), "{\"text\": \"fine\"}\n{\"text\": 7}\n");
+  EXPECT_THAT(complaint(ashlar(command({"data.train=" + folder_.path("bad.jsonl")})), 1),
+              HasSubstr(folder_.path("bad.jsonl") + ":2"));
   remove_tree(corpus());
   EXPECT_THAT(complaint(ashlar(command()), 1), HasSubstr("no such file or folder"));
   EXPECT_THAT(complaint(ashlar({"eval", fixture_model("llama"), "--data", corpus()}), 1),

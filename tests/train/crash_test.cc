@@ -3,18 +3,14 @@
 // was never interrupted.
 #include "ashlar/base/crash_point.h"
 #include "ashlar/base/file.h"
-#include "ashlar/base/log.h"
 #include "ashlar/base/philox.h"
 #include "ashlar/train/checkpoint.h"
 #include "tests/base/child.h"
-#include "tests/base/messages.h"
 #include "tests/train/power_loss.h"
-#include "tests/train/tiny_run.h"
+#include "tests/train/short_run.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,28 +25,8 @@ using ashlar::testing::ChildEnd;
 using ashlar::testing::run_in_child;
 using namespace testing;  // NOLINT: tiny runs
 
-class CrashTest : public ::testing::Test {
+class CrashTest : public ShortRunTest {
  protected:
-  CrashTest() {
-    spdlog::set_level(spdlog::level::off);  // hundreds of starts
-    run(short_run("straight"));
-    log_ = learning_log(tiny_.path("straight"));
-    learnt_ = learnt_bytes(tiny_.path("straight"));
-  }
-  ~CrashTest() override { spdlog::set_level(spdlog::level::info); }
-
-  // Two saves; the second removes the first.
-  TrainConfig short_run(const std::string& name) const {
-    TrainConfig config = tiny_.config(name);
-    config.train.steps = 4;
-    config.checkpoint.every = 2;
-    config.checkpoint.keep = 1;
-    config.checkpoint.best = false;
-    config.valid.every = 2;
-    config.run.tensorboard = false;
-    return config;
-  }
-
   // Every crash point that a run passes, as NAME#N.
   std::vector<std::string> points() const {
     const ChildEnd end = run_in_child([&] {
@@ -67,16 +43,6 @@ class CrashTest : public ::testing::Test {
       names.push_back(fmt::format("{}#{}", name, ++count[name]));
     }
     return names;
-  }
-
-  void expect_whole(const TrainConfig& config, const std::string& what) const {
-    EXPECT_EQ(learning_log(config.run.dir), log_) << what;
-    EXPECT_EQ(learnt_bytes(config.run.dir), learnt_) << what;
-    EXPECT_EQ(list_checkpoints(config.run.dir), std::vector<int64_t>{4}) << what;
-    EXPECT_EQ(read_file(join_path(config.run.dir, "latest")), "checkpoints/step-4\n") << what;
-    for (const std::string& name : list_directory(checkpoints_folder(config.run.dir))) {
-      EXPECT_EQ(name, "step-4") << what;  // no leftovers
-    }
   }
 
   void die_at_every_point(bool power_is_lost) {
@@ -112,10 +78,6 @@ class CrashTest : public ::testing::Test {
       EXPECT_GT(lost, static_cast<int>(names.size()) / 2);
     }
   }
-
-  TinyRun tiny_;
-  std::vector<std::string> log_;
-  std::string learnt_;
 };
 
 TEST_F(CrashTest, ADeathAtAnyPoint) { die_at_every_point(false); }
@@ -150,28 +112,6 @@ TEST_F(CrashTest, TenKillsAtRandomMoments) {
   resume(config);
   EXPECT_EQ(learning_log(config.run.dir), learning_log(straight.run.dir));
   EXPECT_EQ(learnt_bytes(config.run.dir), learnt_bytes(straight.run.dir));
-}
-
-TEST_F(CrashTest, AFullDiskIsAnErrorAndThePreviousCheckpointStays) {
-  const TrainConfig config = short_run("full");
-  const ChildEnd end = run_in_child([&] {
-    TrainHooks hooks = quiet();
-    hooks.on_step = [&](const StepMetrics& metrics) {
-      if (metrics.step != 3) return;
-      while (!find_checkpoint(config.run.dir)) ::usleep(1000);  // the save before is still written
-      ::signal(SIGXFSZ, SIG_IGN);
-      const rlimit limit{20'000, 20'000};
-      ::setrlimit(RLIMIT_FSIZE, &limit);
-    };
-    EXPECT_THAT(ashlar::testing::error_of([&] { train(config, hooks); }),
-                ::testing::StartsWith("cannot write " + config.run.dir +
-                                      "/checkpoints/step-4/model.safetensors: File too large"));
-    ASHLAR_CHECK(!HasFailure(), "see above");
-  });
-  EXPECT_EQ(end.exit_code, 0);
-  EXPECT_EQ(find_checkpoint(config.run.dir), 2);
-  resume(config);
-  expect_whole(config, "full disk");
 }
 
 }  // namespace

@@ -124,6 +124,37 @@ TEST(UpdateRuleTest, AStepAllocatesNothingWhateverItsBatch) {
   }
 }
 
+// Gradients stay as they are; what the moments take in is scaled to the norm allowed.
+TEST(UpdateRuleTest, ClippingScalesWhatTheUpdateSees) {
+  for (const double share : {0.25, 4.0}) {  // of the norm there is
+    StepSpec spec{.model = small_model(0), .update = {}, .max_tokens = 6 * 12, .max_seqs = 6};
+    const data::StepBatch batch = random_batch(6, 6);
+    ThreadPool pool(2);
+    const auto step_with = [&](double clip, runtime::VariableStore& store) {
+      spec.update.clip = clip;
+      TrainingStep step(build_training_graph(spec), spec, store,
+                        kernels::kernel_table(best_isa_tier()), pool);
+      return std::pair{step.run(batch, 9, 1, 1e-3).grad_norm, step.gradient_of()};
+    };
+    runtime::VariableStore free(5), clipped(5);
+    const double norm = step_with(0, free).first;
+    const auto [same_norm, gradient_of] = step_with(share * norm, clipped);
+    EXPECT_EQ(same_norm, norm);  // as it was before
+    const double scale = std::min(1.0, share) * (1 - spec.update.adamw.beta1);
+    double squares = 0;
+    for (const auto& [parameter, gradient] : gradient_of) {
+      const auto grad = clipped.at(gradient).span<float>();
+      const auto moment = clipped.at(parameter + ".m").span<float>();
+      for (size_t i = 0; i < grad.size(); ++i) {
+        const auto g = static_cast<double>(grad[i]);
+        squares += g * g;
+        ASSERT_NEAR(static_cast<double>(moment[i]), scale * g, 1e-5 * std::abs(g) + 1e-12);
+      }
+    }
+    EXPECT_NEAR(std::sqrt(squares), norm, 1e-5 * norm);
+  }
+}
+
 // With no gradient left after clipping to almost nothing, what moves a parameter is decay.
 TEST(UpdateRuleTest, DecayIsForMatricesOrForAll) {
   for (const Decay decay : {Decay::kMatrices, Decay::kAll}) {

@@ -1,7 +1,8 @@
-#include "tests/train/power_loss.h"
-
+// What stands between the program and the C library: full_disk.h and power_loss.h.
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "tests/train/full_disk.h"
+#include "tests/train/power_loss.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,10 +10,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <climits>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <set>
 #include <sstream>
 #include <vector>
@@ -27,6 +31,9 @@ std::string watched;       // NOLINT: what the functions below stand in for is g
 std::string journal_path;  // NOLINT
 int journal = -1;
 std::atomic<int> backups{0};
+std::mutex disk_mutex;    // NOLINT
+std::string full_folder;  // NOLINT
+int64_t disk_room = -1;   // < 0: enough
 
 bool below(const char* path) { return journal >= 0 && std::string(path).starts_with(watched); }
 
@@ -35,6 +42,15 @@ std::string path_of(int fd) {
   const std::string link = fmt::format("/proc/self/fd/{}", fd);
   const ssize_t length = ::readlink(link.c_str(), path, sizeof path);
   return length < 0 ? "" : std::string(path, static_cast<size_t>(length));
+}
+
+// How much of a write fits on the disk.
+size_t fitting(int fd, size_t size) {
+  const std::lock_guard lock(disk_mutex);
+  if (disk_room < 0 || !path_of(fd).starts_with(full_folder)) return size;
+  const size_t fits = std::min(size, static_cast<size_t>(disk_room));
+  disk_room -= static_cast<int64_t>(fits);
+  return fits;
 }
 
 struct stat status_of(const std::string& path) {
@@ -62,6 +78,12 @@ void note_writes(const std::string& folder, const std::string& path) {
   journal_path = path;
   journal = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   ASHLAR_CHECK(journal >= 0, "cannot create {}", path);
+}
+
+void fill_disk(const std::string& folder, int64_t room) {
+  const std::lock_guard lock(disk_mutex);
+  full_folder = folder;
+  disk_room = room;
 }
 
 int lose_power(const std::string& folder, const std::string& path) {
@@ -130,7 +152,12 @@ ssize_t write(int fd, const void* data, size_t size) {
     ::fstat(fd, &status);
     note(fmt::format("write {} {}\n", status.st_ino, status.st_size));
   }
-  return ::syscall(SYS_write, fd, data, size);
+  const size_t fits = fitting(fd, size);
+  if (fits == 0 && size > 0) {
+    errno = ENOSPC;
+    return -1;
+  }
+  return ::syscall(SYS_write, fd, data, fits);
 }
 
 int fsync(int fd) {
