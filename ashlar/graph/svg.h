@@ -1,6 +1,6 @@
-// A graph as a drawing: nodes in layers from top to bottom along the flow of data, coloured by
-// phase, each with its op, name, parameters and result. Edges that skip layers (residuals, what is
-// saved for backward) bow out to the right.
+// A graph as a drawing: nodes in rows from top to bottom along the flow of data, coloured by phase,
+// each with its op, name, parameters and result. What forward leaves for backward, and both for the
+// update, is named in the box that reads it ("from NAME"): drawn, it would hide all else.
 #pragma once
 
 #include "ashlar/graph/graph.h"

@@ -36,7 +36,7 @@ TEST(InspectTest, DrawsTheGraph) {
   const std::string lines = read_file(text), drawing = read_file(svg);
   EXPECT_EQ(count(drawing, "<svg "), 1u);
   EXPECT_TRUE(drawing.ends_with("</svg>\n"));
-  // A box and its rounded corners for each node, one more for the legend.
+  // A box for each node.
   EXPECT_EQ(count(drawing, "rx=\"5\""), count(lines, "  # F "));
   EXPECT_GE(count(drawing, "<path d="), count(lines, "  # F ") - 1);
   EXPECT_THAT(drawing, HasSubstr("layers.1.attn"));
