@@ -1,6 +1,7 @@
 #include "tests/base/heap_calls.h"
 
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 
 namespace {
@@ -49,6 +50,15 @@ void* realloc(void* memory, size_t size) {
 void* aligned_alloc(size_t alignment, size_t size) {
   calls.fetch_add(1, std::memory_order_relaxed);
   return __libc_memalign(alignment, size);
+}
+void* memalign(size_t alignment, size_t size) {
+  calls.fetch_add(1, std::memory_order_relaxed);
+  return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** memory, size_t alignment, size_t size) {
+  calls.fetch_add(1, std::memory_order_relaxed);
+  *memory = __libc_memalign(alignment, size);
+  return *memory == nullptr ? ENOMEM : 0;
 }
 }
 
