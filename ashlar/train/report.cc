@@ -27,7 +27,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 svg { width: 100%; border: 1px solid #8884; border-radius: 6px; }
 svg text { fill: currentColor; font: 11px system-ui, sans-serif; }
 svg .title { font-weight: 600; font-size: 13px; } svg .grid { stroke: #8883; }
-table { border-collapse: collapse; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; }
+table { border-collapse: collapse; margin-bottom: 1rem; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; }
 pre { overflow-x: auto; padding: 1rem; border: 1px solid #8884; border-radius: 6px; }
 )";
 
@@ -53,7 +53,9 @@ std::string charts(const std::vector<StepMetrics>& steps) {
   const std::vector<std::pair<const char*, Field>> others = {
       {"learning rate", [](const StepMetrics& m) { return m.lr; }},
       {"gradient norm", [](const StepMetrics& m) { return m.grad_norm; }},
-      {"tokens/s", [](const StepMetrics& m) { return m.tokens_per_s; }}};
+      {"tokens/s", [](const StepMetrics& m) { return m.tokens_per_s; }},
+      {"MFU (%)", [](const StepMetrics& m) { return 100 * m.mfu; }},
+      {"step time (ms)", [](const StepMetrics& m) { return m.step_ms; }}};
   for (const auto& [title, field] : others) html += svg_chart(title, {curve(title, steps, field)});
   return html + "</div>\n";
 }
@@ -92,9 +94,15 @@ std::string machines(const std::string& path) {
     if (!record.is_object()) continue;
     html += "<table>\n";
     for (const auto& [key, value] : record.items()) {
-      html += row(key, value.is_string() ? value.get<std::string>() : value.dump());
+      if (key == "memory") {
+        for (const auto& [part, bytes] : value.items()) {
+          html += row("memory: " + part, human_bytes(bytes.get<double>()));
+        }
+      } else {
+        html += row(key, value.is_string() ? value.get<std::string>() : value.dump());
+      }
     }
-    html += "</table>\n<br>\n";
+    html += "</table>\n";
   }
   return html;
 }

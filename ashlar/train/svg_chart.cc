@@ -1,5 +1,7 @@
 #include "ashlar/train/svg_chart.h"
 
+#include "ashlar/base/human.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -50,13 +52,27 @@ struct Range {
 };
 
 // 1, 2 or 5 times a power of ten, so that there are about five of them.
-double tick_step(const Range& range) {
+double step_of(const Range& range) {
   const double rough = (range.high - range.low) / 5;
   const double power = std::pow(10, std::floor(std::log10(rough)));
   for (const double factor : {1.0, 2.0, 5.0}) {
     if (factor * power >= rough) return factor * power;
   }
   return 10 * power;
+}
+
+// The multiples of that step in the range, its ends included where rounding would miss them.
+std::vector<double> ticks(const Range& range) {
+  const double step = step_of(range);
+  const double first = std::ceil(range.low / step - 1e-9);
+  const double last = std::floor(range.high / step + 1e-9);
+  std::vector<double> values;
+  for (double i = first; i <= last; ++i) values.push_back(i * step + 0.0);  // no "-0"
+  return values;
+}
+
+std::string tick_text(double value) {
+  return std::abs(value) < 1e4 ? fmt::format("{:.4g}", value) : human_count(value);
 }
 
 }  // namespace
@@ -103,18 +119,16 @@ std::string svg_chart(const std::string& title, const std::vector<Curve>& curves
       "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n"
       "<text x=\"{}\" y=\"18\" class=\"title\">{}</text>\n",
       kWidth, kHeight, html_escape(title), kLeft, html_escape(title));
-  const double y_step = tick_step(ys), x_step = tick_step(xs);
-  for (double y = std::ceil(ys.low / y_step) * y_step; y <= ys.high; y += y_step) {
+  for (const double y : ticks(ys)) {
     svg += fmt::format(
         "<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"grid\"/>"
-        "<text x=\"{}\" y=\"{:.1f}\" class=\"tick\" text-anchor=\"end\">{:.4g}</text>\n",
-        kLeft, kWidth - kRight, place_y(y), place_y(y), kLeft - 6, place_y(y) + 4,
-        std::abs(y) < y_step / 2 ? 0 : y);
+        "<text x=\"{}\" y=\"{:.1f}\" class=\"tick\" text-anchor=\"end\">{}</text>\n",
+        kLeft, kWidth - kRight, place_y(y), place_y(y), kLeft - 6, place_y(y) + 4, tick_text(y));
   }
-  for (double x = std::ceil(xs.low / x_step) * x_step; x <= xs.high; x += x_step) {
-    svg += fmt::format(
-        "<text x=\"{:.1f}\" y=\"{}\" class=\"tick\" text-anchor=\"middle\">{:.6g}</text>\n",
-        place_x(x), kHeight - 10, x);
+  for (const double x : ticks(xs)) {
+    svg +=
+        fmt::format("<text x=\"{:.1f}\" y=\"{}\" class=\"tick\" text-anchor=\"middle\">{}</text>\n",
+                    place_x(x), kHeight - 10, tick_text(x));
   }
   double legend = kWidth - kRight;
   for (size_t i = 0; i < curves.size(); ++i) {
@@ -126,9 +140,8 @@ std::string svg_chart(const std::string& title, const std::vector<Curve>& curves
     }
     svg += "\"/>\n";
     if (curves.size() == 1) continue;
-    svg += fmt::format(
-        "<text x=\"{}\" y=\"18\" fill=\"{}\" class=\"legend\" text-anchor=\"end\">{}</text>\n",
-        legend, color, html_escape(curves[i].name));
+    svg += fmt::format("<text x=\"{}\" y=\"18\" style=\"fill: {}\" text-anchor=\"end\">{}</text>\n",
+                       legend, color, html_escape(curves[i].name));
     legend -= 12 + 7 * static_cast<double>(curves[i].name.size());
   }
   return svg + "</svg>\n";

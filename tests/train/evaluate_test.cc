@@ -5,6 +5,7 @@
 #include "ashlar/base/config.h"
 #include "ashlar/base/file.h"
 #include "ashlar/train/report.h"
+#include "ashlar/train/svg_chart.h"
 #include "tests/base/messages.h"
 #include "tests/train/tiny_run.h"
 
@@ -17,7 +18,9 @@ namespace ashlar::train {
 namespace {
 
 using ashlar::testing::error_of;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using namespace testing;  // NOLINT: tiny runs
 
 TEST(EvaluateTest, AgreesWithValidationWhateverTheBatch) {
@@ -47,6 +50,12 @@ TEST(EvaluateTest, AgreesWithValidationWhateverTheBatch) {
   EXPECT_FALSE(evaluate(options).bits_per_byte.has_value());
 }
 
+size_t count(const std::string& text, std::string_view part) {
+  size_t found = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
+  return found;
+}
+
 TEST(ReportTest, IsOnePageWithCurvesConfigurationAndMachine) {
   const TinyRun tiny;
   EXPECT_THAT(error_of([&] { report_html(tiny.path("nothing")); }), HasSubstr("metrics.jsonl"));
@@ -57,10 +66,26 @@ TEST(ReportTest, IsOnePageWithCurvesConfigurationAndMachine) {
                            "tokens/s", "[train]", "revision"}) {
     EXPECT_THAT(html, HasSubstr(part));
   }
-  size_t lines = 0;
-  for (size_t at = 0; (at = html.find("<polyline", at)) != std::string::npos; ++at) ++lines;
-  EXPECT_EQ(lines, 5u);                             // training and validation loss, and three more
-  EXPECT_EQ(html.find("http"), std::string::npos);  // nothing is fetched
+  EXPECT_EQ(count(html, "<polyline"), 7u);  // training and validation loss, and five more
+  EXPECT_THAT(html, HasSubstr("memory: parameters"));
+  // Nothing is fetched: no address, no file, no script that could.
+  for (const char* part : {"http", "//", "src=", "href=", "url(", "@import", "<script"}) {
+    EXPECT_THAT(html, Not(HasSubstr(part)));
+  }
+}
+
+TEST(ReportTest, ChartsAreWholeAndTicksReachTheEnds) {
+  const std::string svg = svg_chart("a < b", {{"one", {{1, 1e-4}, {2, 3e-4}}}, {"two", {}}});
+  EXPECT_THAT(svg, HasSubstr(">a &lt; b</text>"));
+  for (const char* tick : {">0.0001<", ">0.0002<", ">0.0003<", ">1<", ">2<"}) {
+    EXPECT_THAT(svg, HasSubstr(tick));
+  }
+  EXPECT_EQ(count(svg, "<svg"), 1u);
+  EXPECT_EQ(count(svg, "</svg>"), 1u);
+  EXPECT_THAT(svg_chart("speed", {{"tokens", {{1, 60'000}, {2, 120'000}}}}), HasSubstr(">120k<"));
+  EXPECT_THAT(svg_chart("from 0", {{"x", {{0, 1}, {5, 2}}}}),
+              AllOf(HasSubstr(">0<"), Not(HasSubstr("-0"))));
+  EXPECT_EQ(svg_chart("nothing", {{"none", {}}}), "");
 }
 
 TEST(ConfigTest, KeysAreReadPrintedAndChecked) {
