@@ -66,6 +66,16 @@ const std::vector<Case>& cases() {
       {"relu", activation_of<kRelu>, {}, {"x"}},
       {"swiglu", gated_of<kSilu>, {}, {"gate", "up"}},
       {"geglu", gated_of<kGeluTanh>, {}, {"gate", "up"}},
+      {"geglu_erf", gated_of<kGeluErf>, {}, {"gate", "up"}},
+      {"reglu", gated_of<kRelu>, {}, {"gate", "up"}},
+      // The sum's own gradient is d_y itself: here each term comes through an op of its own.
+      {"add",
+       [](Builder& b) {
+         const ValueId x = matrix(b, "x", 5);
+         return add(b, activation(b, x, kSilu, "f"), gated(b, x, x, kGeluErf, "g"), "add");
+       },
+       {},
+       {"x"}},
       {"dropout", [](Builder& b) { return dropout(b, matrix(b, "x", 5), 0.4, "drop"); }, {}, {"x"}},
       {"cast", [](Builder& b) { return cast(b, matrix(b, "x", 5), DType::kBF16, "c"); }, {}, {"x"}},
       {"linear",
@@ -95,6 +105,15 @@ const std::vector<Case>& cases() {
        },
        {{"ids", {0, 3, 3, 5, 0, 3, 1}}},
        {"table"}},
+      {"gather_rows_on_top",
+       [](Builder& b) {
+         const ValueId ids = b.input("ids", DType::kI32, {Symbol::kTokens});
+         const ValueId first =
+             gather_rows(b, weight(b, "table", {6, 5}), ids, {}, DType::kF32, "e");
+         return gather_rows(b, weight(b, "other", {8, 5}), ids, first, DType::kF32, "p");
+       },
+       {{"ids", {0, 3, 3, 5, 0, 3, 1}}},
+       {"table", "other"}},
       {"attention_full", attention_of<false, 0, 0>, kPacked, {"q", "k", "v"}},
       {"attention_causal", attention_of<true, 0, 0>, kPacked, {"q", "k", "v"}},
       {"attention_window", attention_of<true, 2, 0>, kPacked, {"q", "k", "v"}},

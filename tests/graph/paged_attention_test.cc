@@ -6,8 +6,10 @@
 #include "ashlar/passes/plan_memory.h"
 #include "ashlar/runtime/executor.h"
 #include "tests/graph/counter_values.h"
+#include "tests/graph/golden.h"
 #include "tests/graph/graph_run.h"
 #include "tests/kernels/tier_fixture.h"
+#include "tests/kernels/tolerance.h"
 
 #include <gtest/gtest.h>
 
@@ -17,9 +19,9 @@
 namespace ashlar::graph {
 namespace {
 
-constexpr int64_t kHeads = 5, kKvHeads = 1, kDim = 80, kTableWidth = 12, kBlocks = 40;
+constexpr int64_t kHeads = 5, kKvHeads = 1, kDim = 80, kTableWidth = 44, kBlocks = 3 * kTableWidth;
 constexpr int64_t kQWidth = kHeads * kDim, kKvWidth = kKvHeads * kDim;
-const std::vector<int32_t> kLengths = {70, 33, 150};
+const std::vector<int32_t> kLengths = {70, 33, 150}, kLongSequence = {700};
 
 struct Inputs {
   ValueId q, k, v, row_start;
@@ -57,24 +59,25 @@ Graph paged_graph(const AttentionSpec& spec) {
 }
 
 // The rows of every sequence, all in one batch.
-RunData whole_batch() {
-  const int32_t tokens = std::accumulate(kLengths.begin(), kLengths.end(), 0);
-  RunData data{.bindings = bind_tokens(tokens, static_cast<int64_t>(kLengths.size()))};
+RunData whole_batch(const std::vector<int32_t>& lengths, float scale) {
+  const int32_t tokens = std::accumulate(lengths.begin(), lengths.end(), 0);
+  RunData data{.bindings = bind_tokens(tokens, static_cast<int64_t>(lengths.size()))};
   data.ints["row_start"] = {0};
-  for (const int32_t length : kLengths) {
+  for (const int32_t length : lengths) {
     data.ints["row_start"].push_back(data.ints["row_start"].back() + length);
   }
-  data.floats["q"] = counter_values("q", tokens * kQWidth, 2);
-  data.floats["k"] = counter_values("k", tokens * kKvWidth, 2);
+  data.floats["q"] = counter_values("q", tokens * kQWidth, scale);
+  data.floats["k"] = counter_values("k", tokens * kKvWidth, scale);
   data.floats["v"] = counter_values("v", tokens * kKvWidth);
   return data;
 }
 
-// Serves the sequences of whole_batch(): each step takes up to `chunk` further rows of every one.
+// Serves the sequences of a whole batch: each step takes up to `chunk` further rows of every one.
 class Server {
  public:
-  Server(const Graph& graph, IsaTier tier, int64_t chunk)
-      : chunk_(chunk), whole_(whole_batch()), table_(kBlocks) {
+  Server(const Graph& graph, IsaTier tier, int64_t chunk, const std::vector<int32_t>& lengths,
+         float scale)
+      : chunk_(chunk), lengths_(lengths), whole_(whole_batch(lengths, scale)), table_(kBlocks) {
     store_.add_missing(graph);
     // Blocks in an order of no pattern; what they held before must not matter.
     std::iota(table_.begin(), table_.end(), 0);
@@ -94,8 +97,8 @@ class Server {
 
   std::vector<float> results() {
     std::vector<float> y(whole_.floats.at("q").size());
-    std::vector<int32_t> done(kLengths.size(), 0);
-    while (done != kLengths) step(done, y);
+    std::vector<int32_t> done(lengths_.size(), 0);
+    while (done != lengths_) step(done, y);
     return y;
   }
 
@@ -103,8 +106,8 @@ class Server {
   void step(std::vector<int32_t>& done, std::vector<float>& y) {
     std::vector<int32_t> row_start = {0}, context, block_table, slots;
     std::vector<size_t> rows;  // of the whole batch
-    for (size_t s = 0; s < kLengths.size(); ++s) {
-      const int32_t count = std::min(static_cast<int32_t>(chunk_), kLengths[s] - done[s]);
+    for (size_t s = 0; s < lengths_.size(); ++s) {
+      const int32_t count = std::min(static_cast<int32_t>(chunk_), lengths_[s] - done[s]);
       if (count == 0) continue;
       const int32_t* blocks = table_.data() + s * kTableWidth;
       for (int32_t i = 0; i < count; ++i) {
@@ -147,6 +150,7 @@ class Server {
   }
 
   int64_t chunk_;
+  std::vector<int32_t> lengths_;
   RunData whole_;
   std::vector<int32_t> table_;
   ThreadPool pool_{2};
@@ -165,13 +169,26 @@ TEST_P(PagedAttention, HasTheBitsOfAttentionInOneBatch) {
       const Inputs in = add_inputs(b);
       return attention(b, in.q, in.k, in.v, in.row_start, spec, "attention");
     });
-    const RunResult wanted = run_fast(in_batch, whole_batch(), GetParam());
+    const RunResult wanted = run_fast(in_batch, whole_batch(kLengths, 2), GetParam());
     const Graph paged = paged_graph(spec);
     for (const int64_t chunk : {1, 13, 64, 150}) {
-      const std::vector<float> found = Server(paged, GetParam(), chunk).results();
+      const std::vector<float> found = Server(paged, GetParam(), chunk, kLengths, 2).results();
       EXPECT_EQ(std::vector<double>(found.begin(), found.end()), wanted.outputs.at("y").values)
           << "chunk " << chunk << " window " << mask.window << " softcap " << mask.softcap;
     }
+  }
+}
+
+// 700 tokens in chunks against PyTorch's attention over all of them.
+TEST_P(PagedAttention, ChunksGiveWhatPyTorchGives) {
+  for (const auto& [golden, mask] :
+       {std::pair{"attention_causal", kernels::AttentionMask{}},
+        std::pair{"attention_window", kernels::AttentionMask{.window = 100}}}) {
+    const std::vector<float> found =
+        Server(paged_graph(spec_with(mask)), GetParam(), 256, kLongSequence, 1).results();
+    // Scores carry the rounding of a whole dot product and are exponentiated.
+    expect_digest({found.begin(), found.end()}, read_golden(golden).at("y"),
+                  2 * kernels::tolerance(DType::kF32), golden);
   }
 }
 

@@ -2,13 +2,15 @@
 sizes that reach real tiles and tails: tests/fixtures/goldens/NAME.json. Inputs come from
 counter_values, so they are not stored; tests/graph/torch_goldens_test.cc makes the same ones.
 
-    ./dev oracles torch_ops        compare with the stored digests
-    ./dev oracles torch_ops --write
+    ./dev oracles torch_ops            compare with the stored digests
+    ./dev oracles torch_ops --write    renew them
+    ./dev oracles torch_ops rope_llama3 --write    one case
 """
 import json
 import math
 import pathlib
 import sys
+import unittest.mock
 
 import numpy as np
 import torch
@@ -75,6 +77,13 @@ def attention(q, k, v, mask, softcap=0.0, heads=HEADS, kv_heads=KV_HEADS, dim=HE
     return out.transpose(0, 1).reshape(-1, heads * dim)
 
 
+def full_attention_case():
+    """Every key of the sequence is seen, later ones too."""
+    leaves = {"q": tensor("q", TOKENS, HEADS * HEAD_DIM), "k": tensor("k", TOKENS, HEAD_DIM),
+              "v": tensor("v", TOKENS, HEAD_DIM)}
+    return backward(attention(*leaves.values(), torch.ones(TOKENS, TOKENS, dtype=bool)), leaves)
+
+
 def attention_case(lengths, window=0, softcap=0.0, heads=HEADS, kv_heads=KV_HEADS, dim=HEAD_DIM):
     leaves = {"q": tensor("q", TOKENS, heads * dim), "k": tensor("k", TOKENS, kv_heads * dim),
               "v": tensor("v", TOKENS, kv_heads * dim)}
@@ -88,6 +97,30 @@ def linear_case():
     y = F.linear(leaves["x"], leaves["w"], leaves["bias"]) + leaves["residual"]
     # The residual's gradient is d_y itself.
     return backward(y, {name: leaves[name] for name in ("x", "w", "bias")})
+
+
+def low_rank_linear_case(rank=16):
+    """x W^T + (x A^T) B^T, as adapters have it."""
+    leaves = {"x": tensor("x", TOKENS, WIDTH), "w": weight("w", FFN, WIDTH),
+              "a": weight("a", rank, WIDTH), "b": weight("b", FFN, rank)}
+    x, w, a, b = leaves.values()
+    return backward(F.linear(x, w) + F.linear(F.linear(x, a), b), leaves)
+
+
+def linear_gelu_case():
+    """An epilogue with all it can hold: gelu(x W^T + bias) + residual. Forward only."""
+    x, w, bias = tensor("x", TOKENS, WIDTH), weight("w", FFN, WIDTH), tensor("bias", FFN)
+    return {"y": digest(F.gelu(F.linear(x, w, bias)) + tensor("residual", TOKENS, FFN))}
+
+
+def add_case():
+    return {"y": digest(tensor("a", TOKENS, WIDTH) + tensor("c", TOKENS, WIDTH))}
+
+
+def cast_case():
+    """Rounding to bfloat16, to nearest and to even."""
+    x = torch.tensor(counter_values("x", (TOKENS, WIDTH), 3.0))
+    return {"y": digest(x.bfloat16())}
 
 
 def norm_case(layer):
@@ -137,14 +170,33 @@ def rope_case():
     return backward(rope(leaves["x"], rope_table(llama3_frequencies()), HEADS), leaves)
 
 
+def interleaved_rope_case(rotary=64):
+    """The pairs are (2i, 2i+1); the last channels of a head stay."""
+    leaves = {"x": tensor("x", TOKENS, HEADS * HEAD_DIM)}
+    x = leaves["x"].view(-1, HEADS, HEAD_DIM)
+    f = 10000.0 ** (-torch.arange(0, rotary, 2, dtype=torch.float64) / rotary)
+    cos, sin = (t[:, None, :] for t in rope_table(f))
+    a, b = x[..., 0:rotary:2], x[..., 1:rotary:2]
+    turned = torch.stack((a * cos - b * sin, b * cos + a * sin), -1).flatten(-2)
+    y = torch.cat((turned, x[..., rotary:]), -1).reshape(leaves["x"].shape)
+    return backward(y, leaves)
+
+
 def activation_case(f):
     leaves = {"x": tensor("x", TOKENS, FFN, scale=6)}
     return backward(f(leaves["x"]), leaves)
 
 
-def swiglu_case():
+def gated_case(f):
     leaves = {"gate": tensor("gate", TOKENS, FFN, scale=6), "up": tensor("up", TOKENS, FFN)}
-    return backward(F.silu(leaves["gate"]) * leaves["up"], leaves)
+    return backward(f(leaves["gate"]) * leaves["up"], leaves)
+
+
+def position_embedding_case():
+    """Rows of a table on top of an addend, whose gradient is d_y itself."""
+    table = tensor("table", 1024, WIDTH)
+    ids = torch.arange(TOKENS) % 300
+    return backward(F.embedding(ids, table) + tensor("addend", TOKENS, WIDTH), {"table": table})
 
 
 def embedding_case():
@@ -183,6 +235,25 @@ def adamw_case():
         result |= {name: digest(p), name + ".m": digest(state["exp_avg"]),
                    name + ".v": digest(state["exp_avg_sq"])}
     return result
+
+
+def muon_case():
+    """Five steps of a wide and a tall matrix. PyTorch's Newton-Schulz iteration rounds to bfloat16;
+    here it runs in float64."""
+    params = {"wide": tensor("wide", 40, WIDTH, scale=0.1),
+              "tall": tensor("tall", WIDTH, 33, scale=0.1)}
+    optimizer = torch.optim.Muon(
+        params.values(), lr=float(np.float32(0.02)), weight_decay=0.1, momentum=0.95,
+        nesterov=True, ns_steps=5, adjust_lr_fn="match_rms_adamw")
+    with unittest.mock.patch.object(torch, "bfloat16", torch.float64):
+        for step in range(1, 6):
+            for name, p in params.items():
+                p.grad = torch.tensor(counter_values(f"{name}.grad.{step}", tuple(p.shape)),
+                                      dtype=torch.float64)
+            optimizer.step()
+    result = {name: digest(p) for name, p in params.items()}
+    return result | {name + ".m": digest(optimizer.state[p]["momentum_buffer"])
+                     for name, p in params.items()}
 
 
 def llama_block():
@@ -238,16 +309,27 @@ CASES = {
     "attention_documents": lambda: attention_case([1, 63, 64, 65, 200, 307], window=150),
     "attention_softcap": lambda: attention_case([TOKENS], softcap=20.0),
     "attention_4_heads": lambda: attention_case([TOKENS], heads=4, kv_heads=4),
+    "attention_full": full_attention_case,
+    "add": add_case,
+    "cast": cast_case,
     "linear": linear_case,
+    "linear_low_rank": low_rank_linear_case,
+    "linear_gelu": linear_gelu_case,
     "rms_norm": lambda: norm_case(False),
     "layer_norm": lambda: norm_case(True),
     "rope_llama3": rope_case,
+    "rope_interleaved": interleaved_rope_case,
     "gelu": lambda: activation_case(F.gelu),
     "gelu_tanh": lambda: activation_case(lambda x: F.gelu(x, approximate="tanh")),
-    "swiglu": swiglu_case,
+    "silu": lambda: activation_case(F.silu),
+    "relu": lambda: activation_case(F.relu),
+    "swiglu": lambda: gated_case(F.silu),
+    "geglu": lambda: gated_case(lambda x: F.gelu(x, approximate="tanh")),
     "embedding": embedding_case,
+    "position_embedding": position_embedding_case,
     "loss": loss_case,
     "adamw": adamw_case,
+    "muon": muon_case,
     "llama_block": llama_block,
     "gpt2_block": gpt2_block,
 }
@@ -276,8 +358,9 @@ def store(name, results, write, made_with):
 
 def main():
     made_with = f"torch {torch.__version__.split('+')[0]}, float64"
-    good = [store(name, {"values": case()}, "--write" in sys.argv, made_with)
-            for name, case in CASES.items()]
+    chosen = [name for name in sys.argv[1:] if name != "--write"] or list(CASES)
+    good = [store(name, {"values": CASES[name]()}, "--write" in sys.argv, made_with)
+            for name in chosen]
     return 0 if all(good) else 1
 
 
