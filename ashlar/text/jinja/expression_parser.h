@@ -1,4 +1,6 @@
-// The expression half of the parser, and the token stream both halves read.
+// The expression half of the parser, and the token stream both halves read. Operators by precedence
+// are in expression_parser.cc, what follows an operand in expression_postfix.cc, where an
+// expression begins in expression_primary.cc.
 #pragma once
 
 #include "ashlar/text/jinja/ast.h"

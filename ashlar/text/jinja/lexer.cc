@@ -2,13 +2,13 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/text/jinja/arithmetic.h"
+#include "ashlar/text/jinja/number_literal.h"
 #include "ashlar/text/jinja/python_text.h"
 #include "ashlar/text/jinja/string_literal.h"
 #include "ashlar/text/jinja/text_ops.h"
 #include "ashlar/text/jinja/unicode.h"
 
 #include <array>
-#include <cctype>
 #include <optional>
 
 namespace ashlar::text::jinja {
@@ -29,8 +29,6 @@ std::string normalized(std::string_view source) {
   if (out.ends_with('\n')) out.pop_back();
   return out;
 }
-
-bool is_digit_char(char c) { return c >= '0' && c <= '9'; }
 
 constexpr std::array<std::string_view, 26> kOperators = {
     "**", "//", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
@@ -217,7 +215,7 @@ class Lexer {
 
   void token(std::string& open_brackets) {
     const char c = source_[at_];
-    if (is_digit_char(c)) return number();
+    if (c >= '0' && c <= '9') return number();
     if (c == '\'' || c == '"') return string(c);
     size_t end = at_;
     while (end < source_.size()) {
@@ -255,77 +253,20 @@ class Lexer {
     open_brackets.pop_back();
   }
 
-  // Digits with single underscores between them, from `at`; the offset behind.
-  template <typename IsDigit>
-  size_t digits(size_t at, IsDigit is_digit) const {
-    const size_t begin = at;
-    while (at < source_.size()) {
-      if (is_digit(source_[at])) {
-        ++at;
-      } else if (source_[at] == '_' && at > begin && at + 1 < source_.size() &&
-                 is_digit(source_[at + 1])) {
-        at += 2;
-      } else {
-        break;
-      }
-    }
-    return at;
-  }
-
-  // The end of a float literal at at_; nullopt when it is an integer.
-  std::optional<size_t> float_end() const {
-    if (at_ > 0 && source_[at_ - 1] == '.') return std::nullopt;  // a.0.1 is two look-ups
-    size_t end = digits(at_, is_digit_char);
-    bool real = false;
-    if (end + 1 < source_.size() && source_[end] == '.' && is_digit_char(source_[end + 1])) {
-      end = digits(end + 1, is_digit_char);
-      real = true;
-    }
-    if (end < source_.size() && (source_[end] == 'e' || source_[end] == 'E')) {
-      size_t exponent = end + 1;
-      if (sign_at(exponent) != 0) ++exponent;
-      if (exponent < source_.size() && is_digit_char(source_[exponent])) {
-        end = digits(exponent, is_digit_char);
-        real = true;
-      }
-    }
-    return real ? std::optional<size_t>(end) : std::nullopt;
-  }
-
-  size_t integer_end() const {
-    const auto prefixed = [&](char letter, auto is_digit) -> size_t {
-      if (source_[at_] != '0' || at_ + 2 >= source_.size()) return 0;
-      if (std::tolower(static_cast<unsigned char>(source_[at_ + 1])) != letter) return 0;
-      const size_t first = at_ + 2 + (source_[at_ + 2] == '_' ? 1 : 0);
-      if (first >= source_.size() || !is_digit(source_[first])) return 0;
-      return digits(first, is_digit);
-    };
-    size_t end = prefixed('b', [](char c) { return c == '0' || c == '1'; });
-    if (end == 0) end = prefixed('o', [](char c) { return c >= '0' && c <= '7'; });
-    if (end == 0) {
-      end = prefixed('x', [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; });
-    }
-    if (end != 0) return end;
-    if (source_[at_] == '0') return digits(at_, [](char c) { return c == '0'; });
-    return digits(at_, is_digit_char);
-  }
-
   void number() {
-    if (const std::optional<size_t> end = float_end()) {
-      const std::string text = source_.substr(at_, *end - at_);
+    const NumberLiteral literal = scan_number(source_, at_);
+    const std::string text = source_.substr(at_, literal.end - at_);
+    if (literal.real) {
       add(TokenType::kFloat, text).number = parse_float(text).value();
-      at_ = *end;
-      return;
+    } else {
+      try {
+        const int64_t value = parse_int(text, 0).value();
+        add(TokenType::kInteger, text).integer = value;
+      } catch (const std::runtime_error&) {
+        fail(fmt::format("integer {} does not fit in 64 bits", text));
+      }
     }
-    const size_t end = integer_end();
-    const std::string text = source_.substr(at_, end - at_);
-    try {
-      const int64_t value = parse_int(text, 0).value();
-      add(TokenType::kInteger, text).integer = value;
-    } catch (const std::runtime_error&) {
-      fail(fmt::format("integer {} does not fit in 64 bits", text));
-    }
-    at_ = end;
+    at_ = literal.end;
   }
 
   void string(char quote) {
