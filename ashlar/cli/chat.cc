@@ -1,6 +1,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/cli/interrupt.h"
 #include "ashlar/cli/sampling_flags.h"
+#include "ashlar/cli/show_text.h"
 #include "ashlar/cli/text_model.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/text/chat_template.h"
@@ -19,10 +20,11 @@ namespace ashlar::cli {
 namespace {
 
 // One line of standard input without its end; nullopt at the end of input or when interrupted.
-// Reads byte by byte: a terminal gives lines, and a signal must end the wait.
-std::optional<std::string> read_line() {
+// Reads byte by byte, since what follows the line belongs to the next call.
+std::optional<std::string> read_line(const InterruptFlag& interrupt) {
   std::string line;
   while (true) {
+    if (!interrupt.wait_readable(STDIN_FILENO)) return std::nullopt;
     char c = 0;
     const ssize_t got = ::read(STDIN_FILENO, &c, 1);
     if (got < 0) return std::nullopt;
@@ -97,7 +99,7 @@ struct Chat {
     if (terminal) std::fputs("Ctrl-C stops an answer; /reset forgets, /exit ends.\n", stderr);
     while (true) {
       if (terminal) std::fputs("> ", stderr);
-      const std::optional<std::string> line = read_line();
+      const std::optional<std::string> line = read_line(interrupt);
       if (interrupt.raised()) return kInterrupted;
       if (!line || *line == "/exit") return 0;
       if (line->empty()) continue;
@@ -111,7 +113,9 @@ struct Chat {
     }
   }
 
-  // What goes wrong with one turn ends that turn, not the conversation.
+  // What goes wrong with one turn ends that turn, not the conversation. An interrupted answer stays
+  // in it as far as it was shown, so that "go on" means something; one that showed nothing goes,
+  // with its question.
   void answer(TextModel& opened, Conversation& conversation, const std::string& line,
               InterruptFlag& interrupt) {
     conversation.add("user", line);
@@ -119,12 +123,15 @@ struct Chat {
       const generate::Generated result = opened.generator().generate(
           opened.encode(conversation.prompt(), false),
           sampling.resolve(opened.bundle().generation()), [&](int32_t, const std::string& text) {
-            std::fwrite(text.data(), 1, text.size(), stdout);
-            std::fflush(stdout);
+            show_text(text);
             return !interrupt.raised();
           });
       print_result("");
-      conversation.add("assistant", result.text);
+      if (result.text.empty() && result.reason == generate::StopReason::kCancelled) {
+        conversation.drop_last();
+      } else {
+        conversation.add("assistant", result.text);
+      }
     } catch (const Error& error) {
       conversation.drop_last();
       std::fprintf(stderr, "%s (/reset forgets the conversation)\n", error.what());

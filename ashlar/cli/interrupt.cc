@@ -1,7 +1,12 @@
 #include "ashlar/cli/interrupt.h"
 
+#include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
 
 namespace ashlar::cli {
 namespace {
@@ -11,8 +16,15 @@ std::atomic<bool> interrupted{false};
 
 void end_program(int) { ::_exit(kInterrupted); }
 
+// Readable while the flag is raised.
+std::atomic<int> raised_event{-1};
+
 void raise_flag(int) {
   if (interrupted.exchange(true)) ::_exit(kInterrupted);
+  const int error = errno;
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(raised_event, &one, sizeof one);
+  errno = error;
 }
 
 void handle(int signal, void (*handler)(int)) {
@@ -28,6 +40,7 @@ void exit_on_interrupt() { handle(SIGINT, end_program); }
 
 InterruptFlag::InterruptFlag() {
   interrupted = false;
+  raised_event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   handle(SIGINT, raise_flag);
   handle(SIGTERM, raise_flag);
 }
@@ -35,10 +48,24 @@ InterruptFlag::InterruptFlag() {
 InterruptFlag::~InterruptFlag() {
   handle(SIGINT, end_program);
   handle(SIGTERM, SIG_DFL);
+  ::close(raised_event.exchange(-1));
 }
 
 bool InterruptFlag::raised() const { return interrupted; }
-void InterruptFlag::lower() { interrupted = false; }
+
+void InterruptFlag::lower() {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t taken = ::read(raised_event, &count, sizeof count);
+  interrupted = false;
+}
+
+bool InterruptFlag::wait_readable(int file) const {
+  pollfd waited[] = {{raised_event, POLLIN, 0}, {file, POLLIN, 0}};
+  while (::poll(waited, 2, -1) < 0) {
+    if (errno != EINTR) return true;  // reading will tell what is wrong
+  }
+  return !raised();
+}
 const std::atomic<bool>& InterruptFlag::flag() const { return interrupted; }
 
 }  // namespace ashlar::cli

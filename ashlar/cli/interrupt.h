@@ -21,6 +21,9 @@ class InterruptFlag {
 
   bool raised() const;
   void lower();
+  // Waits until the file has something to read or has ended; false when the flag is raised first.
+  // A signal that comes just before is not missed.
+  bool wait_readable(int file) const;
   // What others poll; lives as long as the program.
   const std::atomic<bool>& flag() const;
 };

@@ -1,6 +1,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/cli/interrupt.h"
 #include "ashlar/cli/sampling_flags.h"
+#include "ashlar/cli/show_text.h"
 #include "ashlar/cli/standard_input.h"
 #include "ashlar/cli/text_model.h"
 #include "ashlar/cli/token_ids.h"
@@ -9,7 +10,6 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include <cstdio>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,11 +28,6 @@ std::string_view name(generate::StopReason reason) {
       return "cancelled";
   }
   return "";
-}
-
-void show(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
 }
 
 struct Run {
@@ -89,7 +84,7 @@ struct Run {
     const InterruptFlag interrupt;
     const generate::Generated result =
         opened.generator().generate(tokens, options, [&](int32_t, const std::string& text) {
-          if (!json) show(text);
+          if (!json) show_text(text);
           return !interrupt.raised();
         });
     if (json) {

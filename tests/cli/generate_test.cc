@@ -1,4 +1,4 @@
-// run, chat and logits of the fixture models, against what transformers computed.
+// run and logits of the fixture models, against what transformers computed.
 #include "tests/cli/program.h"
 
 #include <gmock/gmock.h>
@@ -72,23 +72,6 @@ TEST(GenerateTest, BadIdsAndPrompts) {
   EXPECT_THAT(complaint(ashlar({"run", model, "a", "--context", "100000"}), 1), HasSubstr("256"));
   EXPECT_THAT(complaint(ashlar({"run", model, "a", "--temperature", "-1"}), 1),
               HasSubstr("temperature"));
-}
-
-TEST(ChatTest, AnswersEachLineAndForgetsWhenTold) {
-  const std::vector<std::string> command = {"chat", fixture_model("llama"), "--greedy", "--max-new",
-                                            "6"};
-  const testing::ProgramResult once = ashlar(command, {.stdin_text = "Hi\n/exit\nnot read\n"});
-  EXPECT_EQ(once.exit_code, 0) << once.err;
-  EXPECT_NE(once.out, "");
-  const testing::ProgramResult twice = ashlar(command, {.stdin_text = "Hi\n/reset\nHi\n"});
-  EXPECT_EQ(twice.out, once.out + once.out);
-  const testing::ProgramResult on = ashlar(command, {.stdin_text = "Hi\nHi\n"});
-  EXPECT_TRUE(on.out.starts_with(once.out));
-  EXPECT_NE(on.out, twice.out);  // the second answer knows of the first
-}
-
-TEST(ChatTest, AModelWithoutTemplateIsToldFrom) {
-  EXPECT_THAT(complaint(ashlar({"chat", fixture_model("gpt2")}), 1), HasSubstr("no chat template"));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "tests/cli/program.h"
 
+#include "ashlar/base/atomic_file.h"
+
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -45,6 +47,14 @@ std::string copy_model(const std::string& name, const testing::TempDir& folder) 
   const std::string copy = folder.path(name);
   std::filesystem::copy(fixture_model(name), copy, std::filesystem::copy_options::recursive);
   return copy;
+}
+
+std::string endless_model(const testing::TempDir& folder) {
+  const std::string model = copy_model("llama", folder);
+  Json config = Json::parse(read_file(model + "/config.json"));
+  config["max_position_embeddings"] = 1 << 17;
+  write_file(model + "/config.json", config.dump());
+  return model;
 }
 
 std::string join_ids(const Json& ids) {

@@ -27,6 +27,8 @@ std::string fixture_model(const std::string& name);  // tests/fixtures/models/NA
 Json golden(const std::string& model);               // its golden.json
 // A copy of a fixture model that a test may spoil.
 std::string copy_model(const std::string& name, const testing::TempDir& folder);
+// One with so much room that an answer outlasts any test.
+std::string endless_model(const testing::TempDir& folder);
 
 std::string join_ids(const Json& ids);  // "1,2,3"
 
