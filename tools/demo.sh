@@ -55,7 +55,7 @@ server=$!
 trap 'kill $server 2>/dev/null || true' EXIT
 url=
 for _ in $(seq 100); do
-  url=$(grep -oE 'http://[0-9.]+:[0-9]+' "$work/serve.log" | head -n 1) && break
+  url=$(grep -oE ' at http://[0-9.]+:[0-9]+' "$work/serve.log" | head -n 1 | cut -c5-) && break
   kill -0 $server 2>/dev/null || break
   sleep 0.1
 done

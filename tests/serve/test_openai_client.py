@@ -18,15 +18,15 @@ def client(tmp_path_factory):
     log = tmp_path_factory.mktemp("serve") / "log"
     with log.open("w") as stderr:
         server = subprocess.Popen(
-            [os.environ["ASHLAR_BINARY"], "serve", str(MODEL), "--name", "tiny", "--port", "0",
-             "--api-keys", "secret"], stderr=stderr, stdout=subprocess.DEVNULL)
+            [os.environ["ASHLAR_BINARY"], "serve", str(MODEL), "--served-model-name", "tiny", "--port", "0",
+             "--api-key", "secret"], stderr=stderr, stdout=subprocess.DEVNULL)
     try:
         for _ in range(600):
-            if found := re.search(r"http://\S+:\d+", log.read_text()):
+            if found := re.search(r"serving \S+ at (http://\S+:\d+)", log.read_text()):
                 break
             assert server.poll() is None, log.read_text()
             time.sleep(0.1)
-        yield openai.OpenAI(base_url=found[0] + "/v1", api_key="secret", max_retries=0, timeout=60)
+        yield openai.OpenAI(base_url=found[1] + "/v1", api_key="secret", max_retries=0, timeout=60)
     finally:
         server.terminate()
         assert server.wait(timeout=60) == 0, log.read_text()
