@@ -1,4 +1,5 @@
-// `ashlar serve` as a process: its settings and where they come from, how it starts and how it ends.
+// `ashlar serve` as a process: its settings and where they come from, how it starts and how it
+// ends.
 #include "ashlar/base/atomic_file.h"
 #include "tests/cli/program.h"
 #include "tests/cli/server_process.h"
