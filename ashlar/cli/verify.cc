@@ -49,6 +49,7 @@ struct Verify {
     machine.resolve();
     const bundle::Bundle opened = bundle::Bundle::open(model.model);
     if (!is_file(join_path(opened.path(), "golden.json"))) {
+      if (json) print_result(as_json({}, kNothingChecked));
       throw Error(fmt::format("model {}: no golden.json, so there is nothing to check; "
                               "docs/verify.md says how to make one",
                               opened.path()),

@@ -68,9 +68,26 @@ TEST(VerifyTest, NothingCheckedIsExit2) {
   const testing::TempDir folder;
   const std::string model = copy_model("gpt2", folder);
   spoil(model, [](Json& json) { json = Json{{"note", "no section of ours"}}; });
-  EXPECT_EQ(ashlar({"verify", model}).exit_code, 2);
+  const testing::ProgramResult table = ashlar({"verify", model});
+  EXPECT_EQ(table.exit_code, 2);
+  EXPECT_THAT(table.out, HasSubstr("Nothing was checked."));
+  const Json json = ashlar_json({"verify", model}, 2);
+  EXPECT_EQ(json["passed"], false);
+  EXPECT_EQ(json["sections"].size(), 5u);
+  for (const auto& [name, section] : json["sections"].items()) {
+    EXPECT_EQ(section["status"], "skipped") << name;
+    EXPECT_EQ(section["detail"], "not in golden.json") << name;
+  }
+}
+
+TEST(VerifyTest, WithoutAFileNothingIsChecked) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("gpt2", folder);
   remove_tree(model + "/golden.json");
   EXPECT_THAT(complaint(ashlar({"verify", model}), 2), HasSubstr("no golden.json"));
+  const Json json = ashlar_json({"verify", model}, 2);
+  EXPECT_EQ(json["passed"], false);
+  EXPECT_EQ(json["sections"], Json::object());
 }
 
 TEST(VerifyTest, AMalformedGoldenNamesFileAndPlace) {
