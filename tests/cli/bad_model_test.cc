@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace ashlar::cli {
@@ -18,6 +19,13 @@ class BadModelTest : public ::testing::Test {
   std::string weights() const { return model_ + "/model.safetensors"; }
   std::string complaint_of_loading() {
     return complaint(ashlar({"logits", model_, "--ids", "1,2"}), 1);
+  }
+  // What follows the weight file's name.
+  std::string complaint_of_weights() {
+    const std::string start = fmt::format("ashlar: safetensors {}: ", weights()),
+                      line = complaint_of_loading();
+    EXPECT_TRUE(line.starts_with(start)) << line;
+    return line.substr(std::min(start.size(), line.size()));
   }
   void change_config(const std::function<void(Json&)>& change) {
     Json json = Json::parse(read_file(model_ + "/config.json"));
@@ -37,34 +45,44 @@ class BadModelTest : public ::testing::Test {
 };
 
 TEST_F(BadModelTest, NothingThere) {
-  EXPECT_THAT(complaint(ashlar({"logits", "/no/model", "--ids", "1"}), 1), HasSubstr("/no/model"));
+  EXPECT_EQ(complaint(ashlar({"logits", "/no/model", "--ids", "1"}), 1),
+            "ashlar: model /no/model: no such folder");
   remove_tree(weights());
-  EXPECT_THAT(complaint_of_loading(), HasSubstr("model.safetensors"));
+  EXPECT_EQ(complaint_of_loading(), fmt::format("ashlar: {}: holds neither model.safetensors nor "
+                                                "model.safetensors.index.json",
+                                                model_));
   remove_tree(model_ + "/config.json");
-  EXPECT_THAT(complaint_of_loading(), HasSubstr("config.json"));
+  EXPECT_EQ(
+      complaint_of_loading(),
+      fmt::format("ashlar: model {} has no config.json; wanted a Hugging Face folder", model_));
 }
 
 TEST_F(BadModelTest, ATruncatedFile) {
   const int64_t bytes = file_size(weights());
   truncate_file(weights(), bytes - 1000);
-  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+  EXPECT_THAT(complaint_of_weights(),
+              AllOf(HasSubstr("tensor 'model.layers.1.self_attn.v_proj.weight': data_offsets"),
+                    HasSubstr("reach beyond the"),
+                    HasSubstr("bytes of data in the file; is it truncated?")));
   truncate_file(weights(), 100);  // within the header
-  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+  EXPECT_THAT(complaint_of_weights(), HasSubstr("bytes in a file of 100; is it truncated?"));
   truncate_file(weights(), 0);
-  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+  EXPECT_EQ(complaint_of_weights(), "0 bytes are too few for a header");
 }
 
 TEST_F(BadModelTest, AHostileHeader) {
   write_header("{}", uint64_t{1} << 62);
-  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+  EXPECT_EQ(complaint_of_weights(),
+            "a header of 4611686018427387904 bytes, at most 100000000 are allowed; is this a "
+            "safetensors file?");
   write_header(std::string(100'000, '['));
-  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+  EXPECT_EQ(complaint_of_weights(), "the header does not start with '{'");
   write_header(
       "{\"a\": {\"dtype\": \"F32\", \"shape\": [4611686018427387904, 16], "
       "\"data_offsets\": [0, 64]}}");
-  EXPECT_THAT(complaint_of_loading(), HasSubstr("a"));
+  EXPECT_EQ(complaint_of_weights(), "tensor 'a': shape [4611686018427387904, 16] of F32 overflows");
   write_header("{\"a\": {\"dtype\": \"F32\", \"shape\": [16], \"data_offsets\": [64, 0]}}");
-  EXPECT_THAT(complaint_of_loading(), HasSubstr(weights()));
+  EXPECT_EQ(complaint_of_weights(), "tensor 'a': data_offsets [64, 0] are reversed");
 }
 
 TEST_F(BadModelTest, AWrongDtype) {
@@ -73,25 +91,33 @@ TEST_F(BadModelTest, AWrongDtype) {
   ASSERT_NE(at, std::string::npos);
   file.replace(at, 5, "\"I32\"");  // the same size
   write_file(weights(), file);
-  EXPECT_THAT(complaint_of_loading(), AllOf(HasSubstr("i32"), HasSubstr(".weight")));
+  EXPECT_EQ(complaint_of_loading(),
+            fmt::format("ashlar: model {}: the weights do not match config.json: tensor "
+                        "'lm_head.weight' is i32, wanted f32, bf16 or f16",
+                        model_));
 }
 
 TEST_F(BadModelTest, AConfigThatDoesNotMatchItsWeights) {
   change_config([](Json& json) { json["intermediate_size"] = 180; });
   EXPECT_THAT(complaint_of_loading(),
-              AllOf(HasSubstr("mlp"), HasSubstr("[176, 64]"), HasSubstr("[180, 64]")));
+              HasSubstr("the weights do not match config.json: tensor "
+                        "'model.layers.0.mlp.gate_proj.weight' has shape [176, 64], config.json "
+                        "wants [180, 64]; "));
   change_config([](Json& json) {
     json["intermediate_size"] = 176;
     json["num_hidden_layers"] = 3;
   });
-  EXPECT_THAT(complaint_of_loading(), HasSubstr("model.layers.2"));
+  EXPECT_THAT(complaint_of_loading(),
+              HasSubstr("tensor 'model.layers.2.input_layernorm.weight' [64] is missing"));
 }
 
 TEST_F(BadModelTest, AConfigThatIsNotOne) {
   change_config([](Json& json) { json["hidden_size"] = "wide"; });
-  EXPECT_THAT(complaint_of_loading(), AllOf(HasSubstr("config.json"), HasSubstr("hidden_size")));
+  EXPECT_THAT(complaint_of_loading(),
+              HasSubstr("config.json: hidden_size is \"wide\", wanted an integer from 1 to "));
   change_config([](Json& json) { json["hidden_size"] = int64_t{1} << 40; });
-  EXPECT_THAT(complaint_of_loading(), HasSubstr("hidden_size"));
+  EXPECT_THAT(complaint_of_loading(),
+              HasSubstr("config.json: hidden_size is 1099511627776, wanted an integer from 1 to "));
   change_config([](Json& json) { json["model_type"] = "gronk"; });
   EXPECT_THAT(complaint_of_loading(), AllOf(HasSubstr("gronk"), HasSubstr("llama")));
   write_file(model_ + "/config.json", "{\"model_type\": ");
@@ -100,7 +126,9 @@ TEST_F(BadModelTest, AConfigThatIsNotOne) {
 
 TEST_F(BadModelTest, ABrokenTokenizer) {
   write_file(model_ + "/tokenizer.json", "{\"model\": {\"type\": \"Gronk\"}}");
-  EXPECT_THAT(complaint(ashlar({"run", model_, "text"}), 1), HasSubstr("tokenizer.json"));
+  EXPECT_THAT(complaint(ashlar({"run", model_, "text"}), 1),
+              HasSubstr("tokenizer.json: model.type: unknown model type \"Gronk\"; known are BPE, "
+                        "WordLevel, WordPiece"));
   remove_tree(model_ + "/tokenizer.json");
   EXPECT_THAT(complaint(ashlar({"run", model_, "text"}), 1),
               HasSubstr("no tokenizer.json, so it cannot read text; give token ids (--ids)"));

@@ -54,7 +54,27 @@ TEST(ProgramTest, DoctorTellsWhichTiersRun) {
   EXPECT_GT(json["memory_bytes"], json["memory_available_bytes"]);
   EXPECT_GE(json["cores"], 1);
   EXPECT_TRUE(json["missing"].is_array());
-  EXPECT_THAT(ashlar({"doctor"}).out, HasSubstr("used by default"));
+  EXPECT_TRUE(json["reserved_huge_pages"].is_number());
+  const std::string text = ashlar({"doctor"}).out;
+  for (const char* line : {"\nprocessor  ", "\ncores  ", "\nkernels  ", "\nmemory  ",
+                           "\nhuge pages  ", "\ndisk  ", "\nMPI  ", "used by default"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
+TEST(ProgramTest, DoctorNamesWhatIsMissingAndTheFix) {
+  const testing::ProgramOptions without_mpi{.env = {{"PATH", "/nowhere"}}};
+  const Json json = Json::parse(ashlar({"doctor", "--json"}, without_mpi).out);
+  EXPECT_EQ(json["mpirun"], "");
+  bool named = false;
+  for (const Json& lack : json["missing"]) {
+    named |= lack["what"].get<std::string>().starts_with("no mpirun: ") &&
+             lack["fix"] == "apt-get install openmpi-bin";
+  }
+  EXPECT_TRUE(named) << json["missing"];
+  EXPECT_THAT(ashlar({"doctor"}, without_mpi).out,
+              HasSubstr("- no mpirun: no job can span several processes or machines\n"
+                        "  fix: apt-get install openmpi-bin"));
 }
 
 TEST(ProgramTest, ATierThatIsNotThereIsRefused) {
