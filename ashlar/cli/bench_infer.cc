@@ -103,7 +103,7 @@ struct BenchInfer {
 
   int run() {
     machine.resolve();
-    const kernels::ProbeRates rates = probe_rates(machine, machine.threads);
+    const kernels::ProbeRates before = probe_rates(machine, machine.threads);
     if (model.context == 0) model.context = prefill + decode;
     TextModel opened(model, machine,
                      {.tokens = std::max(kChunk, batch), .seqs = batch, .outputs = batch}, batch);
@@ -121,6 +121,7 @@ struct BenchInfer {
       prefill_s = round == 0 ? middle - start : std::min(prefill_s, middle - start);
       decode_s = round == 0 ? end - middle : std::min(decode_s, end - middle);
     }
+    const kernels::ProbeRates rates = better(before, probe_rates(machine, machine.threads));
     print(opened, rates, double(batch * prefill) / prefill_s, double(batch * decode) / decode_s);
     return 0;
   }

@@ -9,6 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace ashlar::cli {
 namespace {
 
@@ -28,6 +30,15 @@ Json to_json(const kernels::ProbeRates& rates) {
 kernels::ProbeRates probe_rates(const MachineFlags& machine, int threads) {
   const SteadyClock clock;
   return kernels::probe_machine(machine.tier, {threads}, clock).rates.front();
+}
+
+kernels::ProbeRates better(const kernels::ProbeRates& a, const kernels::ProbeRates& b) {
+  kernels::ProbeRates best = a;
+  best.read_bytes = std::max(a.read_bytes, b.read_bytes);
+  best.f32_operations = std::max(a.f32_operations, b.f32_operations);
+  best.bf16_operations = std::max(a.bf16_operations, b.bf16_operations);  // empty is the least
+  best.int8_operations = std::max(a.int8_operations, b.int8_operations);
+  return best;
 }
 
 std::string probe_json(const kernels::ProbeRates& rates) { return to_json(rates).dump(); }

@@ -13,6 +13,10 @@ namespace ashlar::cli {
 // Probes with that many threads, best of the full effort (about four seconds).
 kernels::ProbeRates probe_rates(const MachineFlags& machine, int threads);
 
+// The better of each rate: of probes before and after the work, because on a shared machine the
+// load of others may end or begin in between.
+kernels::ProbeRates better(const kernels::ProbeRates& a, const kernels::ProbeRates& b);
+
 // The rates as a JSON object's text: threads, read_bytes_per_s, f32_flops, ...
 std::string probe_json(const kernels::ProbeRates& rates);
 // The same with tier, processor, version and revision: what a result has to say of its machine.

@@ -102,7 +102,7 @@ struct BenchTrain {
 
   int run() {
     machine.resolve();
-    const kernels::ProbeRates rates = probe_rates(machine, machine.threads);
+    const kernels::ProbeRates before = probe_rates(machine, machine.threads);
 
     train::StepSpec spec;
     const train::ModelSection model = shape_named(shape);
@@ -130,6 +130,7 @@ struct BenchTrain {
     std::ranges::sort(seconds);
     const double median = seconds[seconds.size() / 2];
     const double flops = step.flops(data) / median;
+    const kernels::ProbeRates rates = better(before, probe_rates(machine, machine.threads));
     check_below(fmt::format("train {}: FLOPs", shape), step.flops(data) / seconds.front(),
                 peak_operations(rates, dtype));
 
