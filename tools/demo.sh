@@ -9,7 +9,9 @@ work=build/demo      # everything the demo writes
 headers=/usr/include # up to 8 MB of it, in a fixed order
 enough=0.60          # of the validation loss at the start
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*" >&2; }
+bold='' plain=''
+[ -t 2 ] && bold=$'\033[1m' plain=$'\033[0m'
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain" >&2; }
 # field KEY: the number of that key in the JSON object on standard input
 field() { grep -oE "\"$1\":-?[0-9.eE+-]+" | head -n 1 | cut -d: -f2; }
 
@@ -43,7 +45,7 @@ result=$($ashlar train "${settings[@]}" "train.steps=$steps" "valid.every=$((ste
 before=$(field valid_loss_start <<<"$result")
 after=$(field valid_loss <<<"$result")
 model=$(sed -E 's/.*"checkpoint":"([^"]*)".*/\1/' <<<"$result")
-echo "validation loss: $before at the start, $after after $steps steps" >&2
+printf 'validation loss: %.3f at the start, %.3f after %d steps\n' "$before" "$after" "$steps" >&2
 $ashlar report "$work/run" >&2
 
 say "4. Complete a snippet"
