@@ -9,4 +9,7 @@ namespace ashlar {
 // also remembers the program that started it). 0 where the system does not say.
 int64_t peak_resident_bytes();
 
+// Lets the peak start again at what is resident now; false where the system does not let a process.
+bool reset_peak_resident_bytes();
+
 }  // namespace ashlar

@@ -104,6 +104,7 @@ struct BenchInfer {
   int run() {
     machine.resolve();
     const kernels::ProbeRates before = probe_rates(machine, machine.threads);
+    reset_peak_resident_bytes();  // what the probe read does not count
     if (model.context == 0) model.context = prefill + decode;
     TextModel opened(model, machine,
                      {.tokens = std::max(kChunk, batch), .seqs = batch, .outputs = batch}, batch);
@@ -121,13 +122,15 @@ struct BenchInfer {
       prefill_s = round == 0 ? middle - start : std::min(prefill_s, middle - start);
       decode_s = round == 0 ? end - middle : std::min(decode_s, end - middle);
     }
+    const int64_t peak_bytes = peak_resident_bytes();
     const kernels::ProbeRates rates = better(before, probe_rates(machine, machine.threads));
-    print(opened, rates, double(batch * prefill) / prefill_s, double(batch * decode) / decode_s);
+    print(opened, rates, peak_bytes, double(batch * prefill) / prefill_s,
+          double(batch * decode) / decode_s);
     return 0;
   }
 
-  void print(const TextModel& opened, const kernels::ProbeRates& rates, double prefill_rate,
-             double decode_rate) const {
+  void print(const TextModel& opened, const kernels::ProbeRates& rates, int64_t peak_bytes,
+             double prefill_rate, double decode_rate) const {
     const models::DecoderConfig& config = opened.bundle().config();
     const double needed = 2 * double(layer_parameters(config));  // FLOPs of a token, at least
     check_below("prefill: FLOPs", prefill_rate * needed, peak_operations(rates, model.dtype));
@@ -147,13 +150,13 @@ struct BenchInfer {
         {"threads", machine.threads},
         {"prefill_tokens_per_s", prefill_rate},
         {"decode_tokens_per_s", decode_rate},
-        {"peak_bytes", peak_resident_bytes()},
+        {"peak_bytes", peak_bytes},
         {"machine", nlohmann::ordered_json::parse(machine_json(machine, rates))}};
     print_result(json ? result.dump()
                       : fmt::format("prefill {:.1f} tokens/s, decode {:.1f} tokens/s with {} at "
                                     "once, {} at most",
                                     prefill_rate, decode_rate, batch,
-                                    human_bytes(double(peak_resident_bytes()))));
+                                    human_bytes(double(peak_bytes))));
   }
 };
 

@@ -103,6 +103,7 @@ struct BenchTrain {
   int run() {
     machine.resolve();
     const kernels::ProbeRates before = probe_rates(machine, machine.threads);
+    reset_peak_resident_bytes();  // what the probe read does not count
 
     train::StepSpec spec;
     const train::ModelSection model = shape_named(shape);
@@ -130,6 +131,7 @@ struct BenchTrain {
     std::ranges::sort(seconds);
     const double median = seconds[seconds.size() / 2];
     const double flops = step.flops(data) / median;
+    const int64_t peak_bytes = peak_resident_bytes();
     const kernels::ProbeRates rates = better(before, probe_rates(machine, machine.threads));
     check_below(fmt::format("train {}: FLOPs", shape), step.flops(data) / seconds.front(),
                 peak_operations(rates, dtype));
@@ -147,7 +149,7 @@ struct BenchTrain {
         {"step_ms_min", seconds.front() * 1e3},
         {"mfu", flops / peak_operations(rates, dtype)},
         {"flops_per_s", flops},
-        {"peak_bytes", peak_resident_bytes()},
+        {"peak_bytes", peak_bytes},
         {"planned_bytes", step.planned_bytes()},
         {"loss", loss},
         {"machine", nlohmann::ordered_json::parse(machine_json(machine, rates))}};
@@ -156,7 +158,7 @@ struct BenchTrain {
                                     "{:.1f}%, {} at most",
                                     shape, name(dtype), batch, seq, double(batch * seq) / median,
                                     median * 1e3, 100 * flops / peak_operations(rates, dtype),
-                                    human_bytes(double(peak_resident_bytes()))));
+                                    human_bytes(double(peak_bytes))));
     return 0;
   }
 };

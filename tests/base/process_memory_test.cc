@@ -26,5 +26,18 @@ TEST(ProcessMemoryTest, ThePeakStaysWhenMemoryIsGivenBack) {
   EXPECT_EQ(end.exit_code, 0);
 }
 
+TEST(ProcessMemoryTest, AResetPeakIsWhatIsResidentNow) {
+  const testing::ChildEnd end = testing::run_in_child([] {
+    constexpr int64_t kBytes = int64_t{256} << 20;
+    const int64_t before = peak_resident_bytes();
+    void* memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (memory == MAP_FAILED) std::abort();
+    ::munmap(memory, kBytes);
+    if (reset_peak_resident_bytes() && peak_resident_bytes() > before + kBytes / 2) std::abort();
+  });
+  EXPECT_EQ(end.exit_code, 0);
+}
+
 }  // namespace
 }  // namespace ashlar
