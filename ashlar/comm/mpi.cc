@@ -1,0 +1,152 @@
+// Open MPI's C interface. Errors come back as codes and become Errors.
+#include "ashlar/comm/mpi.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/comm/message_communicator.h"
+#include "ashlar/comm/mpi_transport.h"
+
+#include <mpi.h>
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+namespace ashlar::comm {
+namespace {
+
+void check(int code, std::string_view what) {
+  if (code == MPI_SUCCESS) return;
+  std::array<char, MPI_MAX_ERROR_STRING> text{};
+  int length = 0;
+  MPI_Error_string(code, text.data(), &length);
+  fail("{}: MPI says: {}", what, std::string_view(text.data(), static_cast<size_t>(length)));
+}
+
+struct MpiRequest final : Transport::Request {
+  MpiRequest(int p, size_t b, std::string_view o, bool r)
+      : peer(p), bytes(b), what(o), receives(r) {}
+  ~MpiRequest() override {
+    if (request == MPI_REQUEST_NULL) return;
+    if (receives) MPI_Cancel(&request);
+    MPI_Request_free(&request);  // on the way to ending the job
+  }
+
+  MPI_Request request = MPI_REQUEST_NULL;
+  int peer;
+  size_t bytes;
+  std::string_view what;
+  bool receives;
+};
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "an unknown host";
+}
+
+// Prints why and ends all ranks.
+[[noreturn]] void end_job(int rank, std::string_view message, int exit_code) {
+  fmt::print(stderr, "rank {} on {}: {}\n", rank, host_name(), message);
+  std::fflush(nullptr);
+  MPI_Abort(MPI_COMM_WORLD, exit_code);
+  std::abort();  // MPI_Abort does not return
+}
+
+}  // namespace
+
+MpiTransport::MpiTransport(MPI_Comm job) {
+  check(MPI_Comm_dup(job, &comm_), "mpi: duplicating the communicator");
+  MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(comm_, &rank_);
+  MPI_Comm_size(comm_, &size_);
+  int found = 0;
+  void* limit = nullptr;
+  MPI_Comm_get_attr(comm_, MPI_TAG_UB, &limit, &found);
+  const int largest = found != 0 ? *static_cast<int*>(limit) : 0;
+  ASHLAR_CHECK(largest >= kTags - 1,
+               "mpi: tags reach {}, wanted {}: use another MPI transport (--mca pml ob1)", largest,
+               kTags - 1);
+}
+
+MpiTransport::~MpiTransport() { MPI_Comm_free(&comm_); }
+
+std::unique_ptr<Transport::Request> MpiTransport::send(int to, int tag, const std::byte* data,
+                                                       size_t bytes, std::string_view what) {
+  auto request = std::make_unique<MpiRequest>(to, bytes, what, false);
+  check(MPI_Isend(data, static_cast<int>(bytes), MPI_BYTE, to, tag, comm_, &request->request),
+        what);
+  return request;
+}
+
+std::unique_ptr<Transport::Request> MpiTransport::recv(int from, int tag, std::byte* data,
+                                                       size_t bytes, std::string_view what) {
+  auto request = std::make_unique<MpiRequest>(from, bytes, what, true);
+  check(MPI_Irecv(data, static_cast<int>(bytes), MPI_BYTE, from, tag, comm_, &request->request),
+        what);
+  return request;
+}
+
+bool MpiTransport::done(Request& base) {
+  auto& request = static_cast<MpiRequest&>(base);
+  int done = 0;
+  MPI_Status status;
+  const int code = MPI_Test(&request.request, &done, &status);
+  int received = 0;
+  if (code == MPI_SUCCESS && done != 0 && request.receives)
+    MPI_Get_count(&status, MPI_BYTE, &received);
+  const bool wrong =
+      request.receives && done != 0 && static_cast<size_t>(received) != request.bytes;
+  int kind = MPI_SUCCESS;
+  if (code != MPI_SUCCESS) MPI_Error_class(code, &kind);
+  ASHLAR_CHECK(kind != MPI_ERR_TRUNCATE && !wrong,
+               "{}: rank {} sends {}, wanted {} bytes: the ranks disagree about the order or the "
+               "size of operations",
+               request.what, request.peer, wrong ? fmt::format("{}", received) : "more",
+               request.bytes);
+  check(code, request.what);
+  if (done != 0) idle_ = 0;
+  return done != 0;
+}
+
+// MPI has no wait that sleeps. First let others have the core: an answer is often near. Then sleep,
+// longer and longer up to half a millisecond, so that ranks beyond the cores cost nothing.
+void MpiTransport::sleep(uint64_t, double seconds) {
+  constexpr int kYields = 200;
+  constexpr double kShortest = 20e-6, kLongest = 500e-6;
+  if (++idle_ <= kYields) {
+    ::sched_yield();
+    return;
+  }
+  const double pause = std::min({kShortest * (idle_ - kYields), kLongest, seconds});
+  std::this_thread::sleep_for(std::chrono::duration<double>(pause));
+}
+
+bool built_with_mpi() { return true; }
+
+int run_mpi_rank(const std::function<void(Communicator&)>& f, const CommOptions& options) {
+  int provided = 0;
+  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "mpi: starting");
+  int rank = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  try {
+    ASHLAR_CHECK(provided >= MPI_THREAD_FUNNELED,
+                 "mpi: this MPI allows no threads beside it (MPI_THREAD_FUNNELED): use another");
+    MpiTransport transport(MPI_COMM_WORLD);
+    MessageCommunicator communicator(transport, options);
+    f(communicator);
+    // MPI_Finalize waits for all, spinning and for ever; this wait sleeps and has a limit.
+    communicator.barrier(communicator.world(), "end of the job");
+  } catch (const Error& error) {
+    end_job(rank, error.what(), error.exit_code());
+  } catch (const std::exception& error) {
+    end_job(rank, error.what(), 1);
+  }
+  MPI_Finalize();
+  return 0;
+}
+
+}  // namespace ashlar::comm
