@@ -103,7 +103,8 @@ void MessageCommunicator::poll() {
 
 void MessageCommunicator::wait(Operation& operation) {
   double now = clock_.now(), moved = now;
-  for (bool told = false; !operation.finished();) {
+  int told = -1;  // the rank that others know to be awaited
+  while (!operation.finished()) {
     const uint64_t seen = transport_.events();
     Traffic& waiting = operation.waiting_for();
     const int64_t before = operation.moves();
@@ -111,20 +112,37 @@ void MessageCommunicator::wait(Operation& operation) {
     if (operation.moves() != before) {
       moved = now;
     } else if (!operation.finished()) {
-      if (now - moved > options_.timeout_s) {
-        const int other = operation.awaited_rank();
-        fail("{} waited {} s for rank {}{}: it is lost, or slower than comm.timeout",
-             operation.what(), options_.timeout_s, other, transport_.whereabouts(other));
-      }
-      if (!told) transport_.set_whereabouts(operation.what());
-      told = true;
+      const int awaited = operation.awaited_rank();
+      if (awaited != told) transport_.set_wait({awaited, operation.what()});
+      told = awaited;
+      if (now - moved > options_.timeout_s) fail_waiting(operation);
       transport_.sleep(seen, moved + options_.timeout_s - now + 1e-3);
     }
     const double then = now;
     now = clock_.now();
     waiting.seconds_waited += now - then;
   }
-  transport_.set_whereabouts("");
+  if (told >= 0) transport_.set_wait({});
+}
+
+// The rank awaited may itself wait for another: follows that chain to its end.
+void MessageCommunicator::fail_waiting(const Operation& operation) {
+  int suspect = operation.awaited_rank();
+  std::string chain = fmt::format("rank {}", suspect);
+  std::vector<int> seen = {rank()};
+  while (std::ranges::find(seen, suspect) == seen.end()) {
+    seen.push_back(suspect);
+    const Transport::Wait wait = transport_.ask(suspect);
+    if (wait.rank < 0)
+      fail(
+          "{} waited {} s for {}; rank {} waits for nobody: it is lost, or slower than "
+          "comm.timeout",
+          operation.what(), options_.timeout_s, chain, suspect);
+    chain += fmt::format(", which waits in {} for rank {}", wait.what, wait.rank);
+    suspect = wait.rank;
+  }
+  fail("{} waited {} s for {}: they wait for each other, so their operations differ in order",
+       operation.what(), options_.timeout_s, chain);
 }
 
 Pending MessageCommunicator::start_send(const Group& group, int to, int tag, ConstBuffer data,

@@ -52,6 +52,7 @@ class MessageCommunicator final : public Communicator {
   Peers one_peer(CommOp op, const Group& group, int other, int tag, const std::string& what);
   Pending start(Program program, Traffic& traffic, std::string what);
   void wait(Operation& operation);
+  [[noreturn]] void fail_waiting(const Operation& operation);
 
   Transport& transport_;
   CommOptions options_;

@@ -27,6 +27,13 @@ void check(int code, std::string_view what) {
   fail("{}: MPI says: {}", what, std::string_view(text.data(), static_cast<size_t>(length)));
 }
 
+// Between ranks that wait: "whom do you wait for?", and what is said to it.
+constexpr int kQuestion = Transport::kTags, kAnswer = kQuestion + 1;
+struct Answer {
+  int rank = -1;
+  std::array<char, 252> what{};  // cut if longer
+};
+
 struct MpiRequest final : Transport::Request {
   MpiRequest(int p, size_t b, std::string_view o, bool r)
       : peer(p), bytes(b), what(o), receives(r) {}
@@ -67,9 +74,9 @@ MpiTransport::MpiTransport(MPI_Comm job) {
   void* limit = nullptr;
   MPI_Comm_get_attr(comm_, MPI_TAG_UB, &limit, &found);
   const int largest = found != 0 ? *static_cast<int*>(limit) : 0;
-  ASHLAR_CHECK(largest >= kTags - 1,
+  ASHLAR_CHECK(largest >= kAnswer,
                "mpi: tags reach {}, wanted {}: use another MPI transport (--mca pml ob1)", largest,
-               kTags - 1);
+               kAnswer);
 }
 
 MpiTransport::~MpiTransport() { MPI_Comm_free(&comm_); }
@@ -121,8 +128,37 @@ void MpiTransport::sleep(uint64_t, double seconds) {
     ::sched_yield();
     return;
   }
+  answer();
   const double pause = std::min({kShortest * (idle_ - kYields), kLongest, seconds});
   std::this_thread::sleep_for(std::chrono::duration<double>(pause));
+}
+
+// Only ranks that wait answer. An answer is small enough to leave before it is received.
+void MpiTransport::answer() {
+  int asked = 0;
+  MPI_Status status;
+  check(MPI_Iprobe(MPI_ANY_SOURCE, kQuestion, comm_, &asked, &status), "mpi: a question");
+  if (asked == 0) return;
+  MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, kQuestion, comm_, MPI_STATUS_IGNORE);
+  Answer answer{wait_.rank, {}};
+  wait_.what.copy(answer.what.data(), answer.what.size() - 1);
+  MPI_Send(&answer, sizeof(answer), MPI_BYTE, status.MPI_SOURCE, kAnswer, comm_);
+}
+
+Transport::Wait MpiTransport::ask(int rank) {
+  constexpr auto kPatience = std::chrono::milliseconds(500);
+  constexpr std::string_view kWhat = "mpi: asking a rank whom it waits for";
+  Answer said;  // outlives the request for it
+  MpiRequest question(rank, 0, kWhat, false), reply(rank, sizeof(Answer), kWhat, true);
+  check(MPI_Irecv(&said, sizeof(said), MPI_BYTE, rank, kAnswer, comm_, &reply.request), kWhat);
+  check(MPI_Isend(nullptr, 0, MPI_BYTE, rank, kQuestion, comm_, &question.request), kWhat);
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  while (std::chrono::steady_clock::now() < end) {
+    if (done(reply)) return {said.rank, said.what.data()};
+    answer();  // others ask at the same time
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  return {};
 }
 
 bool built_with_mpi() { return true; }

@@ -24,13 +24,16 @@ class MpiTransport final : public Transport {
   void check_job() override {}  // the launcher ends the others when a rank dies
   uint64_t events() override { return 0; }
   void sleep(uint64_t events, double seconds) override;
-  void set_whereabouts(std::string_view) override {}
-  std::string whereabouts(int) override { return ""; }
+  void set_wait(const Wait& wait) override { wait_ = wait; }
+  Wait ask(int rank) override;
 
  private:
+  void answer();
+
   MPI_Comm comm_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1;
   int idle_ = 0;  // sleeps since a message moved
+  Wait wait_;
 };
 
 }  // namespace ashlar::comm

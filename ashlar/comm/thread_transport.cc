@@ -182,15 +182,14 @@ void ThreadTransport::sleep(uint64_t events, double seconds) {
                        [&] { return box.events != events; });
 }
 
-void ThreadTransport::set_whereabouts(std::string_view what) {
+void ThreadTransport::set_wait(const Wait& wait) {
   const std::lock_guard lock(world_.mutex_);
-  world_.box(rank_).whereabouts = what;
+  world_.box(rank_).wait = wait;
 }
 
-std::string ThreadTransport::whereabouts(int rank) {
+Transport::Wait ThreadTransport::ask(int rank) {
   const std::lock_guard lock(world_.mutex_);
-  const std::string& at = world_.box(rank).whereabouts;
-  return at.empty() ? ", which is computing or asleep" : fmt::format(", which waits in {}", at);
+  return world_.box(rank).wait;
 }
 
 }  // namespace ashlar::comm

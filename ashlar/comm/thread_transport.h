@@ -34,7 +34,7 @@ class ThreadWorld {
     uint64_t events = 0;
     std::list<ThreadSend*> arrived;   // for this rank, that no receive has asked for
     std::list<ThreadRecv*> expected;  // receives of this rank whose message has not come
-    std::string whereabouts;
+    Transport::Wait wait;
     bool ended = false;
   };
 
@@ -63,8 +63,8 @@ class ThreadTransport final : public Transport {
   void check_job() override;
   uint64_t events() override;
   void sleep(uint64_t events, double seconds) override;
-  void set_whereabouts(std::string_view what) override;
-  std::string whereabouts(int rank) override;
+  void set_wait(const Wait& wait) override;
+  Wait ask(int rank) override;
 
  private:
   bool done(ThreadSend& send);

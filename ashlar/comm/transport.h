@@ -17,6 +17,11 @@ class Transport {
    public:
     virtual ~Request() = default;
   };
+  // At which operation a rank waits for which other.
+  struct Wait {
+    int rank = -1;  // nobody
+    std::string what = "";
+  };
   static constexpr int kTags = 1 << 23;
 
   virtual ~Transport() = default;
@@ -38,10 +43,10 @@ class Transport {
   virtual uint64_t events() = 0;
   virtual void sleep(uint64_t events, double seconds) = 0;
 
-  // Lets others know at which operation this rank waits; "" none. What is known of another rank, as
-  // the end of a sentence, or "".
-  virtual void set_whereabouts(std::string_view what) = 0;
-  virtual std::string whereabouts(int rank) = 0;
+  // What this rank waits for, to be told to ranks that ask; what another says of itself. A rank
+  // that computes, or does not answer soon, waits for nobody.
+  virtual void set_wait(const Wait& wait) = 0;
+  virtual Wait ask(int rank) = 0;
 };
 
 }  // namespace ashlar::comm

@@ -15,6 +15,7 @@ namespace ashlar::comm {
 namespace {
 
 void run_cases(Communicator& comm) {
+  ASHLAR_CHECK(launched_by_mpi(), "the launcher was not noticed");
   for (const testing::CollectiveCase& collective : testing::collective_cases()) {
     collective.run(comm);
     comm.barrier(comm.world(), "case");

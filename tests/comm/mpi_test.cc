@@ -39,6 +39,7 @@ class Mpi : public ::testing::Test {
 };
 
 TEST_F(Mpi, CasesEqualTheSerialResult) {
+  EXPECT_FALSE(launched_by_mpi());  // this test itself
   const ProgramResult result = run("cases");
   ASSERT_EQ(result.exit_code, 0) << result.err;
   const auto passed = std::ranges::count(result.out, '\n');
@@ -58,6 +59,7 @@ TEST_F(Mpi, ARankThatIsLateIsNamed) {
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr("all_reduce 'layers.0' on axis world waited 0.3 s for rank"));
+  EXPECT_THAT(result.err, HasSubstr("rank 2 waits for nobody: it is lost"));
 }
 
 TEST_F(Mpi, ARankThatIsKilledEndsTheJob) {

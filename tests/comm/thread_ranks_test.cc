@@ -131,14 +131,40 @@ TEST(ThreadRanks, ARankThatNeverComesIsNamed) {
               },
               {.timeout_s = 0.3});
   });
-  EXPECT_THAT(
-      message,
-      ::testing::MatchesRegex(
-          "rank [02]: all_reduce 'layers.3.mlp' on axis data waited 0.3 s for rank 1, which "
-          "is computing or asleep: it is lost, or slower than comm.timeout"));
+  EXPECT_THAT(message,
+              ::testing::MatchesRegex(
+                  "rank [02]: all_reduce 'layers.3.mlp' on axis data waited 0.3 s for .*rank 1; "
+                  "rank 1 waits for nobody: it is lost, or slower than comm.timeout"));
 }
 
-TEST(ThreadRanks, ARankThatIsElsewhereIsSaidToBe) {
+// Rank 0 waits for 1, which waits for 2, which sleeps: it is 2 that is named.
+TEST(ThreadRanks, TheRankAtTheEndOfAChainOfWaitsIsNamed) {
+  std::atomic<bool> over = false;
+  const std::string message = error_of([&] {
+    run_ranks(3,
+              [&](Communicator& comm) {
+                if (comm.rank() == 2) return over.wait(false);
+                std::vector<float> data(10);
+                try {
+                  comm.recv(comm.world(), comm.rank() + 1, 0, buffer(all(data)), "boundary");
+                } catch (const Error&) {
+                  over = true;
+                  over.notify_all();
+                  throw;
+                }
+              },
+              {.timeout_s = 0.3});
+  });
+  const std::string end =
+      "rank 2; rank 2 waits for nobody: it is lost, or slower than comm.timeout";
+  EXPECT_THAT(message, ::testing::AnyOf(
+                           "rank 0: recv 'boundary' on axis world waited 0.3 s for rank 1, which "
+                           "waits in recv 'boundary' on axis world for " +
+                               end,
+                           "rank 1: recv 'boundary' on axis world waited 0.3 s for " + end));
+}
+
+TEST(ThreadRanks, RanksThatWaitForEachOtherAreToldSo) {
   const std::string message = error_of([&] {
     run_ranks(2,
               [&](Communicator& comm) {
@@ -150,12 +176,16 @@ TEST(ThreadRanks, ARankThatIsElsewhereIsSaidToBe) {
               },
               {.timeout_s = 0.3});
   });
-  EXPECT_THAT(
-      message,
-      ::testing::AnyOf(::testing::HasSubstr("recv 'boundary' on axis world waited 0.3 s for "
-                                            "rank 1, which waits in all_reduce 'layers.3.mlp'"),
-                       ::testing::HasSubstr("all_reduce 'layers.3.mlp' on axis world waited "
-                                            "0.3 s for rank 0, which waits in recv 'boundary'")));
+  const std::string recv = "recv 'boundary' on axis world",
+                    all_reduce = "all_reduce 'layers.3.mlp' on axis world",
+                    end = ": they wait for each other, so their operations differ in order";
+  EXPECT_THAT(message,
+              ::testing::AnyOf("rank 0: " + recv + " waited 0.3 s for rank 1, which waits in " +
+                                   all_reduce + " for rank 0" + end,
+                               "rank 1: " + all_reduce +
+                                   " waited 0.3 s for rank 0, which "
+                                   "waits in " +
+                                   recv + " for rank 1" + end));
 }
 
 TEST(ThreadRanks, ARankThatEndedIsNotWaitedFor) {
