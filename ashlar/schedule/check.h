@@ -1,0 +1,16 @@
+// Proves a schedule before anything runs: every microbatch passes F, B and W exactly once on every
+// stage of one replica, in that order; what crosses ranks is sent and received once; weights and
+// saved values are there when they are used; the update comes last and sums all replicas; and the
+// ranks never wait for each other in a circle.
+#pragma once
+
+#include "ashlar/schedule/communication.h"
+#include "ashlar/schedule/schedule.h"
+
+namespace ashlar::schedule {
+
+// Throws an Error that names rank, instruction (counted from 0) and what is missing. A schedule
+// without messages is taken as one whose values reach their users by themselves.
+void check(const Schedule& schedule, Sends sends = Sends::kBuffered);
+
+}  // namespace ashlar::schedule

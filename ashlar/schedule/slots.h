@@ -1,0 +1,32 @@
+// How many microbatches' saved values each chunk must have room for, and which room each uses. A
+// forward fills a slot for what backward (B) reads and one for what the weight gradient (W) reads;
+// each is free again after its reader. An evict frees both, a load takes new ones.
+#pragma once
+
+#include "ashlar/schedule/schedule.h"
+
+#include <vector>
+
+namespace ashlar::schedule {
+
+struct ChunkSlots {
+  int until_backward = 0, until_weight = 0;  // slots needed
+  bool operator==(const ChunkSlots&) const = default;
+};
+
+// The slots that an instruction fills (F, load), reads (B, W, BW) or empties (evict); -1: none.
+struct InstructionSlots {
+  int until_backward = -1, until_weight = -1;
+  bool operator==(const InstructionSlots&) const = default;
+};
+
+struct Slots {
+  std::vector<std::vector<ChunkSlots>> chunks;              // [rank][chunk]
+  std::vector<std::vector<InstructionSlots>> instructions;  // [rank], as schedule.ranks
+};
+
+// The lowest free slot is taken first, so the counts are the least possible. The schedule must pass
+// check().
+Slots assign_slots(const Schedule& schedule);
+
+}  // namespace ashlar::schedule
