@@ -67,6 +67,18 @@ struct AttentionMask {
   float softcap = 0;  // > 0: scores become softcap * tanh(score / softcap)
 };
 
+// Dropout of probabilities, in training: out is the sum over keys of p mask / (1 - rate) v, while
+// the softmax's sum and lse are those of all keys. Query head h of token t keeps key j when word
+// j % 4 of philox4x32(key, {j / 4, h, t, step}) >= rate * 2^32, where j counts from the first row
+// of the sequence, h from the model's first head and t from the first token of the global batch;
+// all four are below 2^32. So a mask is the same however a batch is split, tiled or computed again.
+struct AttentionDropout {
+  float rate = 0;  // below 1; 0: keeps all
+  uint64_t key = 0, step = 0;
+  uint64_t first_token = 0;  // t of row 0
+  int64_t first_head = 0;    // h of head 0
+};
+
 // Sequences of a batch laid end to end: sequence s owns rows row_start[s] .. row_start[s+1] of q.
 // In training its keys are the same rows, so packed documents are simply sequences.
 struct AttentionArgs {
@@ -79,6 +91,7 @@ struct AttentionArgs {
   const void* k = nullptr;             // [T,K,D]
   const void* v = nullptr;             // [T,K,D]
   int64_t q_stride = 0, k_stride = 0, v_stride = 0;
+  AttentionDropout dropout;
   void* out = nullptr;   // [T,H,D] contiguous
   float* lse = nullptr;  // [T,H] log-sum-exp of the scores; may be null
 };

@@ -38,6 +38,7 @@ static void attention(const AttentionArgs& args, const Team& team) {
     const int64_t keys = args.row_start[place.seq + 1] - first;
     const QueryRows at{first + place.begin, place.end - place.begin, kv_head * group + in_group,
                        smaller(shape.heads, group - in_group), args.heads};
+    tile.dropout = tile_dropout(args.dropout, at);
     load_queries(tile, at, args.q, args.dtype, args.q_stride, place.begin, keys);
     attend(tile, BatchKeys{args, buffer, first, keys, kv_head});
     store_outputs(tile, at, args.out, args.dtype, args.lse);

@@ -2,6 +2,8 @@
 // 2023, algorithm 2): probabilities are recomputed from the log-sum-exp. With s = scale q k^T,
 //   p = exp(s - lse),  d_s = p (d_out v^T - delta),  delta = d_out . out,
 //   d_v += p^T d_out,  d_k += scale d_s^T q,  d_q += scale d_s k.
+// With dropout, m = mask / (1 - rate): d_s = p (m d_out v^T - delta) and d_v += (m p)^T d_out;
+// delta stays, since it is the sum of p m d_out v^T.
 #pragma once
 
 #include "ashlar/kernels/attention_batch.h"
@@ -12,9 +14,10 @@ inline constexpr int64_t kGradRows = 48;
 
 struct GradTile {
   int64_t rows, head_dim, width;
+  TileDropout dropout;
   float* q;        // [rows][width]
   float* d_out;    // [rows][width]
-  float* p;        // [rows][kKeyBlock]
+  float* p;        // [rows][kKeyBlock], behind grad_of_scores those that weighed values
   float* d_s;      // [rows][kKeyBlock]
   float* lse;      // [rows]
   float* delta;    // [rows]
@@ -74,6 +77,7 @@ static inline void load_grad_rows(GradTile& tile, const QueryRows& at,
   const AttentionArgs& forward = args.forward;
   const int64_t D = tile.head_dim;
   tile.rows = at.positions * at.heads;
+  tile.dropout = tile_dropout(forward.dropout, at);
   for (int i = 0; i < kTileRows; ++i) tile.ones[i] = 1;
   int64_t r = 0;
   for (int64_t i = 0; i < at.positions; ++i) {
@@ -142,13 +146,16 @@ ASHLAR_INLINE void for_grad_groups(const GradTile& tile, int64_t block, int64_t 
 
 // Turns q k^T in tile.p and d_out v^T in tile.d_s into p and scale d_s; keys that a row does not
 // see become zeros in both.
-template <bool kCapped>
+template <bool kCapped, bool kDropped>
 ASHLAR_INLINE void grad_of_scores(const AttentionMask& mask, const GradTile& tile, int64_t row,
                                   int64_t block, int64_t slab_begin, int64_t slab_end) {
   const Vec cap = broadcast(mask.softcap), one = broadcast(1), scale = broadcast(mask.scale);
   const Vec in_scale = broadcast(kCapped ? mask.scale / mask.softcap : mask.scale);
   const Vec lse = broadcast(tile.lse[row]), delta = broadcast(tile.delta[row]);
   const Ints begin = ints(tile.begin[row] - 1), end = ints(tile.end[row]);
+  const Vec passed = broadcast(1 / tile.dropout.keep_rate);
+  Mask drop[kSlabs];
+  if constexpr (kDropped) dropped_keys(tile.dropout, row, block, drop);
   for (int64_t slab = 0; slab < kSlabs; ++slab) {
     float* p_at = tile.p + row * kKeyBlock + slab * kSlab;
     float* d_s_at = tile.d_s + row * kKeyBlock + slab * kSlab;
@@ -160,12 +167,27 @@ ASHLAR_INLINE void grad_of_scores(const AttentionMask& mask, const GradTile& til
     const Vec x = load(p_at) * in_scale;
     const Vec t = kCapped ? tanh(x) : x;
     const Vec p = exp((kCapped ? cap * t : x) - lse);
-    Vec d_s = p * (load(d_s_at) - delta) * scale;
+    Vec weight = p, d_p = load(d_s_at);
+    if constexpr (kDropped) {
+      weight = select(drop[slab], zero(), p * passed);
+      d_p = select(drop[slab], zero(), d_p * passed);
+    }
+    Vec d_s = p * (d_p - delta) * scale;
     if (kCapped) d_s = d_s * fnma(t, t, one);
     const Ints key = iota() + ints(static_cast<int32_t>(block + slab * kSlab));
     const Mask seen = greater(end, key) & greater(key, begin);
-    store(p_at, select(seen, p, zero()));
+    store(p_at, select(seen, weight, zero()));
     store(d_s_at, select(seen, d_s, zero()));
+  }
+}
+
+template <bool kCapped>
+static inline void grad_of_row(const AttentionMask& mask, const GradTile& tile, int64_t row,
+                               int64_t block, int64_t slab_begin, int64_t slab_end) {
+  if (tile.dropout.drops()) {
+    grad_of_scores<kCapped, true>(mask, tile, row, block, slab_begin, slab_end);
+  } else {
+    grad_of_scores<kCapped, false>(mask, tile, row, block, slab_begin, slab_end);
   }
 }
 
@@ -185,9 +207,9 @@ static inline void grad_scores(const AttentionMask& mask, const GradTile& tile,
                                slab_begin, slab_end);
                     for (int64_t r = r0; r < r0 + rows; ++r) {
                       if (mask.softcap > 0) {
-                        grad_of_scores<true>(mask, tile, r, block, slab_begin, slab_end);
+                        grad_of_row<true>(mask, tile, r, block, slab_begin, slab_end);
                       } else {
-                        grad_of_scores<false>(mask, tile, r, block, slab_begin, slab_end);
+                        grad_of_row<false>(mask, tile, r, block, slab_begin, slab_end);
                       }
                     }
                   });

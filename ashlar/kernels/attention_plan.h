@@ -58,6 +58,13 @@ ASHLAR_INLINE TilePlace find_tile(const TileIndex& index, int64_t tile) {
   return {low, begin, smaller(rows, begin + index.positions)};
 }
 
+// Where a tile's rows lie in q and out: positions [first_row, ...) and heads [first_head, ...).
+struct QueryRows {
+  int64_t first_row = 0, positions = 0;
+  int64_t first_head = 0, heads = 1;
+  int64_t total_heads = 1;
+};
+
 struct KeyRange {
   int64_t begin, end;
 };

@@ -4,6 +4,7 @@
 // bits in each. Keys that a row does not see are never multiplied with it.
 #pragma once
 
+#include "ashlar/kernels/attention_dropout.h"
 #include "ashlar/kernels/attention_plan.h"
 #include "ashlar/kernels/attention_rows.h"
 #include "ashlar/kernels/vec_math.h"
@@ -59,6 +60,7 @@ ASHLAR_INLINE SpanState take_span_state(Scratch& scratch, int64_t rows, int64_t 
 
 struct QueryTile {
   AttentionMask mask;
+  TileDropout dropout;
   int64_t rows, head_dim, width;  // width: head_dim rounded up to kLanes
   float* q;                       // [rows][width]
   float* scores;                  // [rows][kKeyBlock], then probabilities
@@ -72,6 +74,7 @@ ASHLAR_INLINE QueryTile take_query_tile(Scratch& scratch, const AttentionMask& m
                                         int64_t head_dim) {
   QueryTile tile;
   tile.mask = mask;
+  tile.dropout = {};
   tile.rows = 0;
   tile.head_dim = head_dim;
   tile.width = round_up(head_dim, kLanes);
@@ -85,13 +88,6 @@ ASHLAR_INLINE QueryTile take_query_tile(Scratch& scratch, const AttentionMask& m
   tile.merged = take_span_state(scratch, kQueryRows, tile.width);
   return tile;
 }
-
-// Where a tile's rows lie in q and out: positions [first_row, ...) and heads [first_head, ...).
-struct QueryRows {
-  int64_t first_row, positions;
-  int64_t first_head, heads;
-  int64_t total_heads;
-};
 
 ASHLAR_INLINE void load_queries(QueryTile& tile, const QueryRows& at, const void* q, DType dtype,
                                 int64_t q_stride, int64_t first_position, int64_t keys) {
@@ -230,6 +226,10 @@ ASHLAR_INLINE void attend_block(const QueryTile& tile, const KeyTile<T>& keys, i
     } else {
       softmax_rows<true>(tile, r0, rows, block, slab_begin, slab_end);
     }
+    if (tile.dropout.drops()) {
+      drop_probabilities(tile.dropout, r0, rows, block, slab_begin, slab_end,
+                         tile.scores + r0 * kKeyBlock);
+    }
   });
   for_groups([&](int64_t r0, int64_t rows, int64_t, int64_t) {
     weigh_rows<kStream>(tile, keys, r0, rows, block);
@@ -295,14 +295,15 @@ ASHLAR_INLINE void attend(const QueryTile& tile, const Source& source) {
   }
 }
 
-// Divides by the sums and writes the rows; lse may be null.
+// Divides by the sums (and the share that dropout keeps) and writes the rows; lse may be null.
 ASHLAR_INLINE void store_outputs(const QueryTile& tile, const QueryRows& at, void* out, DType dtype,
                                  float* lse) {
   for (int64_t r = 0; r < tile.rows; ++r) {
     const int64_t row =
         (at.first_row + r / at.heads) * at.total_heads + at.first_head + r % at.heads;
     const float sum = tile.merged.sum[r];
-    store_row(tile.merged.out + r * tile.width, tile.head_dim, sum == 0 ? 0 : 1 / sum, out, dtype,
+    const float scale = sum == 0 ? 0 : 1 / (sum * tile.dropout.keep_rate);
+    store_row(tile.merged.out + r * tile.width, tile.head_dim, scale, out, dtype,
               row * tile.head_dim);
     if (lse != nullptr) {
       float log_sum[kLanes];

@@ -23,8 +23,11 @@ AttentionArgs arguments(const AttentionCase& shape, const AttentionInputs& input
   args.k = inputs.k();
   args.v = inputs.v();
   args.q_stride = args.k_stride = args.v_stride = shape.fused_width();
+  args.dropout = shape.dropout;
   return args;
 }
+
+constexpr uint64_t kDropoutKey = 0x9e3779b97f4a7c15;
 
 // Head counts, head dims, masks and lengths that reach tiles, tails and block borders.
 std::vector<AttentionCase> attention_cases() {
@@ -43,6 +46,13 @@ std::vector<AttentionCase> attention_cases() {
       {{70}, 1, 1, 256, mask(false, 0, 256, 0)},
       {{9}, 200, 2, 16, mask(true, 0, 16, 0)},  // more heads to a group than rows to a tile
       {{1100}, 1, 1, 16, mask(true, 600, 16, 0)},
+      // Dropout, tokens and heads counted from elsewhere than 0 too.
+      {{1, 7, 0, 8, 9, 17, 33}, 3, 3, 20, mask(true, 0, 20, 0), {0.1f, 5, 1, 0, 0}},
+      {{300}, 4, 2, 80, mask(true, 0, 80, 0), {0.1f, kDropoutKey, 77, 4096, 0}},
+      {{120, 65, 0, 64}, 6, 2, 33, mask(false, 0, 33, 0), {0.5f, kDropoutKey, 2, 999, 6}},
+      {{200, 50}, 5, 1, 64, mask(true, 70, 64, 0), {0.25f, kDropoutKey, 3, 1 << 20, 0}},
+      {{90, 33}, 2, 2, 16, mask(true, 20, 16, 2.0f), {0.9f, 1, 4, 7, 2}},
+      {{9}, 200, 2, 16, mask(true, 0, 16, 0), {0.3f, kDropoutKey, 5, 0, 0}},
   };
 }
 
@@ -58,11 +68,18 @@ std::vector<int32_t> AttentionCase::row_start() const {
   return starts;
 }
 
+AttentionCase AttentionCase::sequence(int64_t first, int32_t length) const {
+  AttentionCase one = *this;
+  one.lengths = {length};
+  one.dropout.first_token += static_cast<uint64_t>(first);
+  return one;
+}
+
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
   out << c.heads << " heads of " << c.head_dim << " over " << c.kv_heads << ", lengths";
   for (const int32_t length : c.lengths) out << ' ' << length;
   return out << (c.mask.causal ? ", causal" : ", full") << ", window " << c.mask.window
-             << ", softcap " << c.mask.softcap;
+             << ", softcap " << c.mask.softcap << ", dropout " << c.dropout.rate;
 }
 
 AttentionInputs::AttentionInputs(const AttentionCase& shape, DType dtype)
@@ -136,6 +153,7 @@ AttentionReference attention_reference(const AttentionCase& shape, const Attenti
   args.k = args.q + shape.heads * shape.head_dim;
   args.v = args.k + shape.kv_heads * shape.head_dim;
   args.q_stride = args.k_stride = args.v_stride = shape.fused_width();
+  args.dropout = shape.dropout;
   args.out = wanted.out.data();
   args.lse = wanted.lse.data();
   ref::attention(args);

@@ -17,10 +17,13 @@ struct AttentionCase {
   std::vector<int32_t> lengths;
   int64_t heads = 1, kv_heads = 1, head_dim = 16;
   AttentionMask mask;
+  AttentionDropout dropout = {};
 
   int64_t tokens() const;
   int64_t seqs() const { return static_cast<int64_t>(lengths.size()); }
   std::vector<int32_t> row_start() const;
+  // The sequence of rows [first, first + length) alone, as the same tokens of the step.
+  AttentionCase sequence(int64_t first, int32_t length) const;
   int64_t fused_width() const { return (heads + 2 * kv_heads) * head_dim; }
 };
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c);

@@ -53,8 +53,7 @@ TEST_P(AttentionGrad, ASequenceAloneHasTheBitsItHasInABatch) {
     int64_t row = 0;
     for (const int32_t length : shape.lengths) {
       if (length == 0) continue;
-      AttentionCase one = shape;
-      one.lengths = {length};
+      const AttentionCase one = shape.sequence(row, length);
       const AttentionOutputs one_outputs{
           outputs.out.slice(row * width, length * width),
           outputs.lse.slice(row * shape.heads, length * shape.heads)};

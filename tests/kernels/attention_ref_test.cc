@@ -53,33 +53,43 @@ const std::vector<AttentionMask> kMasks = {
     {.causal = true, .window = 2, .scale = 0.7f, .softcap = 1.5f},
 };
 
+void check_gradients(const AttentionMask& mask, const AttentionDropout& dropout) {
+  const Inputs in;
+  const std::vector<double> weights = random_values("weights", kTokens * kHeads * kHeadDim);
+  Outputs outputs;
+  ref::AttentionGradArgs args;
+  args.forward = arguments(mask, in, outputs);
+  args.forward.dropout = dropout;
+  ref::attention(args.forward);
+  std::vector<double> d_q(in.q.size()), d_k(in.k.size()), d_v(in.v.size());
+  args.d_out = weights.data();
+  args.d_q = d_q.data();
+  args.d_k = d_k.data();
+  args.d_v = d_v.data();
+  ref::attention_grad(args);
+
+  const auto loss_in = [&](std::vector<double> Inputs::*field) {
+    return [&, field](const std::vector<double>& x) {
+      Inputs changed = in;
+      changed.*field = x;
+      Outputs other;
+      ref::AttentionArgs again = arguments(mask, changed, other);
+      again.dropout = dropout;
+      ref::attention(again);
+      return dot(other.out, weights);
+    };
+  };
+  expect_gradient(d_q, loss_in(&Inputs::q), in.q, "d_q");
+  expect_gradient(d_k, loss_in(&Inputs::k), in.k, "d_k");
+  expect_gradient(d_v, loss_in(&Inputs::v), in.v, "d_v");
+}
+
 TEST(AttentionRef, GradientsAreCentralDifferences) {
   for (const AttentionMask& mask : kMasks) {
-    const Inputs in;
-    const std::vector<double> weights = random_values("weights", kTokens * kHeads * kHeadDim);
-    Outputs outputs;
-    ref::AttentionGradArgs args;
-    args.forward = arguments(mask, in, outputs);
-    ref::attention(args.forward);
-    std::vector<double> d_q(in.q.size()), d_k(in.k.size()), d_v(in.v.size());
-    args.d_out = weights.data();
-    args.d_q = d_q.data();
-    args.d_k = d_k.data();
-    args.d_v = d_v.data();
-    ref::attention_grad(args);
-
-    const auto loss_in = [&](std::vector<double> Inputs::*field) {
-      return [&, field](const std::vector<double>& x) {
-        Inputs changed = in;
-        changed.*field = x;
-        Outputs other;
-        ref::attention(arguments(mask, changed, other));
-        return dot(other.out, weights);
-      };
-    };
-    expect_gradient(d_q, loss_in(&Inputs::q), in.q, "d_q");
-    expect_gradient(d_k, loss_in(&Inputs::k), in.k, "d_k");
-    expect_gradient(d_v, loss_in(&Inputs::v), in.v, "d_v");
+    for (const float rate : {0.0f, 0.3f, 0.8f}) {
+      SCOPED_TRACE(testing::Message() << "window " << mask.window << ", dropout " << rate);
+      check_gradients(mask, {.rate = rate, .key = 3, .step = 5, .first_token = 100});
+    }
   }
 }
 

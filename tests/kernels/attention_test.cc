@@ -43,8 +43,7 @@ TEST_P(Attention, ASequenceAloneHasTheBitsItHasInABatch) {
     int64_t row = 0;
     for (const int32_t length : shape.lengths) {
       if (length == 0) continue;
-      AttentionCase one = shape;
-      one.lengths = {length};
+      const AttentionCase one = shape.sequence(row, length);
       const AttentionOutputs alone =
           run_attention(table(), teams()[0], one, example.inputs.rows(row, length));
       const int64_t width = shape.heads * shape.head_dim;

@@ -198,6 +198,7 @@ TEST_P(PagedAttention, WritesRowsToTheirSlotsRounded) {
 // With an f32 pool, rows have the very bits of training's forward.
 TEST_P(PagedAttention, HasTheBitsOfAttentionOverTheBatch) {
   for (const AttentionExample& example : attention_examples()) {
+    if (example.shape.dropout.rate > 0) continue;  // training only
     const Array wanted = run_attention(table(), teams()[0], example.shape, example.inputs).out;
     Cache cache(example.shape, DType::kF32);
     cache.write(table(), teams()[0], example.inputs);
@@ -218,6 +219,7 @@ const std::vector<RoundedExample>& rounded_examples() {
   static const std::vector<RoundedExample> examples = [] {
     std::vector<RoundedExample> made;
     for (const AttentionExample& example : attention_examples()) {
+      if (example.shape.dropout.rate > 0) continue;  // training only
       if (example.inputs.qkv.dtype() != DType::kF32) continue;
       const AttentionCase& shape = example.shape;
       for (const DType pool : {DType::kBF16, DType::kF16}) {
@@ -299,6 +301,7 @@ TEST(PagedAttentionTiers, VectorTiersGiveEqualBits) {
   if (tiers.empty()) GTEST_SKIP() << "tier avx2 cannot run on this processor";
   TestTeam team(1);
   for (const AttentionExample& example : attention_examples()) {
+    if (example.shape.dropout.rate > 0) continue;  // training only
     for (const DType pool : kPoolDtypes) {
       const auto run = [&](IsaTier tier) {
         Cache cache(example.shape, pool);

@@ -1,5 +1,7 @@
 #include "ashlar/kernels/ref/attention.h"
 
+#include "ashlar/base/philox.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -43,14 +45,29 @@ double log_sum_exp(const std::vector<double>& scores) {
   return largest + std::log(sum);
 }
 
-// out[d] = sum over keys of softmax(scores) v; value(key, d) reads v. Returns the log-sum-exp.
-template <typename Value>
-double weigh_values(const std::vector<double>& scores, int64_t head_dim, Value value, double* out) {
+// mask / (1 - rate) of key j for query head h of row t.
+double passed(const AttentionDropout& dropout, int64_t t, int64_t h, int64_t j) {
+  if (dropout.rate == 0) return 1;
+  const double rate = dropout.rate;
+  const PhiloxBlock words = philox4x32(
+      dropout.key, {static_cast<uint32_t>(j / 4),  //
+                    static_cast<uint32_t>(dropout.first_head + h),
+                    static_cast<uint32_t>(dropout.first_token + static_cast<uint64_t>(t)),
+                    static_cast<uint32_t>(dropout.step)});
+  return words[static_cast<size_t>(j % 4)] >= rate * 0x1p32 ? 1 / (1 - rate) : 0;
+}
+
+// out[d] = sum over keys of factor softmax(scores) v; value(key, d) reads v, factor(key) is what
+// dropout makes of a probability. Returns the log-sum-exp.
+template <typename Value, typename Factor>
+double weigh_values(const std::vector<double>& scores, int64_t head_dim, Value value, Factor factor,
+                    double* out) {
   const double lse = log_sum_exp(scores);
   std::fill_n(out, head_dim, 0.0);
   for (size_t j = 0; j < scores.size(); ++j) {
-    const double p = std::exp(scores[j] - lse);
-    for (int64_t d = 0; d < head_dim; ++d) out[d] += p * value(static_cast<int64_t>(j), d);
+    const auto key = static_cast<int64_t>(j);
+    const double p = std::exp(scores[j] - lse) * factor(key);
+    for (int64_t d = 0; d < head_dim; ++d) out[d] += p * value(key, d);
   }
   return lse;
 }
@@ -83,13 +100,15 @@ void attention(const AttentionArgs& args) {
       scores.push_back(capped(args.mask, dot(q, k + j * args.k_stride, D)));
     }
     const auto value = [&](int64_t j, int64_t d) { return v[j * args.v_stride + d]; };
-    const double lse = weigh_values(scores, D, value, args.out + (t * args.heads + h) * D);
+    const auto factor = [&](int64_t j) { return passed(args.dropout, t, h, keys.begin + j); };
+    const double lse = weigh_values(scores, D, value, factor, args.out + (t * args.heads + h) * D);
     if (args.lse != nullptr) args.lse[t * args.heads + h] = lse;
   });
 }
 
 // With p = exp(score - lse) and delta = d_out . out:
-//   d_v += p d_out,  d_score = p (d_out . v - delta),  d_q += d_score k,  d_k += d_score q.
+//   d_v += m p d_out,  d_score = p (m d_out . v - delta),  d_q += d_score k,  d_k += d_score q,
+// where m = mask / (1 - rate) of dropout.
 void attention_grad(const AttentionGradArgs& args) {
   const AttentionArgs& forward = args.forward;
   const int64_t D = forward.head_dim;
@@ -107,10 +126,11 @@ void attention_grad(const AttentionGradArgs& args) {
       const double* v = forward.v + j * forward.v_stride + h / group * D;
       const double score = capped(forward.mask, dot(q, k, D));
       const double p = std::exp(score - forward.lse[t * forward.heads + h]);
-      const double d_dot = p * (dot(d_out, v, D) - delta) * capped_grad(forward.mask, score);
+      const double m = passed(forward.dropout, t, h, j - first);
+      const double d_dot = p * (m * dot(d_out, v, D) - delta) * capped_grad(forward.mask, score);
       const int64_t kv_row = (j * forward.kv_heads + h / group) * D;
       for (int64_t d = 0; d < D; ++d) {
-        args.d_v[kv_row + d] += p * d_out[d];
+        args.d_v[kv_row + d] += m * p * d_out[d];
         args.d_k[kv_row + d] += d_dot * q[d];
         args.d_q[row + d] += d_dot * k[d];
       }
@@ -156,7 +176,8 @@ void paged_attention(const PagedAttentionArgs& args) {
           j += keys.begin;
           return args.v_pool[base(j) + j % kCacheBlock * D + d];
         };
-        weigh_values(scores, D, value, args.out + (t * args.heads + h) * D);
+        const auto whole = [](int64_t) { return 1.0; };
+        weigh_values(scores, D, value, whole, args.out + (t * args.heads + h) * D);
       }
     }
   }

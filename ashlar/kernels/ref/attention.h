@@ -18,6 +18,7 @@ struct AttentionArgs {
   const double* k = nullptr;           // [T,K,D]
   const double* v = nullptr;           // [T,K,D]
   int64_t q_stride = 0, k_stride = 0, v_stride = 0;
+  AttentionDropout dropout;
   double* out = nullptr;  // [T,H,D] contiguous
   double* lse = nullptr;  // [T,H]; may be null
 };
@@ -52,7 +53,8 @@ struct PagedAttentionArgs {
   double* out = nullptr;  // [T,H,D] contiguous
 };
 
-// out = softmax(scale * q k^T + mask) v (Vaswani et al. 2017, equation 1).
+// out = softmax(scale * q k^T + mask) v (Vaswani et al. 2017, equation 1), with dropout of what
+// softmax gives.
 void attention(const AttentionArgs& args);
 void attention_grad(const AttentionGradArgs& args);
 void kv_write(const KvWriteArgs& args);
