@@ -198,30 +198,34 @@ class Rank {
 
   void evict(const Instruction& i) {
     Held& held = moved(i);
-    held.moving = 2;
-    const auto gone = [this, &held] {
-      if (--held.moving > 0) return;
-      count(held, -1);
-      advance();
-    };
-    device_.evict(std::move(held.backward), gone);
-    device_.evict(std::move(held.weight), gone);
+    if (i.microbatch < 0) return held.weight.release();  // the host or the shards have them
+    // Both parts leave as one queue's copies; the count goes down when the last one has left.
+    for (sim::TaggedArena::Allocation* part : {&held.backward, &held.weight}) {
+      if (part->bytes() == 0) continue;
+      ++held.moving;
+      device_.evict(std::move(*part), [this, &held] {
+        if (--held.moving > 0) return;
+        count(held, -1);
+        advance();
+      });
+    }
+    if (held.moving == 0) count(held, -1);
   }
   void load(const Instruction& i) {
     Held& held = moved(i);
     if (i.microbatch < 0) held.weight_bytes = cost(i.chunk).weights;
-    held.moving = 2;
     count(held, 1);
     const char* tag = i.microbatch < 0 ? "params" : "activations";
-    const auto into = [this, &held](sim::TaggedArena::Allocation& place) {
-      return [this, &held, &place](sim::TaggedArena::Allocation bytes) {
-        place = std::move(bytes);
+    for (const auto& [part, bytes] : {std::pair(&held.backward, held.backward_bytes),
+                                      std::pair(&held.weight, held.weight_bytes)}) {
+      if (bytes == 0) continue;
+      ++held.moving;
+      device_.load(tag, bytes, [this, &held, part](sim::TaggedArena::Allocation loaded) {
+        *part = std::move(loaded);
         --held.moving;
         advance();
-      };
-    };
-    device_.load(tag, held.backward_bytes, into(held.backward));
-    device_.load(tag, held.weight_bytes, into(held.weight));
+      });
+    }
   }
 
   Job& job_;

@@ -23,8 +23,9 @@ enum class Kind : uint8_t {
   kRecvGradient,
   kGather,  // the chunk's weights come together from the ranks that share them
   kReduce,  // its gradients are summed over replicas and data ranks: starts, step waits for it
-  kEvict,   // what microbatch saved on the chunk goes to the host; without one, the weights
-  kLoad,    // and comes back: starts, its first use waits for it
+  kEvict,   // what microbatch saved on the chunk goes to the host; without one, the chunk's weights
+            // are dropped, which the host or the shards still have
+  kLoad,    // and comes back from the host: starts, its first use waits for it
   kStep,    // the optimizer's update of all chunks of the rank
 };
 

@@ -114,7 +114,7 @@ class Drawing {
         schedule_.stages.ranks(), schedule_.microbatches,
         timeline_.makespan / options_.unit_seconds, escaped(options_.unit),
         100 * timeline_.bubble());
-    add("<text x=\"{:.1f}\" y=\"{}\" fill=\"#444444\" text-anchor=\"middle\">peak<title>"
+    add("<text x=\"{:.1f}\" y=\"{}\" fill=\"#444444\" text-anchor=\"middle\">max held<title>"
         "microbatches whose activations the rank holds at most</title></text>",
         width_ - kRight / 2, kTop - 8);
   }
@@ -140,6 +140,7 @@ class Drawing {
       entry(fmt::format("<path d=\"M0 7H28\" stroke=\"{}\" stroke-width=\"1.5\"/>", kMessage),
             "message");
     }
+    entry("<rect width=\"28\" height=\"14\" fill=\"#efefef\"/>", "idle");
     if (shades) entry("", "light to dark: chunk 0 to the last");
   }
 
