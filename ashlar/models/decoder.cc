@@ -91,6 +91,7 @@ class Decoder {
     graph::AttentionSpec spec{config_.heads, config_.kv_heads, config_.head_dim, {}};
     spec.mask.window = config_.window;
     spec.mask.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(config_.head_dim)));
+    spec.dropout = config_.attention_dropout;
     const ValueId mixed = keys_.attend(b_, q, k, v, spec);
     return project_onto(residual, mixed, {"o", width, q_width, "embed", "heads", config_.o_bias});
   }

@@ -1,6 +1,5 @@
 #include "ashlar/models/decoder_graphs.h"
 
-#include "ashlar/base/error.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/loss.h"
 #include "ashlar/graph/ops/rows.h"
@@ -45,10 +44,6 @@ void mark_logits(Builder& b, const DecoderConfig& config, const DecoderOptions& 
 }  // namespace
 
 Graph build_training(const DecoderConfig& config, const DecoderOptions& options) {
-  ASHLAR_CHECK(config.attention_dropout == 0,
-               "{}: training with attention dropout {} is not supported; set it to 0 (config.json: "
-               "attn_pdrop or attention_dropout)",
-               config.family, config.attention_dropout);
   Graph graph;
   Builder b(graph);
   mark_loss(b, config, options);

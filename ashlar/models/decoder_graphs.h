@@ -9,7 +9,7 @@ namespace ashlar::models {
 
 // Adds targets i32 [tokens] (negative: not counted) and loss_scale f32 [1] (1 / counted tokens of
 // the global batch). Output "loss" f64 [1]. Master weights are f32; passes::precision lowers what
-// is computed. Throws Error for attention dropout.
+// is computed.
 graph::Graph build_training(const DecoderConfig& config, const DecoderOptions& options = {});
 
 // The same loss without dropout, for validation and evaluation.

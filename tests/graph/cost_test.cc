@@ -72,6 +72,11 @@ TEST(Cost, AttentionCountsVisiblePairs) {
     const std::vector<Operand> grad_in = {q, kv, kv, integers(row_start), q, out[1], q};
     EXPECT_EQ(AttentionGradOp(spec).cost(grad_in, {in.data(), 3}).flops,
               8.0 * static_cast<double>(visible * kHeads * kDim));
+    // Dropout keeps no mask in memory and drops no product.
+    AttentionSpec dropped = spec;
+    dropped.dropout = 0.1;
+    EXPECT_EQ(AttentionOp(dropped).cost(in, out).flops, AttentionOp(spec).cost(in, out).flops);
+    EXPECT_EQ(AttentionOp(dropped).cost(in, out).bytes, AttentionOp(spec).cost(in, out).bytes);
   }
 }
 

@@ -41,10 +41,11 @@ template <kernels::Activation f>
 ValueId gated_of(Builder& b) {
   return gated(b, matrix(b, "gate", 5), matrix(b, "up", 5), f, "f");
 }
-template <bool causal, int window, int softcap>
+template <bool causal, int window, int softcap, int dropout_percent = 0>
 ValueId attention_of(Builder& b) {
   AttentionSpec spec{.heads = 4, .kv_heads = 2, .head_dim = 3, .mask = {}};
   spec.mask = {.causal = causal, .window = window, .scale = 0.7f, .softcap = softcap};
+  spec.dropout = dropout_percent / 100.0;
   const ValueId rows = b.input("row_start", DType::kI32, {Dim(Symbol::kSeqs, 1, 1)});
   return attention(b, matrix(b, "q", 12), matrix(b, "k", 6), matrix(b, "v", 6), rows, spec, "a");
 }
@@ -118,6 +119,8 @@ const std::vector<Case>& cases() {
       {"attention_causal", attention_of<true, 0, 0>, kPacked, {"q", "k", "v"}},
       {"attention_window", attention_of<true, 2, 0>, kPacked, {"q", "k", "v"}},
       {"attention_softcap", attention_of<true, 0, 2>, kPacked, {"q", "k", "v"}},
+      {"attention_dropout", attention_of<true, 0, 0, 30>, kPacked, {"q", "k", "v"}},
+      {"attention_all", attention_of<true, 4, 2, 50>, kPacked, {"q", "k", "v"}},
       {"loss",
        [](Builder& b) {
          return linear_cross_entropy(b, matrix(b, "x", 5), weight(b, "w", {6, 5}),

@@ -172,6 +172,14 @@ TEST(ShapeRules, Attention) {
   expect_refused("attention: v is f32[tokens, 32], wanted f32[tokens, 16] (op a)", [&](Case& c) {
     attention(c.b, c.f32({T, 32}), c.f32({T, 16}), c.f32({T, 32}), c.i32({rows}), spec, "a");
   });
+  for (const double rate : {-0.1, 1.0}) {
+    expect_refused(fmt::format("attention: dropout {} is not in [0, 1) (op a)", rate), [&](Case&
+                                                                                               c) {
+      AttentionSpec dropped = spec;
+      dropped.dropout = rate;
+      attention(c.b, c.f32({T, 32}), c.f32({T, 16}), c.f32({T, 16}), c.i32({rows}), dropped, "a");
+    });
+  }
 }
 
 TEST(ShapeRules, PagedAttention) {
@@ -190,6 +198,15 @@ TEST(ShapeRules, PagedAttention) {
                  [&](Case& c) {
                    attend(c, c.f32({9, 2, 8, 16}), c.f32({9, 2, 8, 16}));
                  });
+  expect_refused("paged_attention: dropout 0.1 is for training only (op a)", [&](Case& c) {
+    AttentionSpec dropped = spec;
+    dropped.dropout = 0.1;
+    c.b.apply(
+        std::make_shared<PagedAttentionOp>(dropped),
+        {c.f32({T, 32}), c.f32({9, 2, 8, 16}), c.f32({9, 2, 16, 8}),
+         c.i32({Dim(Symbol::kSeqs, 1, 1)}), c.i32({Symbol::kSeqs}), c.i32({Symbol::kSeqs, 4})},
+        "a");
+  });
   expect_refused("kv_write: k is f32[tokens, 15], wanted width 2 heads x 8 (op w)", [](Case& c) {
     c.b.apply(
         std::make_shared<KvWriteOp>(),

@@ -4,7 +4,7 @@
 #include "tests/base/messages.h"
 #include "tests/models/model_run.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
 namespace ashlar::testing {
@@ -231,15 +231,20 @@ TEST(Config, ValuesThatCannotBe) {
             "m/config.json: wanted a JSON object");
 }
 
-TEST(Config, AttentionDropoutIsForServingOnly) {
-  json text = fixture_config("gpt2");
-  text["attn_pdrop"] = 0.1;
-  const DecoderConfig config = parse(text);
-  EXPECT_EQ(error_of([&] { models::build_training(config); }),
-            "gpt2: training with attention dropout 0.1 is not supported; set it to 0 (config.json: "
-            "attn_pdrop or attention_dropout)");
-  EXPECT_EQ(models::build_logits(config).str(),
-            models::build_logits(config.without_dropout()).str());
+TEST(Config, AttentionDropoutIsForTrainingOnly) {
+  for (const auto& [family, key] :
+       {std::pair{"gpt2", "attn_pdrop"}, {"llama", "attention_dropout"}}) {
+    json text = fixture_config(family);
+    text[key] = 0.125;
+    const DecoderConfig config = parse(text);
+    const DecoderConfig none = config.without_dropout();
+    EXPECT_THAT(models::build_training(config).str(),
+                ::testing::HasSubstr(" causal dropout=0.125"));
+    EXPECT_EQ(models::build_evaluation(config).str(), models::build_training(none).str());
+    EXPECT_EQ(models::build_logits(config).str(), models::build_logits(none).str());
+    const models::ServingSpec spec{.blocks = 6, .table_width = 3};
+    EXPECT_EQ(models::build_serving(config, spec).str(), models::build_serving(none, spec).str());
+  }
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ TEST(GraphText, Gpt2TrainingWithDropout) {
       new_decoder("gpt2", {.vocab = 96, .width = 32, .layers = 1, .heads = 2, .max_positions = 64});
   config.embedding_dropout = 0.1;
   config.residual_dropout = 0.2;
+  config.attention_dropout = 0.3;
   EXPECT_EQ(build_training(config).str(), golden("gpt2_training.txt"));
 }
 

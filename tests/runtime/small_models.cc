@@ -68,6 +68,7 @@ ValueId block(Builder& b, const SmallModelOptions& o, ValueId x, ValueId positio
   }
   AttentionSpec spec{o.heads, o.kv_heads, dim, {}};
   spec.mask.scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  spec.dropout = o.dropout;
   const ValueId out = attention(b, q, k, v, row_start, spec, "attention");
   ValueId projected = project(b, o, out, o.width, o.heads * dim, "o");
   projected = dropout(b, projected, o.dropout, "dropout1");

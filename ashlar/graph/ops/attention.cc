@@ -1,5 +1,6 @@
 #include "ashlar/graph/ops/attention.h"
 
+#include "ashlar/base/philox.h"
 #include "ashlar/graph/gradient.h"
 #include "ashlar/graph/ops/shape_rules.h"
 #include "ashlar/kernels/ref/attention.h"
@@ -15,6 +16,7 @@ std::string spec_text(const AttentionSpec& spec) {
   if (spec.mask.causal) text += " causal";
   if (spec.mask.window > 0) text += fmt::format(" window={}", spec.mask.window);
   if (spec.mask.softcap > 0) text += fmt::format(" softcap={}", spec.mask.softcap);
+  if (spec.dropout > 0) text += fmt::format(" dropout={}", spec.dropout);
   return text;
 }
 
@@ -64,6 +66,15 @@ Args common_args(const AttentionSpec& spec, const Operand& q) {
   args.head_dim = spec.head_dim;
   args.q_stride = q.shape[1];
   return args;
+}
+
+kernels::AttentionDropout dropout_args(const AttentionSpec& spec, const RunState& state) {
+  kernels::AttentionDropout dropout;
+  dropout.rate = static_cast<float>(spec.dropout);
+  dropout.key = stream_key(state.seed, spec.dropout_path);
+  dropout.step = state.step;
+  dropout.first_token = state.first_token;
+  return dropout;
 }
 
 kernels::AttentionArgs forward_args(const AttentionSpec& spec, std::span<const Operand> in) {
@@ -129,6 +140,8 @@ std::string AttentionOp::attributes() const { return spec_text(spec_); }
 std::vector<ValueType> AttentionOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, 4);
   check_heads(kind(), spec_, in[0]);
+  ASHLAR_CHECK(spec_.dropout >= 0 && static_cast<float>(spec_.dropout) < 1,
+               "{}: dropout {} is not in [0, 1)", kind(), spec_.dropout);
   const Dim tokens = in[0].shape[0];
   const ValueType kv{in[0].dtype, {tokens, spec_.kv_heads * spec_.head_dim}};
   check_type(kind(), "k", in[1], kv);
@@ -162,6 +175,7 @@ int64_t AttentionOp::scratch_bytes(std::span<const Operand> in, std::span<const 
 
 void AttentionOp::run(const KernelCall& call) const {
   auto args = forward_args(spec_, call.inputs);
+  args.dropout = dropout_args(spec_, call.state);
   args.out = call.outputs[0].data;
   args.lse = call.outputs[1].as<float>();
   call.table.attention(args, call.team);
@@ -169,6 +183,7 @@ void AttentionOp::run(const KernelCall& call) const {
 
 void AttentionOp::reference(const ReferenceCall& call) const {
   auto args = forward_args_f64(spec_, call.inputs);
+  args.dropout = dropout_args(spec_, call.state);
   args.out = call.outputs[0].as<double>();
   args.lse = call.outputs[1].as<double>();
   ref::attention(args);
@@ -196,13 +211,16 @@ int64_t AttentionGradOp::scratch_bytes(std::span<const Operand> in, std::span<co
 }
 
 void AttentionGradOp::run(const KernelCall& call) const {
-  call.table.attention_grad(grad_args(spec_, call.inputs, call.outputs), call.team);
+  auto args = grad_args(spec_, call.inputs, call.outputs);
+  args.forward.dropout = dropout_args(spec_, call.state);
+  call.table.attention_grad(args, call.team);
 }
 
 void AttentionGradOp::reference(const ReferenceCall& call) const {
   const std::span<const Operand> in = call.inputs;
   ref::AttentionGradArgs args;
   args.forward = forward_args_f64(spec_, in);
+  args.forward.dropout = dropout_args(spec_, call.state);
   args.forward.out = in[4].as<double>();
   args.forward.lse = in[5].as<double>();
   args.d_out = in[6].as<double>();
@@ -270,6 +288,7 @@ std::string PagedAttentionOp::attributes() const { return spec_text(spec_); }
 std::vector<ValueType> PagedAttentionOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, 6);
   check_heads(kind(), spec_, in[0]);
+  ASHLAR_CHECK(spec_.dropout == 0, "{}: dropout {} is for training only", kind(), spec_.dropout);
   check_rank(kind(), "k_pool", in[1], 4);
   const Dim blocks = in[1].shape[0];
   check_shape(kind(), "k_pool", in[1],
@@ -323,8 +342,9 @@ void PagedAttentionOp::reference(const ReferenceCall& call) const {
 
 // ---------------------------------------------------------------- builders
 ValueId attention(Builder& b, ValueId q, ValueId k, ValueId v, ValueId row_start,
-                  const AttentionSpec& spec, const std::string& name) {
-  return b.apply1(std::make_shared<AttentionOp>(spec), {q, k, v, row_start}, name);
+                  AttentionSpec spec, const std::string& name) {
+  spec.dropout_path = b.path(name);
+  return b.apply1(std::make_shared<AttentionOp>(std::move(spec)), {q, k, v, row_start}, name);
 }
 
 ValueId paged_attention(Builder& b, ValueId q, ValueId k, ValueId v, VariableId k_pool,

@@ -10,12 +10,15 @@ namespace ashlar::graph {
 struct AttentionSpec {
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   kernels::AttentionMask mask;
+  double dropout = 0;             // share of the probabilities that training drops
+  std::string dropout_path = {};  // the mask's key, beside the seed; attention() sets it
 };
 
-// (q [T,H*D], k [T,K*D], v [T,K*D], row_start i32 [S+1]) -> (out [T,H*D], lse f32 [T,H]).
+// (q [T,H*D], k [T,K*D], v [T,K*D], row_start i32 [S+1]) -> (out [T,H*D], lse f32 [T,H]). Dropout
+// keeps no mask: gradient and recomputation draw it again.
 class AttentionOp : public Op {
  public:
-  explicit AttentionOp(AttentionSpec spec) : spec_(spec) {}
+  explicit AttentionOp(AttentionSpec spec) : spec_(std::move(spec)) {}
   std::string_view kind() const override { return "attention"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -33,7 +36,7 @@ class AttentionOp : public Op {
 // (q, k, v, row_start, out, lse, d_out) -> (d_q, d_k, d_v).
 class AttentionGradOp : public Op {
  public:
-  explicit AttentionGradOp(AttentionSpec spec) : spec_(spec) {}
+  explicit AttentionGradOp(AttentionSpec spec) : spec_(std::move(spec)) {}
   std::string_view kind() const override { return "attention_grad"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -63,7 +66,7 @@ class KvWriteOp : public Op {
 // -> out [T,H*D]. context counts a sequence's keys, its new rows included.
 class PagedAttentionOp : public Op {
  public:
-  explicit PagedAttentionOp(AttentionSpec spec) : spec_(spec) {}
+  explicit PagedAttentionOp(AttentionSpec spec) : spec_(std::move(spec)) {}
   std::string_view kind() const override { return "paged_attention"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -78,7 +81,7 @@ class PagedAttentionOp : public Op {
 };
 
 ValueId attention(Builder& b, ValueId q, ValueId k, ValueId v, ValueId row_start,
-                  const AttentionSpec& spec, const std::string& name);
+                  AttentionSpec spec, const std::string& name);
 
 struct PagedBatch {  // per-run inputs that describe where the batch's keys live
   ValueId row_start, context, block_table, slots;
