@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <optional>
@@ -158,7 +159,8 @@ class Rank {
   }
 
   void computed(const Instruction& i, double began) {
-    if (log_.busy == 0) log_.first_start = began;
+    if (!computed_any_) log_.first_start = began;
+    computed_any_ = true;
     log_.busy += now() - began;
     log_.last_end = now();
     Held& held = saved(i);
@@ -238,7 +240,7 @@ class Rank {
   std::vector<Held> saved_;    // by microbatch, chunk
   std::vector<Held> weights_;  // by chunk
   size_t at_ = 0;
-  bool running_ = false;
+  bool running_ = false, computed_any_ = false;
   double waits_since_ = 0;
   int until_backward_ = 0, until_weight_ = 0;
 };
@@ -286,39 +288,30 @@ Costs uniform_costs(const Schedule& schedule, const StageCost& cost) {
   return costs;
 }
 
-Timeline play(const Schedule& schedule, const Costs& costs) {
-  ASHLAR_CHECK(static_cast<int>(costs.stages.size()) == schedule.stages.stages(),
+void Costs::check(const Schedule& schedule) const {
+  ASHLAR_CHECK(static_cast<int>(stages.size()) == schedule.stages.stages(),
                "schedule {}: costs of {} stages are given, there are {}", schedule.name,
-               costs.stages.size(), schedule.stages.stages());
+               stages.size(), schedule.stages.stages());
+  const auto check_time = [&](double time, const char* of) {
+    ASHLAR_CHECK(time >= 0 && std::isfinite(time), "schedule {}: {} takes {} s", schedule.name, of,
+                 time);
+  };
+  for (const StageCost& stage : stages) {
+    check_time(stage.forward, "a forward");
+    check_time(stage.backward, "an input gradient");
+    check_time(stage.weight, "a weight gradient");
+  }
+  check_time(gather, "a gather");
+  check_time(reduce, "a reduce");
+  check_time(step, "a step");
+}
+
+Timeline play(const Schedule& schedule, const Costs& costs) {
+  costs.check(schedule);
   check(schedule);
   if (schedule.has_messages()) return Job(schedule, costs).run();
   const Schedule with_messages = add_messages(schedule);
   return Job(with_messages, costs).run();
-}
-
-double Timeline::bubble() const {
-  double busy = 0;
-  for (const RankTimeline& rank : ranks) busy += rank.busy;
-  return 1 - busy / (makespan * static_cast<double>(ranks.size()));
-}
-
-double Timeline::bubble_over_ideal() const {
-  const double share = bubble();
-  return share / (1 - share);
-}
-
-double Timeline::idle() const {
-  double most = 0;
-  for (const RankTimeline& rank : ranks) {
-    most = std::max(most, rank.last_end - rank.first_start - rank.busy);
-  }
-  return most;
-}
-
-double Timeline::peak_microbatches() const {
-  double most = 0;
-  for (const RankTimeline& rank : ranks) most = std::max(most, rank.peak_microbatches);
-  return most;
 }
 
 }  // namespace ashlar::schedule

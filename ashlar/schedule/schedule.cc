@@ -17,6 +17,8 @@ bool Schedule::has_messages() const {
 Schedule empty_schedule(std::string name, StageMap stages, int microbatches) {
   ASHLAR_CHECK(microbatches > 0, "schedule {}: {} microbatches, at least 1 is needed", name,
                microbatches);
+  ASHLAR_CHECK(microbatches <= kMostMicrobatches, "schedule {}: {} microbatches, at most {} fit",
+               name, microbatches, kMostMicrobatches);
   Schedule schedule{std::move(name), microbatches, std::move(stages), {}};
   schedule.ranks.resize(static_cast<size_t>(schedule.stages.ranks()));
   return schedule;

@@ -74,7 +74,10 @@ struct Schedule {
   bool operator==(const Schedule&) const = default;
 };
 
-// A schedule without instructions. Throws unless there is at least one rank and one microbatch.
+// Far beyond any use; keeps a slip in a file from taking all memory.
+inline constexpr int kMostMicrobatches = 1 << 16;
+
+// A schedule without instructions. Throws for no microbatch, or too many.
 Schedule empty_schedule(std::string name, StageMap stages, int microbatches);
 
 }  // namespace ashlar::schedule

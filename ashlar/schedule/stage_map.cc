@@ -6,6 +6,11 @@
 #include <utility>
 
 namespace ashlar::schedule {
+namespace {
+
+constexpr size_t kMostStages = 1 << 13;  // of all replicas: values are numbered in an int
+
+}  // namespace
 
 StageMap::StageMap(std::vector<std::vector<int>> rank_of) : rank_of_(std::move(rank_of)) {
   ASHLAR_CHECK(!rank_of_.empty() && !rank_of_[0].empty(), "stages: no stage is placed");
@@ -22,6 +27,9 @@ StageMap::StageMap(std::vector<std::vector<int>> rank_of) : rank_of_(std::move(r
   ASHLAR_CHECK(static_cast<size_t>(ranks) <= rank_of_.size() * rank_of_[0].size(),
                "stages: rank {} has a stage, but there are only {} stages in all", ranks - 1,
                rank_of_.size() * rank_of_[0].size());
+  ASHLAR_CHECK(rank_of_.size() * rank_of_[0].size() <= kMostStages,
+               "stages: {} in all, at most {} fit", rank_of_.size() * rank_of_[0].size(),
+               kMostStages);
   chunks_.resize(index(ranks));
   for (int replica = 0; replica < replicas(); ++replica) {
     chunk_of_.emplace_back();

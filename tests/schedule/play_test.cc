@@ -65,6 +65,9 @@ TEST(PlayTest, StagesMayDiffer) {
   costs.stages.pop_back();
   EXPECT_EQ(error_of([&] { play(schedule, costs); }),
             "schedule gpipe: costs of 1 stages are given, there are 2");
+  costs = uniform_costs(schedule, {.weight = -1});
+  EXPECT_EQ(error_of([&] { play(schedule, costs); }),
+            "schedule gpipe: a weight gradient takes -1 s");
 }
 
 TEST(PlayTest, SavedBytesAreHeldUntilTheirLastReader) {

@@ -1,5 +1,8 @@
 #include "ashlar/schedule/text.h"
 
+#include "ashlar/base/philox.h"
+#include "ashlar/schedule/communication.h"
+#include "ashlar/schedule/generators.h"
 #include "tests/base/messages.h"
 
 #include <gtest/gtest.h>
@@ -70,6 +73,36 @@ TEST(TextTest, ErrorsNameLineAndColumn) {
   EXPECT_EQ(error("stages\n"), "my.txt:1:1: the rank of each stage is missing");
 }
 
+// Whatever a slip of the keyboard makes of it, a text is refused or means what it prints.
+TEST(TextTest, DamagedTextIsRefusedOrGoesThereAndBack) {
+  const std::string whole =
+      str(add_messages(add_update(zb_v(3, 4)))) + str(add_messages(chimera(2, 2)));
+  const std::string texts[] = {str(add_messages(add_update(zb_v(3, 4)))),
+                               str(add_messages(add_update(chimera(2, 4))))};
+  const RandomStream stream(3, "damaged text");
+  uint64_t next = 0;
+  int refused = 0, accepted = 0;
+  for (int round = 0; round < 4000; ++round) {
+    std::string text = texts[round % 2];
+    const auto at = static_cast<size_t>(stream.below(next++, text.size()));
+    const char other = whole[static_cast<size_t>(stream.below(next++, whole.size()))];
+    switch (stream.below(next++, 3)) {
+      case 0:
+        text.erase(at, 1);
+        break;
+      case 1:
+        text[at] = other;
+        break;
+      default:
+        text.insert(at, 1, other);
+    }
+    const std::string message = error_of([&] { EXPECT_EQ(parse(str(parse(text))), parse(text)); });
+    ++(message == "(no error)" ? accepted : refused);
+  }
+  EXPECT_GT(refused, 1000);
+  EXPECT_GT(accepted, 500);
+}
+
 TEST(TextTest, ErrorsNameWhatTheWholeLacks) {
   EXPECT_EQ(error(""), "my.txt: no line 'schedule NAME'");
   EXPECT_EQ(error("schedule x\n"), "my.txt: no line 'microbatches COUNT'");
@@ -83,6 +116,8 @@ TEST(TextTest, ErrorsNameWhatTheWholeLacks) {
             "stages: rank 1 has none, ranks up to 2 have some");
   EXPECT_EQ(error("schedule x\nmicrobatches 1\nstages 0 1\nstages 0\n"),
             "stages: one replica has 2 stages, another 1");
+  EXPECT_EQ(error("schedule x\nmicrobatches 65537\nstages 0\nrank 0:\n"),
+            "schedule x: 65537 microbatches, at most 65536 fit");
 }
 
 }  // namespace
