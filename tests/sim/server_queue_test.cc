@@ -40,7 +40,7 @@ double mean_wait(double rate, const std::function<double(int64_t)>& service_time
 
 TEST(ServerQueueTest, ExponentialServiceWaitsAsMM1) {
   const RandomStream services(1, "services");
-  for (const double load : {0.3, 0.5, 0.7}) {
+  for (const double load : {0.3, 0.6}) {
     const double expected = load / (1 - load);
     const double wait = mean_wait(load, [&](int64_t i) { return exponential(services, i, 1.0); });
     EXPECT_NEAR(wait, expected, 0.02 * expected) << "load " << load;
@@ -48,7 +48,7 @@ TEST(ServerQueueTest, ExponentialServiceWaitsAsMM1) {
 }
 
 TEST(ServerQueueTest, ConstantServiceWaitsAsMD1) {
-  for (const double load : {0.3, 0.5, 0.8}) {
+  for (const double load : {0.3, 0.8}) {
     const double expected = load / (2 * (1 - load));
     const double wait = mean_wait(load, [](int64_t) { return 1.0; });
     EXPECT_NEAR(wait, expected, 0.02 * expected) << "load " << load;
