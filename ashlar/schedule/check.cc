@@ -61,6 +61,7 @@ class LocalCheck {
   int sent_at(size_t value) const { return sent_[value]; }
   int received_at(size_t value) const { return received_[value]; }
   bool reduces(int chunk) const { return reduced_[static_cast<size_t>(chunk)]; }
+  const std::vector<int>& reduced_stages() const { return reduced_stages_; }  // in order
   bool steps() const { return stepped_; }
 
  private:
@@ -176,6 +177,7 @@ class LocalCheck {
     require(!reduced_[static_cast<size_t>(now().chunk)], "chunk {} is reduced already",
             now().chunk);
     reduced_[static_cast<size_t>(now().chunk)] = true;
+    reduced_stages_.push_back(schedule_.stages.at(rank_, now().chunk).stage);
   }
 
   void move_weights() {
@@ -207,6 +209,7 @@ class LocalCheck {
   std::vector<bool> evicted_;
   std::vector<Weights> weights_;
   std::vector<bool> reduced_;
+  std::vector<int> reduced_stages_;
   std::vector<int> sent_, received_;
   bool stepped_ = false;
 };
@@ -287,6 +290,26 @@ class WholeCheck {
                    "schedule {}: stage {} has {} copies, but rank {} steps without a reduce",
                    schedule_.name, stage, map_.replicas(), other);
     }
+    for (int a = 0; map_.replicas() > 1 && a < map_.ranks(); ++a) {
+      for (int b = a + 1; b < map_.ranks(); ++b) check_reduce_order(a, b);
+    }
+  }
+
+  // Ranks must start what they do together in one order.
+  void check_reduce_order(int a, int b) {
+    const auto shared = [&](int rank, int other) {
+      std::vector<int> stages = local(rank).reduced_stages();
+      std::erase_if(stages, [&](int stage) {
+        return std::ranges::count(local(other).reduced_stages(), stage) == 0;
+      });
+      return stages;
+    };
+    const std::vector<int> of_a = shared(a, b), of_b = shared(b, a);
+    const auto [at_a, at_b] = std::ranges::mismatch(of_a, of_b);
+    ASHLAR_CHECK(at_a == of_a.end() || at_b == of_b.end(),
+                 "schedule {}: ranks {} and {} reduce stages in different orders: {} is next on "
+                 "one, {} on the other",
+                 schedule_.name, a, b, *at_a, *at_b);
   }
 
   const Schedule& schedule_;

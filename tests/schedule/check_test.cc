@@ -105,7 +105,9 @@ TEST(CheckTest, TheUpdateComesLastAndSumsAllReplicas) {
         "rank 0: F0.0 F1.1 BW1.1 BW0.0" + end0 + "\nrank 1: F1.1 F0.0 BW0.0 BW1.1" + end1 + "\n",
         Sends::kBuffered, "stages 0 1\nstages 1 0\n");
   };
-  EXPECT_EQ(two(" reduce.0 reduce.1 step", " reduce.0 reduce.1 step"), "(no error)");
+  EXPECT_EQ(two(" reduce.1 reduce.0 step", " reduce.0 reduce.1 step"), "(no error)");
+  EXPECT_EQ(two(" reduce.0 reduce.1 step", " reduce.0 reduce.1 step"),
+            ": ranks 0 and 1 reduce stages in different orders: 0 is next on one, 1 on the other");
   EXPECT_EQ(two(" reduce.0 reduce.1 step", " reduce.0 reduce.1"),
             ": rank 0 ends with a step, but rank 1 has none");
   EXPECT_EQ(two(" reduce.0 reduce.1 step", " reduce.0 step"),
