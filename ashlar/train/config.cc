@@ -105,7 +105,7 @@ void TrainSection::bind(ConfigBinder& b) {
   b.key("cooldown", cooldown, "steps of wsd's decay at the end; -1: a fifth of all").at_least(-1);
   b.key("min_lr", min_lr, "learning rate at the end, as a share of train.lr").between(0, 1);
   b.key("dropout", dropout,
-        "share dropped of the embedding and of what layers add to it; unset: the model's own")
+        "share dropped of embedding, attention weights and layers' outputs; unset: the model's own")
       .between(0, 0.9);
 }
 

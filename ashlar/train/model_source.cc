@@ -2,7 +2,6 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
-#include "ashlar/base/log.h"
 #include "ashlar/bundle/load_weights.h"
 #include "ashlar/bundle/save_bundle.h"
 
@@ -45,15 +44,8 @@ std::map<std::string, std::string> tokenizer_files(const std::string& path,
 }
 
 void set_dropout(models::DecoderConfig& config, const std::optional<double>& dropout) {
-  if (dropout) {
-    config.embedding_dropout = config.residual_dropout = *dropout;
-    config.attention_dropout = 0;
-  }
-  if (config.attention_dropout == 0) return;
-  log::warn(
-      "event=dropout embedding={} residual={} attention={} note=\"attention's is not applied: it "
-      "keeps no score matrix to drop from; train.dropout sets the others\"",
-      config.embedding_dropout, config.residual_dropout, config.attention_dropout);
+  if (!dropout) return;
+  config.embedding_dropout = config.residual_dropout = config.attention_dropout = *dropout;
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ struct ModelSource {
   std::optional<bundle::Bundle> from;             // the weights to start with
 };
 
-// Throws Error or UsageError naming the key. train.dropout goes over the model's own rates; a rate
-// of attention dropout is kept for those who load the checkpoint, but only said, not applied.
+// Throws Error or UsageError naming the key. train.dropout goes over all three of the model's
+// rates.
 ModelSource open_model_source(const TrainConfig& config);
 
 // The model's weights, into the graph's parameters.

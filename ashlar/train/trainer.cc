@@ -98,9 +98,7 @@ class Run {
 
 void Run::build_step() {
   const int64_t rows = config_.train.rank_microbatch();
-  models::DecoderConfig trained = source_.config;
-  trained.attention_dropout = 0;  // open_model_source() has said so
-  const StepSpec spec{.model = trained,
+  const StepSpec spec{.model = source_.config,
                       .update = UpdateRule::of(config_.train),
                       .dtype = config_.train.dtype,
                       .max_tokens = rows * config_.train.seq,

@@ -27,7 +27,7 @@ models::DecoderConfig small_model(double dropout) {
   model.kv_heads = 1;
   model.ffn = 40;
   models::DecoderConfig config = model.decoder(61, 32);
-  config.residual_dropout = config.embedding_dropout = dropout;
+  config.residual_dropout = config.embedding_dropout = config.attention_dropout = dropout;
   return config;
 }
 
