@@ -2,7 +2,7 @@
 // visible pairs only: 4 D a pair forward, 10 D backward), decode as GB/s of the cache read, beside
 // the read bandwidth measured in the same run.
 //
-//   attention_bench [--isa TIER] [--threads N] [--seconds S]
+//   attention_bench [--isa TIER] [--threads N] [--seconds S] [--dropout RATE]
 //   attention_bench --serve   reads lines "forward|backward SEQS LENGTH HEADS KV_HEADS HEAD_DIM
 //                             f32|bf16 SECONDS" or "decode SEQS CONTEXT HEADS KV_HEADS HEAD_DIM
 //                             f32|bf16|f16 SECONDS" (dtype of the pool), answers each with the
@@ -92,6 +92,7 @@ struct Problem {
   std::string kind;
   int64_t seqs, length, heads, kv_heads, head_dim;
   DType dtype;
+  float dropout = 0;  // of forward and backward
 
   AttentionMask mask() const {
     const auto scale = static_cast<float>(1 / std::sqrt(static_cast<double>(head_dim)));
@@ -131,6 +132,7 @@ Times run_training(const KernelTable& table, ThreadPool& pool, const Problem& p,
   forward.q = q.data();
   forward.k = k.data();
   forward.v = v.data();
+  forward.dropout = {.rate = p.dropout, .key = 1, .step = 1};
   forward.q_stride = width;
   forward.k_stride = forward.v_stride = kv_width;
   forward.out = out.data();
@@ -235,18 +237,19 @@ constexpr Shape kDecode[] = {
     {"1 head", 1, 32768, 4, 1, 128},
 };
 
-Problem problem(const Shape& s, const std::string& kind, DType dtype) {
-  return {kind, s.seqs, s.length, s.heads, s.kv_heads, s.head_dim, dtype};
+Problem problem(const Shape& s, const std::string& kind, DType dtype, float dropout = 0) {
+  return {kind, s.seqs, s.length, s.heads, s.kv_heads, s.head_dim, dtype, dropout};
 }
 
-void print_all(const KernelTable& table, ThreadPool& pool, double budget) {
-  fmt::print("{}, tier {}, {} threads\n", cpu_info().model, name(table.tier), pool.threads());
+void print_all(const KernelTable& table, ThreadPool& pool, double budget, float dropout) {
+  fmt::print("{}, tier {}, {} threads, dropout {}\n", cpu_info().model, name(table.tier),
+             pool.threads(), dropout);
   for (const Shape& shape : kTraining) {
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
       fmt::print("{:10} {} x {}, {}:{} heads of {}, {:4}", shape.name, shape.seqs, shape.length,
                  shape.heads, shape.kv_heads, shape.head_dim, name(dtype));
       for (const char* kind : {"forward", "backward"}) {
-        const Problem p = problem(shape, kind, dtype);
+        const Problem p = problem(shape, kind, dtype, dropout);
         fmt::print("  {} {:6.1f} GFLOP/s", kind,
                    p.flop() / run(table, pool, p, budget).fastest * 1e-9);
       }
@@ -268,13 +271,14 @@ void print_all(const KernelTable& table, ThreadPool& pool, double budget) {
   }
 }
 
-void serve(const KernelTable& table, ThreadPool& pool) {
+void serve(const KernelTable& table, ThreadPool& pool, float dropout) {
   std::string line, dtype;
   while (std::getline(std::cin, line)) {
     std::istringstream in(line);
     Problem p;
     double budget = 0;
     in >> p.kind >> p.seqs >> p.length >> p.heads >> p.kv_heads >> p.head_dim >> dtype >> budget;
+    p.dropout = dropout;
     p.dtype = dtype == "bf16" ? DType::kBF16 : dtype == "f16" ? DType::kF16 : DType::kF32;
     const Times t = run(table, pool, p, budget);
     fmt::print("{:.9f} {:.9f}\n", t.fastest, t.median);
@@ -290,6 +294,7 @@ int main(int argc, char** argv) {
   IsaTier tier = best_isa_tier();
   int threads = cpu_info().logical_cores;
   double seconds = 0.3;
+  float dropout = 0;
   bool serving = false;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
@@ -305,18 +310,21 @@ int main(int argc, char** argv) {
       threads = std::atoi(value.c_str());
     } else if (flag == "--seconds" && std::atof(value.c_str()) > 0) {
       seconds = std::atof(value.c_str());
+    } else if (flag == "--dropout" && std::atof(value.c_str()) >= 0 &&
+               std::atof(value.c_str()) < 1) {
+      dropout = static_cast<float>(std::atof(value.c_str()));
     } else {
       fmt::print(stderr,
                  "usage: attention_bench [--isa TIER] [--threads N] [--seconds S] "
-                 "[--serve]\n");
+                 "[--dropout RATE] [--serve]\n");
       return 2;
     }
   }
   ThreadPool pool(threads);
   if (serving) {
-    kernels::serve(kernels::kernel_table(tier), pool);
+    kernels::serve(kernels::kernel_table(tier), pool, dropout);
   } else {
-    kernels::print_all(kernels::kernel_table(tier), pool, seconds);
+    kernels::print_all(kernels::kernel_table(tier), pool, seconds, dropout);
   }
   return 0;
 }
