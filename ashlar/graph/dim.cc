@@ -7,7 +7,8 @@
 namespace ashlar::graph {
 
 std::string_view name(Symbol symbol) {
-  constexpr std::string_view names[] = {"number", "tokens", "seqs", "outputs", "routed"};
+  constexpr std::string_view names[] = {"number", "tokens", "seqs", "outputs",
+                                        "routed", "part",   "whole"};
   return names[static_cast<int>(symbol)];
 }
 

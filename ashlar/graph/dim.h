@@ -15,12 +15,14 @@ namespace ashlar::graph {
 
 enum class Symbol : uint8_t {
   kNone,     // a plain number
-  kTokens,   // rows of the flattened batch
+  kTokens,   // rows of the flattened batch; of this rank, where data ranks or context ranks share
   kSeqs,     // sequences in the batch
   kOutputs,  // rows that need logits
   kRouted,   // rows after MoE dispatch
+  kPart,     // this rank's rows of kTokens where tensor ranks share them (sequence parallel)
+  kWhole,    // rows of the microbatch where context ranks came together (Ulysses)
 };
-inline constexpr int kSymbols = 5;
+inline constexpr int kSymbols = 7;
 std::string_view name(Symbol symbol);
 
 // What the symbols stand for in one run, or at most (when planning).

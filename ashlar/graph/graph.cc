@@ -19,7 +19,7 @@ std::string_view name(VariableKind kind) {
 }
 
 std::string_view name(Phase phase) {
-  constexpr std::string_view names[] = {"F", "B", "W", "U"};
+  constexpr std::string_view names[] = {"F", "B", "W", "R", "U"};
   return names[static_cast<int>(phase)];
 }
 
@@ -89,13 +89,18 @@ std::vector<ValueId> Graph::add_node(OpPtr op, std::vector<ValueId> inputs, Phas
     if (!alias.required) continue;
     const ValueId old = inputs[static_cast<size_t>(alias.input)];
     if (!old.valid()) continue;
-    const VariableId variable = value(old).variable;
+    const ValueInfo source = value(old);
+    const VariableId variable = source.variable;
     if (!variable.valid()) continue;
-    ASHLAR_CHECK(current(variable) == old, "op {}: changes an outdated version of variable {}",
-                 name, this->variable(variable).name);
+    ASHLAR_CHECK(source.part || current(variable) == old,
+                 "op {}: changes an outdated version of variable {}", name,
+                 this->variable(variable).name);
     const ValueId next = outputs[static_cast<size_t>(alias.output)];
-    values_[static_cast<size_t>(next.index)].variable = variable;
-    current_[static_cast<size_t>(variable.index)] = next;
+    ValueInfo& result = values_[static_cast<size_t>(next.index)];
+    result.variable = variable;
+    result.part = source.part || alias.part;
+    result.first_row = source.first_row + alias.first_row;
+    if (!result.part) current_[static_cast<size_t>(variable.index)] = next;
   }
   nodes_.push_back({std::move(op), std::move(inputs), outputs, phase, layer, std::move(name)});
   return outputs;

@@ -55,24 +55,30 @@ struct Variable {
   int64_t bytes() const { return shape.elements() * size_of(dtype); }
 };
 
-// When a node runs. B and W are the two halves of backward: gradients of inputs, and of weights.
-enum class Phase : uint8_t { kForward, kInputGrad, kWeightGrad, kUpdate };
-std::string_view name(Phase phase);  // "F", "B", "W", "U"
+// When a node runs. B and W are the two halves of backward: gradients of inputs, and of weights; R
+// sums gradients over ranks, after the last microbatch.
+enum class Phase : uint8_t { kForward, kInputGrad, kWeightGrad, kReduce, kUpdate };
+inline constexpr Phase kPhases[] = {Phase::kForward, Phase::kInputGrad, Phase::kWeightGrad,
+                                    Phase::kReduce, Phase::kUpdate};
+std::string_view name(Phase phase);  // "F", "B", "W", "R", "U"
 
 struct Node {
   OpPtr op;
   std::vector<ValueId> inputs;  // an absent optional input is an invalid id
   std::vector<ValueId> outputs;
   Phase phase = Phase::kForward;
-  int layer = -1;    // -1: outside the layers (embedding, head, update)
-  std::string name;  // from the model's layer path; every pass keeps it
+  int layer = -1;           // -1: outside the layers (embedding, head, update)
+  std::string name;         // from the model's layer path; every pass keeps it
+  bool recomputed = false;  // in backward, once more, rather than kept since forward
 };
 
 struct ValueInfo {
   std::string name;
   ValueType type;
-  int32_t producer = -1;  // node; -1: an input of the run, or a Variable as the run finds it
-  VariableId variable;    // whose version this is
+  int32_t producer = -1;     // node; -1: an input of the run, or a Variable as the run finds it
+  VariableId variable = {};  // whose version this is, or part of it
+  int64_t first_row = 0;     // of a part
+  bool part = false;         // only some rows of the Variable
 };
 
 class Graph {
@@ -102,6 +108,7 @@ class Graph {
   // Variable's current version becomes the Variable's next version.
   std::vector<ValueId> add_node(OpPtr op, std::vector<ValueId> inputs, Phase phase, int layer,
                                 std::string name);
+  void mark_recomputed() { nodes_.back().recomputed = true; }  // the node added last
 
   // Results a caller reads after a run ("loss", "logits").
   void mark_output(const std::string& name, ValueId value) { outputs_[name] = value; }

@@ -27,4 +27,9 @@ int64_t Op::scratch_bytes(std::span<const Operand>, std::span<const Operand>,
   return 0;
 }
 
+std::vector<comm::Pending> Op::start(const KernelCall& call) const {
+  run(call);
+  return {};
+}
+
 }  // namespace ashlar::graph

@@ -3,7 +3,9 @@
 // with typed fields in one file of graph/ops/.
 #pragma once
 
+#include "ashlar/comm/communicator.h"
 #include "ashlar/graph/dim.h"
+#include "ashlar/graph/sharding.h"
 #include "ashlar/kernels/table.h"
 #include "ashlar/tensor/dtype.h"
 
@@ -48,6 +50,7 @@ struct RunState {
   uint64_t step = 0;             // optimizer step, from 1
   bool first_microbatch = true;  // gradients are written, not added to
   uint64_t first_token = 0;      // index of this microbatch's first token in the global batch
+  int64_t tokens = 0;            // of this microbatch, before ranks of one microbatch divide them
 };
 
 // FLOPs are those of matmuls and attention (2 per multiply-add); bytes are the op's compulsory
@@ -66,6 +69,7 @@ struct KernelCall {
   std::span<const Operand> inputs;
   std::span<const Operand> outputs;
   const RunState& state;
+  comm::Communicator* comm = nullptr;  // the other ranks; null where there are none
 };
 
 // Floats are f64 here, integers as they are. The reference is the oracle of every pass and kernel.
@@ -73,14 +77,18 @@ struct ReferenceCall {
   std::span<const Operand> inputs;
   std::span<const Operand> outputs;
   const RunState& state;
+  comm::Communicator* comm = nullptr;
 };
 
 // Output `output` lives in the storage of input `input`: always when `required` (a Variable's new
-// version), else when the planner finds the input dead afterwards.
+// version), else when the planner finds the input dead afterwards. A `part` of a Variable, its rows
+// from `first_row`, is not a new version of it: an op that takes the whole makes that.
 struct Alias {
   int output = 0;
   int input = 0;
   bool required = false;
+  bool part = false;
+  int64_t first_row = 0;
 };
 
 class Op {
@@ -102,9 +110,16 @@ class Op {
   virtual int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
                                 const kernels::KernelTable& table, int threads) const;
   virtual void run(const KernelCall& call) const = 0;
+  // The same for ops that only wait for other ranks: what goes on beside the ops that follow.
+  virtual std::vector<comm::Pending> start(const KernelCall& call) const;
   virtual void reference(const ReferenceCall& call) const = 0;
 
   virtual std::vector<Alias> aliases() const { return {}; }
+
+  // The ways to run along a mesh axis beside the one that always is: everything replicated. And the
+  // op for one rank's part; null: the same op. See sharding.h.
+  virtual std::vector<AxisStrategy> strategies(const AxisSite&) const { return {}; }
+  virtual std::shared_ptr<const Op> local(const LocalSite&) const { return nullptr; }
 };
 
 using OpPtr = std::shared_ptr<const Op>;

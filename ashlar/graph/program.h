@@ -18,7 +18,8 @@ struct Location {
     kArena,     // offset into the arena
     kSlot,      // offset into the slot of the microbatch
   } kind = Kind::kAbsent;
-  int64_t offset = 0;  // or index
+  int64_t offset = 0;       // or index
+  int64_t part_offset = 0;  // kVariable: bytes to the part of it
 };
 
 struct Step {
@@ -29,7 +30,7 @@ struct Step {
 };
 
 struct Program {
-  std::string name;  // "forward", "backward", "update"
+  std::string name;  // "forward", "backward", "reduce", "update"
   std::vector<Step> steps;
   std::vector<VariableId> reads, writes;
 };

@@ -25,6 +25,8 @@ Colours colours(Phase phase) {
       return {"#fdebd9", "#c46a1b", "backward: gradients of inputs"};
     case Phase::kWeightGrad:
       return {"#e4f4e3", "#3c8a3a", "backward: gradients of weights"};
+    case Phase::kReduce:
+      return {"#fbe6ea", "#b23a58", "sums over ranks"};
     case Phase::kUpdate:
       return {"#f1e6f7", "#7d4aa0", "update"};
   }
@@ -79,8 +81,7 @@ class Drawing {
     fmt::format_to(out, "<text x=\"{}\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{}</text>\n",
                    kMargin, escaped(title_));
     double x = kMargin;
-    for (const Phase phase :
-         {Phase::kForward, Phase::kInputGrad, Phase::kWeightGrad, Phase::kUpdate}) {
+    for (const Phase phase : kPhases) {
       const bool used = std::ranges::any_of(
           layout_.boxes, [phase](const Box& box) { return box.node->phase == phase; });
       if (!used) continue;

@@ -24,7 +24,7 @@ std::string shortened(std::string text) {
 
 // Forward, backward, update: what one of them leaves for another is named, not drawn, unless the
 // two boxes are neighbours. An edge for each value saved for backward would hide all others.
-int part(Phase phase) { return phase == Phase::kForward ? 0 : phase == Phase::kUpdate ? 2 : 1; }
+int part(Phase phase) { return phase == Phase::kForward ? 0 : phase >= Phase::kReduce ? 2 : 1; }
 
 class LayoutMaker {
  public:

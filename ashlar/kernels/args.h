@@ -29,7 +29,8 @@ struct MatrixView {  // element (i, j) at data[i * row_stride + j * col_stride]
   int64_t col_stride = 1;
 };
 
-// Order: AB, then + C_old (accumulate), + bias[N], activation, + residual[M,N], rounding to C.
+// Order: AB, then + C_old (accumulate), + bias[N], activation (of the sum rounded to C's dtype),
+// + residual[M,N], rounding to C.
 struct GemmArgs {
   int64_t m = 0, n = 0, r = 0;
   MatrixView a;                      // [M,R] f32 | bf16

@@ -1,9 +1,27 @@
-// What follows the sums of a tile: + C_old, + bias, activation, + residual, rounding to C.
+// What follows the sums of a tile: + C_old, + bias, activation, + residual, rounding to C. The
+// activation sees its input rounded to C's dtype, as it does when it is an op of its own: a graph
+// gives the same bits whether the two are fused or not.
 #pragma once
 
 #include "ashlar/kernels/elementwise_activation.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+
+ASHLAR_INLINE Vec rounded_to(const float*, Vec v) { return v; }
+ASHLAR_INLINE Vec rounded_to(const bf16*, Vec v) {
+  bf16 buffer[kLanes];
+  store(buffer, v);
+  return load(buffer);
+}
+
+template <typename F, typename T>
+ASHLAR_INLINE Vec activate(F f, Vec v, const T* to) {
+  return f.value(rounded_to(to, v));
+}
+template <typename T>
+ASHLAR_INLINE Vec activate(Identity, Vec v, const T*) {
+  return v;
+}
 
 // Writes columns [j, j + count) of row i of C from their sums.
 template <typename T, typename F>
@@ -14,7 +32,7 @@ static void finish_row(const GemmArgs& args, F f, const float* sums, int64_t i, 
   const auto finish = [&](Vec v, int64_t k, auto... lanes) __attribute__((always_inline)) {
     if (args.accumulate) v = v + load(to + k, lanes...);
     if (args.bias != nullptr) v = v + load(args.bias + j + k, lanes...);
-    v = f.value(v);
+    v = activate(f, v, to);
     if (args.residual != nullptr) v = v + load(residual + k, lanes...);
     store(to + k, v, lanes...);
   };

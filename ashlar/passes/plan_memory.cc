@@ -22,7 +22,8 @@ using graph::Program;
 using graph::Step;
 using graph::ValueId;
 
-constexpr std::array<const char*, 3> kProgramNames = {"forward", "backward", "update"};
+constexpr std::array<const char*, 4> kProgramNames = {"forward", "backward", "reduce", "update"};
+constexpr int kProgramCount = static_cast<int>(kProgramNames.size());
 
 int program_of(Phase phase) {
   switch (phase) {
@@ -31,8 +32,10 @@ int program_of(Phase phase) {
     case Phase::kInputGrad:
     case Phase::kWeightGrad:
       return 1;
-    case Phase::kUpdate:
+    case Phase::kReduce:
       return 2;
+    case Phase::kUpdate:
+      return 3;
   }
   return 0;
 }
@@ -67,7 +70,7 @@ class Planner {
  private:
   void order_nodes() {
     time_.resize(graph_.nodes().size());
-    for (int program = 0; program < 3; ++program) {
+    for (int program = 0; program < kProgramCount; ++program) {
       for (size_t i = 0; i < graph_.nodes().size(); ++i) {
         if (program_of(graph_.nodes()[i].phase) != program) continue;
         time_[i] = static_cast<int>(order_.size());
@@ -193,7 +196,7 @@ class Planner {
     for (size_t v = 0; v < plan_.values.size(); ++v) {
       const graph::ValueInfo& value = graph_.values()[v];
       if (value.variable.valid()) {
-        plan_.values[v] = {Location::Kind::kVariable, value.variable.index};
+        plan_.values[v] = {Location::Kind::kVariable, value.variable.index, part_offset(value)};
       } else if (buffer_of_[v] >= 0) {
         const auto [in_slot, i] = home[static_cast<size_t>(buffer_of_[v])];
         plan_.values[v] = {in_slot ? Location::Kind::kSlot : Location::Kind::kArena,
@@ -203,7 +206,7 @@ class Planner {
   }
 
   void write_programs() {
-    for (int p = 0; p < 3; ++p) {
+    for (int p = 0; p < kProgramCount; ++p) {
       Program program;
       program.name = kProgramNames[static_cast<size_t>(p)];
       std::set<graph::VariableId> reads, writes;
@@ -235,6 +238,11 @@ class Planner {
   static size_t index(ValueId id) { return static_cast<size_t>(id.index); }
   Location location(ValueId id) const { return id.valid() ? plan_.values[index(id)] : Location{}; }
 
+  int64_t part_offset(const graph::ValueInfo& value) const {
+    const graph::Variable& variable = graph_.variable(value.variable);
+    if (value.first_row == 0) return 0;
+    return variable.bytes() / variable.shape[0] * value.first_row;
+  }
   int64_t bytes(ValueId id) const {
     const graph::ValueType& type = graph_.type(id);
     return type.shape.bind(options_.max).elements() * size_of(type.dtype);

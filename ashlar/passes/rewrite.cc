@@ -42,6 +42,7 @@ std::vector<ValueId> Rewrite::copy(const Node& node) {
 std::vector<ValueId> Rewrite::copy(const Node& node, graph::OpPtr op, std::vector<ValueId> inputs) {
   const auto outputs =
       result_.add_node(std::move(op), std::move(inputs), node.phase, node.layer, node.name);
+  if (node.recomputed) result_.mark_recomputed();
   for (size_t i = 0; i < node.outputs.size() && i < outputs.size(); ++i) {
     map(node.outputs[i], outputs[i]);
   }

@@ -66,7 +66,8 @@ Operand Executor::make_operand(graph::ValueId id, const Location& location) cons
   operand.dtype = graph_.type(id).dtype;
   operand.shape = graph_.type(id).shape.bind(plan_.max_bindings);
   if (location.kind == Location::Kind::kVariable) {
-    operand.data = store_.at(graph_.variable({static_cast<int32_t>(location.offset)}).name).data();
+    const auto& variable = graph_.variable({static_cast<int32_t>(location.offset)});
+    operand.data = store_.at(variable.name).data() + location.part_offset;
   } else if (location.kind == Location::Kind::kArena) {
     operand.data = arena_.data() + location.offset;
   }
@@ -95,6 +96,12 @@ void Executor::bind_program(const graph::Program& program, BoundProgram& bound) 
         if (!shape.fixed()) bound.shapes.push_back({operand, &shape});
       }
     };
+    target.starts = node.phase == graph::Phase::kReduce;
+    for (const graph::ValueId input : node.inputs) {
+      const int producer = input.valid() ? graph_.value(input).producer : -1;
+      target.waits =
+          target.waits || (producer >= 0 && graph_.node(producer).phase == graph::Phase::kReduce);
+    }
     bind(node.inputs, step.inputs, target.inputs);
     bind(node.outputs, step.outputs, target.outputs);
   }
@@ -154,13 +161,28 @@ Executor::BoundProgram& Executor::prepare(int program, const Bindings& bindings,
 void Executor::run_step(const BoundStep& step, const graph::RunState& state) {
   kernels::Team team =
       kernels::make_team(pool_, {step.scratch, static_cast<size_t>(step.scratch_bytes)});
-  step.node->op->run({table_, team, step.inputs, step.outputs, state});
+  const graph::KernelCall call{table_, team, step.inputs, step.outputs, state, comm_};
+  if (step.waits) wait_for_started();
+  if (!step.starts) {
+    step.node->op->run(call);
+    if (!started_.empty()) comm_->poll();
+    return;
+  }
+  for (comm::Pending& pending : step.node->op->start(call)) {
+    started_.push_back(std::move(pending));
+  }
+}
+
+void Executor::wait_for_started() {
+  for (comm::Pending& pending : started_) pending.wait();
+  started_.clear();
 }
 
 void Executor::run(int program, const Bindings& bindings, const graph::RunState& state, int slot) {
   const BoundProgram& bound = prepare(program, bindings, slot);
   if (profiler_ == nullptr) {
     for (const BoundStep& step : bound.steps) run_step(step, state);
+    wait_for_started();
     return;
   }
   for (const BoundStep& step : bound.steps) {
@@ -169,6 +191,7 @@ void Executor::run(int program, const Bindings& bindings, const graph::RunState&
     profiler_->record(*step.node, step.node->op->cost(step.inputs, step.outputs), start,
                       profiler_->now());
   }
+  wait_for_started();
 }
 
 void Executor::run_checked(int program, const Bindings& bindings, const graph::RunState& state,
@@ -183,6 +206,7 @@ void Executor::run_checked(int program, const Bindings& bindings, const graph::R
                    state.step);
     }
   }
+  wait_for_started();
 }
 
 Operand Executor::output(const std::string& name, const Bindings& bindings, int slot) const {

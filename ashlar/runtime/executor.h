@@ -46,6 +46,8 @@ class Executor {
   const graph::Graph& graph() const { return graph_; }
   const Arena& arena() const { return arena_; }
   void set_profiler(Profiler* profiler) { profiler_ = profiler; }
+  // The other ranks of a graph that was sharded; outlives the runs.
+  void set_communicator(comm::Communicator* comm) { comm_ = comm; }
 
  private:
   struct BoundStep {
@@ -53,6 +55,8 @@ class Executor {
     std::vector<graph::Operand> inputs, outputs;
     std::byte* scratch;
     int64_t scratch_bytes;
+    bool starts = false;  // goes on beside the steps that follow
+    bool waits = false;   // needs what earlier steps started
   };
   // Operands whose place changes from run to run.
   struct Moving {
@@ -76,6 +80,7 @@ class Executor {
   std::byte* slot_data(int slot) const;
   BoundProgram& prepare(int program, const graph::Bindings& bindings, int slot);
   void run_step(const BoundStep& step, const graph::RunState& state);
+  void wait_for_started();
 
   const graph::Graph& graph_;
   graph::PlannedPrograms plan_;
@@ -86,6 +91,8 @@ class Executor {
   std::vector<BoundProgram> programs_;
   std::vector<const void*> inputs_;
   Profiler* profiler_ = nullptr;
+  comm::Communicator* comm_ = nullptr;
+  std::vector<comm::Pending> started_;  // by the steps so far
 };
 
 }  // namespace ashlar::runtime

@@ -11,8 +11,8 @@ using graph::Phase;
 using graph::ValueId;
 
 ReferenceRun::ReferenceRun(const graph::Graph& graph, const graph::Bindings& bindings,
-                           const VariableStore& store)
-    : graph_(graph), bindings_(bindings), values_(graph.values().size()) {
+                           const VariableStore& store, comm::Communicator* comm)
+    : graph_(graph), bindings_(bindings), comm_(comm), values_(graph.values().size()) {
   for (const graph::Variable& variable : graph.variables()) {
     const Tensor& tensor = store.at(variable.name);
     Storage storage;
@@ -47,8 +47,14 @@ Operand ReferenceRun::operand(ValueId id) {
   Storage& storage = this->storage(id);
   if (is_float(type.dtype)) {
     operand.dtype = DType::kF64;
-    storage.floats.resize(elements);
-    operand.data = reinterpret_cast<std::byte*>(storage.floats.data());
+    const graph::ValueInfo& value = graph_.value(id);
+    if (!value.variable.valid()) storage.floats.resize(elements);
+    double* data = storage.floats.data();
+    if (value.first_row > 0) {
+      data += graph_.variable(value.variable).shape.elements() /
+              graph_.variable(value.variable).shape[0] * value.first_row;
+    }
+    operand.data = reinterpret_cast<std::byte*>(data);
   } else {
     operand.dtype = type.dtype;
     ASHLAR_CHECK(storage.ints.size() == elements, "reference: input {} has {} values, wanted {}",
@@ -59,7 +65,7 @@ Operand ReferenceRun::operand(ValueId id) {
 }
 
 void ReferenceRun::run(const graph::RunState& state) {
-  run(state, {Phase::kForward, Phase::kInputGrad, Phase::kWeightGrad, Phase::kUpdate});
+  run(state, {std::begin(graph::kPhases), std::end(graph::kPhases)});
 }
 
 void ReferenceRun::run(const graph::RunState& state, std::vector<Phase> phases) {
@@ -68,7 +74,7 @@ void ReferenceRun::run(const graph::RunState& state, std::vector<Phase> phases) 
     std::vector<Operand> inputs, outputs;
     for (const ValueId id : node.inputs) inputs.push_back(operand(id));
     for (const ValueId id : node.outputs) outputs.push_back(operand(id));
-    node.op->reference({inputs, outputs, state});
+    node.op->reference({inputs, outputs, state, comm_});
   }
 }
 

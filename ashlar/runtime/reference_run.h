@@ -15,7 +15,7 @@ class ReferenceRun {
  public:
   // Variables start from the store's values, widened.
   ReferenceRun(const graph::Graph& graph, const graph::Bindings& bindings,
-               const VariableStore& store);
+               const VariableStore& store, comm::Communicator* comm = nullptr);
 
   void set_input(const std::string& name, std::vector<int32_t> values);
   void set_input(const std::string& name, std::vector<double> values);
@@ -37,6 +37,7 @@ class ReferenceRun {
 
   const graph::Graph& graph_;
   graph::Bindings bindings_;
+  comm::Communicator* comm_;  // of a sharded graph
   std::vector<Storage> variables_;
   std::vector<Storage> values_;
 };

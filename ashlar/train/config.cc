@@ -139,6 +139,12 @@ void RunSection::bind(ConfigBinder& b) {
 }
 
 void TrainConfig::bind(ConfigBinder& b) {
+  b.choice<passes::Recompute>("recompute", recompute,
+                              {{"none", passes::Recompute::kNone},
+                               {"full", passes::Recompute::kFull},
+                               {"selective", passes::Recompute::kSelective},
+                               {"sqrt", passes::Recompute::kSqrt}},
+                              "which activations backward computes again instead of keeping them");
   b.section("model", model);
   b.section("data", data);
   b.section("train", train);

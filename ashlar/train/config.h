@@ -5,6 +5,7 @@
 
 #include "ashlar/data/data_config.h"
 #include "ashlar/models/decoder_config.h"
+#include "ashlar/passes/recompute.h"
 #include "ashlar/tensor/dtype.h"
 
 #include <cstdint>
@@ -99,6 +100,7 @@ struct TrainConfig {
   SampleSection sample;
   CheckpointSection checkpoint;
   RunSection run;
+  passes::Recompute recompute = passes::Recompute::kNone;
 
   void bind(ConfigBinder& b);
   // What ranges alone do not say; throws UsageError with key, value and fix.

@@ -101,6 +101,7 @@ void Run::build_step() {
   const StepSpec spec{.model = source_.config,
                       .update = UpdateRule::of(config_.train),
                       .dtype = config_.train.dtype,
+                      .recompute = config_.recompute,
                       .max_tokens = rows * config_.train.seq,
                       .max_seqs = train_data_.max_sequences(rows)};
   TrainingGraph training = build_training_graph(spec);

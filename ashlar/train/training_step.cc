@@ -55,7 +55,8 @@ TrainingGraph build_training_graph(const StepSpec& spec) {
     result.gradient_of[graph.variable(parameter).name] = graph.variable(gradient).name;
   }
   add_update_rule(graph, gradients, spec.update);
-  result.graph = passes::fuse(passes::precision(graph, spec.dtype));
+  result.graph =
+      passes::fuse(passes::recompute(passes::precision(graph, spec.dtype), spec.recompute));
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include "ashlar/base/thread_pool.h"
 #include "ashlar/data/batch.h"
 #include "ashlar/models/decoder_config.h"
+#include "ashlar/passes/recompute.h"
 #include "ashlar/runtime/executor.h"
 #include "ashlar/train/update_rule.h"
 
@@ -20,6 +21,7 @@ struct StepSpec {
   models::DecoderConfig model;
   UpdateRule update;
   DType dtype = DType::kF32;
+  passes::Recompute recompute = passes::Recompute::kNone;
   int64_t max_tokens = 0, max_seqs = 0;  // of a microbatch
 };
 

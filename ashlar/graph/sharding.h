@@ -1,0 +1,71 @@
+// What an op knows about being run by several ranks. Along one mesh axis it has a few ways to run,
+// each saying how its inputs must lie there and how its outputs then do; axes do not mix. The shard
+// pass picks one way per axis, brings the inputs there with collectives, and asks the op for its
+// form on one rank's part.
+#pragma once
+
+#include "ashlar/comm/group.h"
+#include "ashlar/graph/dim.h"
+#include "ashlar/mesh/placement.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ashlar::graph {
+
+class Op;
+struct ValueType;
+
+// A partial input that is optional (a bias) may be replicated before: the first rank alone adds it.
+struct AxisStrategy {
+  std::vector<AxisPlacement> inputs, outputs;  // one for each, absent ones included
+};
+
+// What a way to run depends on, beside the op's fields.
+struct AxisSite {
+  std::string_view axis;
+  std::span<const ValueType> inputs;   // of the whole value
+  std::span<const AxisPlacement> now;  // how the inputs lie along this axis
+  bool whole_sequences = true;         // splitting tokens along it leaves sequences whole
+  bool ring = false;                   // context: keys and values go round, queries stay
+};
+
+// How each row of `seq` tokens is cut over the context axis: in as many pieces as ranks, or
+// `zigzag`, in twice as many, rank i taking pieces i and 2p-1-i, so that causal work is even
+// (Brandon et al. 2023).
+struct ContextCut {
+  int64_t seq = 0;
+  bool zigzag = false;
+};
+
+struct LocalSite {
+  const Mesh& mesh;
+  int rank = 0;
+  std::span<const ValueType> inputs;      // this rank's parts
+  std::span<const Placement> placements;  // of the inputs
+  ContextCut context;
+  std::string label;  // the node's name
+
+  comm::Group group(const std::string& axis) const { return comm::group_along(mesh, rank, {axis}); }
+  // Along how many ranks dim `dim` of an input is cut, and which piece this rank has, where one
+  // axis cuts it; {1, 0} where none does.
+  struct Cut {
+    int parts = 1, index = 0;
+    std::string axis;
+  };
+  Cut cut(int input, int dim) const;
+};
+
+// Shorthands for strategies.
+inline AxisPlacement whole() { return AxisPlacement::replicated(); }
+inline AxisPlacement rows() { return AxisPlacement::split(0); }
+inline AxisPlacement columns() { return AxisPlacement::split(1); }
+inline AxisPlacement term() { return AxisPlacement::partial(); }
+
+// All inputs and outputs alike along the axis: ops that look at one element at a time.
+AxisStrategy alike(size_t inputs, size_t outputs, AxisPlacement placement);
+
+}  // namespace ashlar::graph
