@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ashlar/graph/op.h"
+#include "ashlar/mesh/slice.h"
 #include "ashlar/tensor/shape.h"
 
 #include <map>
@@ -52,6 +53,10 @@ struct Variable {
   bool trainable = true;
   Init init;
   VariableId source;  // what a gradient, moment or shadow belongs to
+  // Of a rank's part: the shape of the whole, and which slice of each dim this is. Empty: all of
+  // it.
+  Shape whole;
+  std::vector<Slice> part;
   int64_t bytes() const { return shape.elements() * size_of(dtype); }
 };
 

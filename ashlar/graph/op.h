@@ -116,6 +116,9 @@ class Op {
 
   virtual std::vector<Alias> aliases() const { return {}; }
 
+  // Whether the op runs without this input, as with a bias: then where the result is a sum over
+  // ranks, all but the first rank may leave it out.
+  virtual bool optional_input(int) const { return false; }
   // The ways to run along a mesh axis beside the one that always is: everything replicated. And the
   // op for one rank's part; null: the same op. See sharding.h.
   virtual std::vector<AxisStrategy> strategies(const AxisSite&) const { return {}; }

@@ -50,13 +50,12 @@ struct LocalSite {
   std::string label;  // the node's name
 
   comm::Group group(const std::string& axis) const { return comm::group_along(mesh, rank, {axis}); }
-  // Along how many ranks dim `dim` of an input is cut, and which piece this rank has, where one
-  // axis cuts it; {1, 0} where none does.
+  // Into how many pieces `axis` cuts dim `dim` of an input, and which of them this rank has; {1, 0}
+  // where it does not.
   struct Cut {
     int parts = 1, index = 0;
-    std::string axis;
   };
-  Cut cut(int input, int dim) const;
+  Cut cut(int input, int dim, std::string_view axis) const;
 };
 
 // Shorthands for strategies.

@@ -10,7 +10,7 @@
 namespace ashlar {
 
 std::string AxisPlacement::str() const {
-  if (is_split()) return fmt::format("S({})", dim);
+  if (is_split()) return fmt::format("{}({})", is_shard() ? 'Z' : 'S', dim);
   return is_partial() ? "P" : "R";
 }
 
@@ -18,13 +18,14 @@ AxisPlacement AxisPlacement::parse(std::string_view text) {
   if (text == "R") return replicated();
   if (text == "P") return partial();
   int dim = -1;
-  const bool framed = text.starts_with("S(") && text.ends_with(")");
+  const bool shards = text.starts_with("Z(");
+  const bool framed = (shards || text.starts_with("S(")) && text.ends_with(")");
   if (framed) {
     const char* end = text.data() + text.size() - 1;
     if (std::from_chars(text.data() + 2, end, dim).ptr != end) dim = -1;
   }
-  ASHLAR_CHECK(dim >= 0, "placement: '{}' is none of R, S(dim), P", text);
-  return split(dim);
+  ASHLAR_CHECK(dim >= 0, "placement: '{}' is none of R, S(dim), Z(dim), P", text);
+  return shards ? shard(dim) : split(dim);
 }
 
 Placement Placement::replicated(const Mesh& mesh) {
@@ -111,11 +112,14 @@ std::vector<Slice> local_part(const Placement& placement, const Mesh& mesh, int 
   const std::vector<int> mine = mesh.coordinates(rank);
   std::vector<Slice> part;
   for (const int64_t length : shape) part.push_back({0, length});
-  for (size_t i = 0; i < placement.axes.size(); ++i) {
-    if (!placement.axes[i].is_split()) continue;
-    Slice& whole = part[static_cast<size_t>(placement.axes[i].dim)];
-    const Slice piece = slice_of(whole.length, mesh.axes()[i].size, mine[i]);
-    whole = {whole.offset + piece.offset, piece.length};
+  for (const bool shards : {false, true}) {
+    for (size_t i = 0; i < placement.axes.size(); ++i) {
+      const AxisPlacement& on = placement.axes[i];
+      if (!on.is_split() || on.is_shard() != shards) continue;
+      Slice& whole = part[static_cast<size_t>(on.dim)];
+      const Slice piece = slice_of(whole.length, mesh.axes()[i].size, mine[i]);
+      whole = {whole.offset + piece.offset, piece.length};
+    }
   }
   return part;
 }

@@ -15,19 +15,23 @@
 
 namespace ashlar {
 
+// A shard is a split that cuts last, of what the other axes leave: how ZeRO deals out rows of what
+// tensor ranks have split before.
 struct AxisPlacement {
-  enum class Kind : uint8_t { kReplicated, kSplit, kPartial };
+  enum class Kind : uint8_t { kReplicated, kSplit, kPartial, kShard };
   Kind kind = Kind::kReplicated;
   int dim = 0;  // of a split
 
   static AxisPlacement replicated() { return {}; }
   static AxisPlacement split(int dim) { return {Kind::kSplit, dim}; }
   static AxisPlacement partial() { return {Kind::kPartial, 0}; }
-  bool is_split() const { return kind == Kind::kSplit; }
+  static AxisPlacement shard(int dim) { return {Kind::kShard, dim}; }
+  bool is_split() const { return kind == Kind::kSplit || kind == Kind::kShard; }
+  bool is_shard() const { return kind == Kind::kShard; }
   bool is_partial() const { return kind == Kind::kPartial; }
   bool operator==(const AxisPlacement&) const = default;
 
-  std::string str() const;  // "R", "S(0)", "P"
+  std::string str() const;  // "R", "S(0)", "P", "Z(0)" a shard
   static AxisPlacement parse(std::string_view text);
 };
 

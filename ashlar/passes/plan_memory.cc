@@ -108,10 +108,10 @@ class Planner {
         if (graph_.value(output).variable.valid()) continue;  // lives in the Variable's storage
         int buffer = -1;
         for (const Alias& alias : aliases) {
-          if (alias.output == static_cast<int>(o) && !alias.required) {
-            buffer = reusable_input(node, alias.input, output, i);
-            if (buffer >= 0) break;
-          }
+          if (alias.output != static_cast<int>(o)) continue;
+          buffer = alias.required ? buffer_of_[index(node.inputs[static_cast<size_t>(alias.input)])]
+                                  : reusable_input(node, alias.input, output, i);
+          if (buffer >= 0) break;
         }
         if (buffer < 0) {
           buffer = static_cast<int>(buffers_.size());

@@ -8,7 +8,8 @@ using graph::Graph;
 using graph::Node;
 using graph::ValueId;
 
-Rewrite::Rewrite(const Graph& source) : source_(source), mapped_(source.values().size()) {
+Rewrite::Rewrite(const Graph& source, const Change& change)
+    : source_(source), mapped_(source.values().size()) {
   // Ids follow the order of creation, which interleaves inputs and Variables.
   std::map<ValueId, std::string> inputs;
   for (const auto& [name, id] : source.inputs()) inputs[id] = name;
@@ -17,7 +18,9 @@ Rewrite::Rewrite(const Graph& source) : source_(source), mapped_(source.values()
     const graph::ValueInfo& value = source.value(old);
     if (value.producer >= 0) continue;
     if (value.variable.valid()) {
-      map(old, result_.current(result_.add_variable(source.variable(value.variable))));
+      graph::Variable variable = source.variable(value.variable);
+      if (change) change(variable);
+      map(old, result_.current(result_.add_variable(std::move(variable))));
     } else {
       map(old, result_.add_input(inputs.at(old), value.type));
     }

@@ -4,12 +4,15 @@
 
 #include "ashlar/graph/graph.h"
 
+#include <functional>
+
 namespace ashlar::passes {
 
 class Rewrite {
  public:
-  // Inputs and Variables are copied at once and keep their ids.
-  explicit Rewrite(const graph::Graph& source);
+  // Inputs and Variables are copied at once and keep their ids; `change` may alter a Variable.
+  using Change = std::function<void(graph::Variable&)>;
+  explicit Rewrite(const graph::Graph& source, const Change& change = {});
 
   const graph::Graph& source() const { return source_; }
   graph::Graph& result() { return result_; }

@@ -74,6 +74,12 @@ void ReferenceRun::run(const graph::RunState& state, std::vector<Phase> phases) 
     std::vector<Operand> inputs, outputs;
     for (const ValueId id : node.inputs) inputs.push_back(operand(id));
     for (const ValueId id : node.outputs) outputs.push_back(operand(id));
+    for (const graph::Alias& alias : node.op->aliases()) {  // no Variable, yet changed in place
+      const Operand& from = inputs[static_cast<size_t>(alias.input)];
+      const Operand& to = outputs[static_cast<size_t>(alias.output)];
+      if (!alias.required || !from.present || from.data == to.data || alias.part) continue;
+      std::copy_n(from.as<double>(), from.shape.elements(), to.as<double>());
+    }
     node.op->reference({inputs, outputs, state, comm_});
   }
 }

@@ -17,6 +17,7 @@ class ReferenceRun {
   ReferenceRun(const graph::Graph& graph, const graph::Bindings& bindings,
                const VariableStore& store, comm::Communicator* comm = nullptr);
 
+  void bind(const graph::Bindings& bindings) { bindings_ = bindings; }  // for the runs that follow
   void set_input(const std::string& name, std::vector<int32_t> values);
   void set_input(const std::string& name, std::vector<double> values);
 

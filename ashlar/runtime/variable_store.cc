@@ -14,6 +14,20 @@ graph::VariableId source_of(const graph::Variable& shadow) {
   return shadow.source;
 }
 
+// The number of a part's element in the whole Variable.
+size_t whole_index(const graph::Variable& variable, size_t i) {
+  if (variable.part.empty()) return i;
+  size_t index = 0, stride = 1;
+  for (int dim = variable.shape.rank(); dim-- > 0;) {
+    const auto length = static_cast<size_t>(variable.shape[dim]);
+    const auto offset = static_cast<size_t>(variable.part[static_cast<size_t>(dim)].offset);
+    index += (i % length + offset) * stride;
+    i /= length;
+    stride *= static_cast<size_t>(variable.whole[dim]);
+  }
+  return index;
+}
+
 void fill(Tensor& tensor, const graph::Variable& variable, uint64_t seed) {
   using Kind = graph::Init::Kind;
   const graph::Init& init = variable.init;
@@ -28,11 +42,15 @@ void fill(Tensor& tensor, const graph::Variable& variable, uint64_t seed) {
     std::ranges::copy(init.data, out.begin());
   } else {
     const RandomStream random(seed, variable.name);
-    for (size_t i = 0; i < out.size(); i += 2) {
+    const auto std = static_cast<double>(init.std);
+    for (size_t i = 0; !variable.part.empty() && i < out.size(); ++i) {
+      const size_t at = whole_index(variable, i);
+      out[i] = static_cast<float>(random.normal_pair(at / 2)[at % 2] * std);
+    }
+    for (size_t i = 0; variable.part.empty() && i < out.size(); i += 2) {
       const std::array<double, 2> pair = random.normal_pair(i / 2);
-      out[i] = static_cast<float>(pair[0] * static_cast<double>(init.std));
-      if (i + 1 < out.size())
-        out[i + 1] = static_cast<float>(pair[1] * static_cast<double>(init.std));
+      out[i] = static_cast<float>(pair[0] * std);
+      if (i + 1 < out.size()) out[i + 1] = static_cast<float>(pair[1] * std);
     }
   }
   if (values.data() != tensor.data()) {

@@ -55,8 +55,15 @@ TrainingGraph build_training_graph(const StepSpec& spec) {
     result.gradient_of[graph.variable(parameter).name] = graph.variable(gradient).name;
   }
   add_update_rule(graph, gradients, spec.update);
-  result.graph =
-      passes::fuse(passes::recompute(passes::precision(graph, spec.dtype), spec.recompute));
+  graph = passes::precision(graph, spec.dtype);
+  if (spec.shard.mesh.size() > 1) {
+    passes::ShardPlan plan = spec.shard;
+    plan.max = bindings_of(spec.max_tokens, spec.max_seqs);
+    auto sharded = passes::shard(graph, plan, spec.rank);
+    graph = std::move(sharded.graph);
+    result.placements = std::move(sharded.variables);
+  }
+  result.graph = passes::fuse(passes::recompute(graph, spec.recompute));
   return result;
 }
 

@@ -7,6 +7,7 @@
 #include "ashlar/data/batch.h"
 #include "ashlar/models/decoder_config.h"
 #include "ashlar/passes/recompute.h"
+#include "ashlar/passes/shard.h"
 #include "ashlar/runtime/executor.h"
 #include "ashlar/train/update_rule.h"
 
@@ -23,6 +24,8 @@ struct StepSpec {
   DType dtype = DType::kF32;
   passes::Recompute recompute = passes::Recompute::kNone;
   int64_t max_tokens = 0, max_seqs = 0;  // of a microbatch
+  passes::ShardPlan shard = {};          // over which ranks; this is `rank`
+  int rank = 0;
 };
 
 struct StepResult {
@@ -34,6 +37,7 @@ struct StepResult {
 struct TrainingGraph {
   graph::Graph graph;
   std::map<std::string, std::string> gradient_of;  // trained parameter -> its gradient Variable
+  std::vector<Placement> placements;               // of Variables; empty on one rank
 };
 TrainingGraph build_training_graph(const StepSpec& spec);
 

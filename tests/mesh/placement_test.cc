@@ -61,7 +61,7 @@ TEST(Placement, TextForm) {
 TEST(Placement, WrongTextIsRefused) {
   for (const char* text : {"", "r", "S", "S()", "S(-1)", "S(1", "S(1x)", "P "})
     EXPECT_EQ(error_of([&] { AxisPlacement::parse(text); }),
-              fmt::format("placement: '{}' is none of R, S(dim), P", text));
+              fmt::format("placement: '{}' is none of R, S(dim), Z(dim), P", text));
   EXPECT_EQ(error_of([] { Placement::parse(mesh8(), "data"); }),
             "placement 'data': 'data' is not axis=R, axis=S(dim) or axis=P");
   EXPECT_EQ(error_of([] { Placement::parse(mesh8(), "data=P data=R"); }),

@@ -37,6 +37,10 @@ void AddOp::reference(const ReferenceCall& call) const {
             call.inputs[1].as<double>(), call.outputs[0].as<double>()});
 }
 
+std::vector<AxisStrategy> AddOp::strategies(const AxisSite&) const {
+  return {alike(2, 1, rows()), alike(2, 1, columns()), alike(2, 1, term())};
+}
+
 // ---------------------------------------------------------------- activation
 std::string ActivationOp::attributes() const { return std::string(name(activation_)); }
 
@@ -62,6 +66,10 @@ void ActivationOp::reference(const ReferenceCall& call) const {
                    call.outputs[0].as<double>()});
 }
 
+std::vector<AxisStrategy> ActivationOp::strategies(const AxisSite&) const {
+  return {alike(1, 1, rows()), alike(1, 1, columns())};
+}
+
 std::string ActivationGradOp::attributes() const { return std::string(name(activation_)); }
 
 std::vector<ValueType> ActivationGradOp::infer(std::span<const ValueType> inputs) const {
@@ -80,6 +88,10 @@ void ActivationGradOp::run(const KernelCall& call) const {
 void ActivationGradOp::reference(const ReferenceCall& call) const {
   ref::activation_grad({call.outputs[0].shape.elements(), activation_, call.inputs[0].as<double>(),
                         call.inputs[1].as<double>(), call.outputs[0].as<double>()});
+}
+
+std::vector<AxisStrategy> ActivationGradOp::strategies(const AxisSite&) const {
+  return {alike(2, 1, rows()), alike(2, 1, columns())};
 }
 
 // ---------------------------------------------------------------- gated
@@ -135,6 +147,10 @@ void GatedOp::reference(const ReferenceCall& call) const {
   ref::gated(args);
 }
 
+std::vector<AxisStrategy> GatedOp::strategies(const AxisSite&) const {
+  return {alike(2, 1, rows()), alike(2, 1, columns())};
+}
+
 std::string GatedGradOp::attributes() const { return std::string(name(activation_)); }
 
 std::vector<ValueType> GatedGradOp::infer(std::span<const ValueType> inputs) const {
@@ -157,6 +173,10 @@ void GatedGradOp::reference(const ReferenceCall& call) const {
                    call.outputs[1].as<double>()});
 }
 
+std::vector<AxisStrategy> GatedGradOp::strategies(const AxisSite&) const {
+  return {alike(3, 2, rows()), alike(3, 2, columns())};
+}
+
 // ---------------------------------------------------------------- dropout
 std::string DropoutOp::attributes() const { return fmt::format("rate={}", rate_); }
 
@@ -174,9 +194,14 @@ void DropoutOp::gradient(GradientContext& context) const {
       0, context.apply(std::make_shared<DropoutOp>(rate_, path_), {context.grad(0)}, "grad")[0]);
 }
 
+uint64_t DropoutOp::first_element(const RunState& state, int64_t width) const {
+  const int64_t before = parts_ == 1 ? 0 : slice_of(state.tokens, parts_, index_).offset;
+  return (state.first_token + static_cast<uint64_t>(before)) * static_cast<uint64_t>(width);
+}
+
 void DropoutOp::run(const KernelCall& call) const {
   const Operand& y = call.outputs[0];
-  const uint64_t first = call.state.first_token * static_cast<uint64_t>(y.shape[1]);
+  const uint64_t first = first_element(call.state, y.shape[1]);
   call.table.dropout({y.shape.elements(), y.dtype, static_cast<float>(rate_), key(call.state),
                       call.state.step, first, call.inputs[0].data, y.data},
                      call.team);
@@ -184,9 +209,20 @@ void DropoutOp::run(const KernelCall& call) const {
 
 void DropoutOp::reference(const ReferenceCall& call) const {
   const Operand& y = call.outputs[0];
-  const uint64_t first = call.state.first_token * static_cast<uint64_t>(y.shape[1]);
+  const uint64_t first = first_element(call.state, y.shape[1]);
   ref::dropout({y.shape.elements(), rate_, key(call.state), call.state.step, first,
                 call.inputs[0].as<double>(), y.as<double>()});
+}
+
+std::vector<AxisStrategy> DropoutOp::strategies(const AxisSite&) const {
+  return {alike(1, 1, rows())};
+}
+
+std::shared_ptr<const Op> DropoutOp::local(const LocalSite& site) const {
+  // Data ranks say by first_token where their rows begin; tensor ranks share a rank's rows.
+  const LocalSite::Cut cut = site.cut(0, 0, "tensor");
+  if (cut.parts == 1) return nullptr;
+  return std::make_shared<DropoutOp>(rate_, path_, cut.parts, cut.index);
 }
 
 // ---------------------------------------------------------------- cast
@@ -216,6 +252,13 @@ void CastOp::run(const KernelCall& call) const {
 void CastOp::reference(const ReferenceCall& call) const {
   std::memcpy(call.outputs[0].data, call.inputs[0].data,
               static_cast<size_t>(call.inputs[0].shape.elements()) * sizeof(double));
+}
+
+std::vector<AxisStrategy> CastOp::strategies(const AxisSite& site) const {
+  std::vector<AxisStrategy> result;
+  for (int dim = 0; dim < site.inputs[0].shape.rank(); ++dim)
+    result.push_back(alike(site.inputs.size(), 1, AxisPlacement::split(dim)));
+  return result;
 }
 
 std::vector<Alias> CastOp::aliases() const {

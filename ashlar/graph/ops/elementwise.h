@@ -13,6 +13,7 @@ class AddOp : public Op {
   void gradient(GradientContext& context) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, 0, false}, {0, 1, false}}; }
 };
 
@@ -27,6 +28,7 @@ class ActivationOp : public Op {
   void gradient(GradientContext& context) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 
  private:
   kernels::Activation activation_;
@@ -41,6 +43,7 @@ class ActivationGradOp : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, 1, false}}; }
 
  private:
@@ -57,6 +60,7 @@ class GatedOp : public Op {
   void gradient(GradientContext& context) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, 0, false}, {0, 1, false}}; }
 
  private:
@@ -72,6 +76,7 @@ class GatedGradOp : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, 0, false}, {1, 1, false}}; }
 
  private:
@@ -82,19 +87,25 @@ class GatedGradOp : public Op {
 // batch), so it is its own gradient and survives splitting and recomputation.
 class DropoutOp : public Op {
  public:
-  DropoutOp(double rate, std::string path) : rate_(rate), path_(std::move(path)) {}
+  // `parts`, `index`: x is that piece of a microbatch's rows (mesh/slice.h).
+  DropoutOp(double rate, std::string path, int parts = 1, int index = 0)
+      : rate_(rate), path_(std::move(path)), parts_(parts), index_(index) {}
   std::string_view kind() const override { return "dropout"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void gradient(GradientContext& context) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  std::shared_ptr<const Op> local(const LocalSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, 0, false}}; }
 
  private:
   uint64_t key(const RunState& state) const;
+  uint64_t first_element(const RunState& state, int64_t width) const;
   double rate_;
   std::string path_;
+  int parts_, index_;
 };
 
 // Conversion between float dtypes; the identity in fp64 runs. With `into_variable`, input 1 is the
@@ -108,6 +119,7 @@ class CastOp : public Op {
   void gradient(GradientContext& context) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override;
 
  private:

@@ -210,6 +210,15 @@ void LinearOp::reference(const ReferenceCall& call) const {
   if (in[kDown].present) std::copy(sum.begin(), sum.end(), y.as<double>());
 }
 
+// Tokens split; outputs split (Megatron's column-parallel layer); inputs split (row-parallel),
+// where bias and residual join one term of the sum only.
+std::vector<AxisStrategy> LinearOp::strategies(const AxisSite&) const {
+  if (packed_outputs_ > 0) return {};
+  return {{{rows(), whole(), whole(), rows(), rows(), whole()}, {rows()}},
+          {{whole(), rows(), rows(), columns(), whole(), rows()}, {columns()}},
+          {{columns(), columns(), term(), term(), term(), whole()}, {term()}}};
+}
+
 // ---------------------------------------------------------------- input gradient
 std::vector<ValueType> LinearInputGradOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, 3);
@@ -252,6 +261,12 @@ void LinearInputGradOp::reference(const ReferenceCall& call) const {
   ref::gemm(args);
 }
 
+std::vector<AxisStrategy> LinearInputGradOp::strategies(const AxisSite&) const {
+  return {{{rows(), whole(), rows()}, {rows()}},
+          {{columns(), rows(), term()}, {term()}},
+          {{whole(), columns(), columns()}, {columns()}}};
+}
+
 // ---------------------------------------------------------------- weight gradient
 std::vector<ValueType> LinearWeightGradOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, 3);
@@ -291,6 +306,12 @@ void LinearWeightGradOp::reference(const ReferenceCall& call) const {
   ref::gemm(args);
 }
 
+std::vector<AxisStrategy> LinearWeightGradOp::strategies(const AxisSite&) const {
+  return {{{rows(), rows(), term()}, {term()}},
+          {{columns(), whole(), rows()}, {rows()}},
+          {{whole(), columns(), columns()}, {columns()}}};
+}
+
 // ---------------------------------------------------------------- bias gradient
 std::vector<ValueType> BiasGradOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, 2);
@@ -315,6 +336,10 @@ void BiasGradOp::reference(const ReferenceCall& call) const {
     for (int64_t t = 0; t < rows; ++t) total += d_y.as<double>()[t * width + c];
     sum[c] = total;
   }
+}
+
+std::vector<AxisStrategy> BiasGradOp::strategies(const AxisSite&) const {
+  return {{{rows(), term()}, {term()}}, {{columns(), rows()}, {rows()}}};
 }
 
 ValueId linear(Builder& b, ValueId x, ValueId weight, const LinearOptions& options,

@@ -41,6 +41,8 @@ class LinearOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  bool optional_input(int input) const override { return input == kBias || input == kResidual; }
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 
  private:
   kernels::Activation activation_;
@@ -58,6 +60,7 @@ class LinearInputGradOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 };
 
 // grad (+)= d_y^T x. Inputs (d_y, x, grad); `first`: nothing was added before in this step, so the
@@ -73,6 +76,7 @@ class LinearWeightGradOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, 2, true}}; }
 
  private:
@@ -88,6 +92,7 @@ class BiasGradOp : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, 1, true}}; }
 
  private:

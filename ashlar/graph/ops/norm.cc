@@ -166,6 +166,25 @@ void NormWeightGradOp::reference(const ReferenceCall& call) const {
   ref::norm_weight_grad(args);
 }
 
+// ---------------------------------------------------------------- along a mesh axis: rows split
+std::vector<AxisStrategy> NormOp::strategies(const AxisSite&) const {
+  const size_t outputs = norm_ == NormKind::kRms ? 2 : 3;
+  return {{{rows(), whole(), whole()}, std::vector<AxisPlacement>(outputs, rows())}};
+}
+
+std::vector<AxisStrategy> NormInputGradOp::strategies(const AxisSite&) const {
+  AxisStrategy split = alike(kInputs, 1, rows());
+  split.inputs[kWeight] = whole();
+  return {split};
+}
+
+std::vector<AxisStrategy> NormWeightGradOp::strategies(const AxisSite&) const {
+  AxisStrategy split{std::vector<AxisPlacement>(kInputs, rows()), {}};
+  split.inputs[kWeightGrad] = split.inputs[kBiasGrad] = term();
+  split.outputs.assign(has_bias_ ? 2 : 1, term());
+  return {split};
+}
+
 ValueId rms_norm(Builder& b, ValueId x, ValueId weight, double eps, const std::string& name) {
   return b.apply1(std::make_shared<NormOp>(NormKind::kRms, eps), {x, weight, ValueId{}}, name);
 }

@@ -21,6 +21,7 @@ class NormOp : public Op {
   void gradient(GradientContext& context) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 
  private:
   NormKind norm_;
@@ -35,6 +36,7 @@ class NormInputGradOp : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, kDy, false}, {0, kResidual, false}}; }
 };
 
@@ -48,6 +50,7 @@ class NormWeightGradOp : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override;
 
  private:

@@ -11,7 +11,9 @@ namespace ref = kernels::ref;
 
 // ---------------------------------------------------------------- sum of squares
 std::vector<ValueType> SumSquaresOp::infer(std::span<const ValueType> in) const {
-  for (const ValueType& gradient : in) check_dtype(kind(), "gradient", gradient, DType::kF32);
+  for (const ValueType& gradient : in) {
+    if (gradient.present) check_dtype(kind(), "gradient", gradient, DType::kF32);
+  }
   return {{DType::kF64, {1}}};
 }
 
@@ -42,6 +44,17 @@ void SumSquaresOp::reference(const ReferenceCall& call) const {
     total += sum;
   }
   call.outputs[0].as<double>()[0] = total;
+}
+
+// What is split gives a term of the sum on each rank; what is whole is counted by the first alone.
+std::vector<AxisStrategy> SumSquaresOp::strategies(const AxisSite& site) const {
+  AxisStrategy terms{{}, {term()}};
+  bool any = false;
+  for (const AxisPlacement& now : site.now) {
+    any = any || now.is_split();
+    terms.inputs.push_back(now.is_split() ? now : term());
+  }
+  return any ? std::vector<AxisStrategy>{terms} : std::vector<AxisStrategy>{};
 }
 
 // ---------------------------------------------------------------- clipping
@@ -91,6 +104,16 @@ std::vector<ValueType> AdamWOp::infer(std::span<const ValueType> in) const {
     types.push_back(in[kShadow]);
   }
   return types;
+}
+
+std::vector<AxisStrategy> AdamWOp::strategies(const AxisSite& site) const {
+  std::vector<AxisStrategy> result;
+  for (int dim = 0; dim < site.inputs[kParam].shape.rank(); ++dim) {
+    const AxisPlacement part = AxisPlacement::split(dim);
+    result.push_back({{part, part, part, part, whole(), whole(), part},
+                      std::vector<AxisPlacement>(has_shadow_ ? 4 : 3, part)});
+  }
+  return result;
 }
 
 std::vector<Alias> AdamWOp::aliases() const {

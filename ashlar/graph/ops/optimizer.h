@@ -14,6 +14,8 @@ class SumSquaresOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  bool optional_input(int) const override { return true; }
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 };
 
 // (sum of squares f64 [1]) -> (norm f32 [1], scale f32 [1]): scale = min(1, max_norm / (norm +
@@ -48,6 +50,7 @@ class AdamWOp : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override;
 
  private:

@@ -1,0 +1,37 @@
+// Every way of spreading a model over ranks trains as one rank does.
+#include "tests/train/layout.h"
+
+#include <gtest/gtest.h>
+
+namespace ashlar::train::testing {
+namespace {
+
+class LayoutTest : public ::testing::TestWithParam<Layout> {};
+
+TEST_P(LayoutTest, EqualsOneRankInDouble) {
+  for (const models::DecoderConfig& model : {small_llama(), small_gpt2()}) {
+    LayoutJob job{.model = model};
+    job.steps = 4;
+    const LayoutResult wanted = run_layout(job, {}, Arithmetic::kDouble);
+    const LayoutResult found = run_layout(job, GetParam(), Arithmetic::kDouble);
+    expect_equal(found, wanted, kDoubleTolerance, model.family + " on " + GetParam().str());
+  }
+}
+
+TEST_P(LayoutTest, EqualsOneRankInFloat) {
+  for (const models::DecoderConfig& model : {small_llama(), small_gpt2()}) {
+    const LayoutJob job{.model = model};
+    const LayoutResult wanted = run_layout(job, {}, Arithmetic::kKernels);
+    const LayoutResult found = run_layout(job, GetParam(), Arithmetic::kKernels);
+    expect_equal(found, wanted, kFloatTolerance, model.family + " on " + GetParam().str());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Data, LayoutTest,
+                         ::testing::Values(Layout{.mesh = {.data = 2}}, Layout{.mesh = {.data = 4}},
+                                           Layout{.mesh = {.data = 2}, .zero = 1},
+                                           Layout{.mesh = {.data = 4}, .zero = 2},
+                                           Layout{.mesh = {.data = 4}, .zero = 3}));
+
+}  // namespace
+}  // namespace ashlar::train::testing
