@@ -3,12 +3,16 @@
 #include "ashlar/base/file.h"
 #include "ashlar/base/human.h"
 #include "ashlar/cli/interrupt.h"
+#include "ashlar/cli/mpirun.h"
 #include "ashlar/cli/verbs.h"
+#include "ashlar/comm/mpi.h"
+#include "ashlar/comm/thread_ranks.h"
 #include "ashlar/train/trainer.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -27,6 +31,7 @@ struct Train {
   MachineFlags machine;
   std::vector<std::string> words;
   std::string profile;
+  int ranks = 0, mpi = 0;
   bool resume = false, keys = false, json = false;
 
   void add_flags(CLI::App& app) {
@@ -35,6 +40,12 @@ struct Train {
     app.add_flag("--resume", resume, "Go on from the run folder's newest whole checkpoint");
     app.add_option("--profile", profile, "Write a trace of a few steps, for Perfetto")
         ->option_text("FILE");
+    app.add_option("--ranks", ranks, "Run as that many ranks: threads of this process")
+        ->option_text("N")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--mpi", mpi, "Run as that many processes, started by mpirun on this machine")
+        ->option_text("N")
+        ->check(CLI::PositiveNumber);
     app.add_flag("--keys", keys, "List every key with its default, and end");
     add_json_flag(app, json);
     machine.add_to(app);
@@ -79,15 +90,65 @@ struct Train {
     machine.resolve();
     if (config.run.threads == 0) config.run.threads = machine.threads;
     config.validate();
-    std::fprintf(stderr, "%s\n", table.to_toml().c_str());
+    check_ranks(config);
+    if (mpi > 0) exec_mpirun(mpi, arguments());
 
     const InterruptFlag interrupt;
     train::TrainHooks hooks;
     hooks.stop = [&interrupt] { return interrupt.raised(); };
     hooks.tier = machine.tier;
-    const train::TrainOutcome outcome = train::train(config, hooks);
-    print_outcome(config, outcome);
-    return outcome.exit_code();
+    int exit_code = 0;
+    const auto train = [&](comm::Communicator* comm) {
+      const bool first = comm == nullptr || comm->rank() == 0;
+      if (first) std::fprintf(stderr, "%s\n", table.to_toml().c_str());
+      const train::TrainOutcome outcome = train::train(config, hooks, comm);
+      if (!first) return;
+      print_outcome(config, outcome);
+      exit_code = outcome.exit_code();
+    };
+    const comm::CommOptions options{.timeout_s = config.comm.timeout};
+    if (comm::launched_by_mpi()) {
+      comm::run_mpi_rank([&](comm::Communicator& comm) { train(&comm); }, options);
+    } else if (ranks > 1) {
+      comm::run_ranks(
+          ranks, [&](comm::Communicator& comm) { train(&comm); }, options);
+    } else {
+      train(nullptr);
+    }
+    return exit_code;
+  }
+
+  // Before anything is started: the job must be as large as the mesh.
+  void check_ranks(const train::TrainConfig& config) const {
+    if (ranks > 0 && mpi > 0) fail_usage("train: --ranks {} and --mpi {}: give one", ranks, mpi);
+    if (comm::launched_by_mpi()) {
+      if (ranks > 0 || mpi > 0) fail_usage("train: mpirun has started the ranks already");
+      return;
+    }
+    const Mesh mesh = Mesh::standard(config.mesh.sizes());
+    const int given = std::max({ranks, mpi, 1});
+    if (given == 1 && mesh.size() > 1) {
+      fail_usage(
+          "config mesh: {} is for {} ranks: add --ranks {} (threads) or --mpi {} (processes), or "
+          "start it with mpirun -n {}",
+          mesh.str(), mesh.size(), mesh.size(), mesh.size(), mesh.size());
+    }
+    mesh.check_job(given);
+  }
+
+  // This command without --mpi, for the processes it starts.
+  std::vector<std::string> arguments() const {
+    std::vector<std::string> result = {"train"};
+    result.insert(result.end(), words.begin(), words.end());
+    if (resume) result.push_back("--resume");
+    if (json) result.push_back("--json");
+    if (!profile.empty()) result.insert(result.end(), {"--profile", profile});
+    if (machine.threads > 0) {
+      result.insert(result.end(), {"--threads", std::to_string(machine.threads)});
+    }
+    if (!machine.isa.empty()) result.insert(result.end(), {"--isa", machine.isa});
+    if (!machine.log_level.empty()) result.insert(result.end(), {"--log-level", machine.log_level});
+    return result;
   }
 
   void print_outcome(const train::TrainConfig& config, const train::TrainOutcome& outcome) const {

@@ -7,6 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace ashlar::train {
 namespace {
 
@@ -138,6 +140,40 @@ void RunSection::bind(ConfigBinder& b) {
   b.key("tensorboard", tensorboard, "write TensorBoard files");
 }
 
+void MeshSection::bind(ConfigBinder& b) {
+  b.key("data", data, "ranks that share the batch").positive();
+  b.key("tensor", tensor, "ranks that share each layer's matrices and heads").positive();
+  b.key("pipe", pipe, "ranks that share the layers").positive();
+  b.key("expert", expert, "ranks that share the experts, and the batch").positive();
+  b.key("context", context, "ranks that share each sequence").positive();
+}
+
+MeshSizes MeshSection::sizes() const {
+  const auto size = [](int64_t n) { return static_cast<int>(n); };
+  return {.data = size(data),
+          .tensor = size(tensor),
+          .pipe = size(pipe),
+          .expert = size(expert),
+          .context = size(context)};
+}
+
+void ParallelSection::bind(ConfigBinder& b) {
+  b.key("zero", zero,
+        "what data ranks share out (ZeRO): 0 nothing, 1 moments, 2 and gradients, 3 and parameters")
+      .between(0, 3);
+  b.key("sequence", sequence, "tensor ranks share the tokens where they do not share a layer");
+  b.choice<passes::ContextParallel>("context", context,
+                                    {{"ring", passes::ContextParallel::kRing},
+                                     {"zigzag", passes::ContextParallel::kZigzag},
+                                     {"ulysses", passes::ContextParallel::kUlysses}},
+                                    "how context ranks attend to each other's tokens");
+}
+
+void CommSection::bind(ConfigBinder& b) {
+  b.key("timeout", timeout, "seconds without progress after which a waiting rank gives the job up")
+      .positive();
+}
+
 void TrainConfig::bind(ConfigBinder& b) {
   b.choice<passes::Recompute>("recompute", recompute,
                               {{"none", passes::Recompute::kNone},
@@ -152,6 +188,9 @@ void TrainConfig::bind(ConfigBinder& b) {
   b.section("sample", sample);
   b.section("checkpoint", checkpoint);
   b.section("run", run);
+  b.section("mesh", mesh);
+  b.section("parallel", parallel);
+  b.section("comm", comm);
 }
 
 void TrainConfig::validate() const {
@@ -159,8 +198,11 @@ void TrainConfig::validate() const {
   if (train.warmup > train.steps) {
     fail_usage("config train.warmup: {} is more than train.steps={}", train.warmup, train.steps);
   }
-  const data::BatchShape shape{
-      .batch = train.batch, .microbatch = train.rank_microbatch(), .seq = train.seq};
+  const int64_t rows = std::max<int64_t>(1, train.batch / data_ranks());
+  const data::BatchShape shape{.batch = train.batch,
+                               .microbatch = train.microbatch > 0 ? train.microbatch : rows,
+                               .ranks = data_ranks(),
+                               .seq = train.seq};
   shape.validate();
 }
 

@@ -4,8 +4,10 @@
 #pragma once
 
 #include "ashlar/data/data_config.h"
+#include "ashlar/mesh/mesh.h"
 #include "ashlar/models/decoder_config.h"
 #include "ashlar/passes/recompute.h"
+#include "ashlar/passes/shard.h"
 #include "ashlar/tensor/dtype.h"
 
 #include <cstdint>
@@ -57,7 +59,6 @@ struct TrainSection {
   std::optional<double> dropout;  // unset: the model's own
 
   void bind(ConfigBinder& b);
-  int64_t rank_microbatch() const { return microbatch > 0 ? microbatch : batch; }
 };
 
 struct ValidSection {
@@ -92,6 +93,26 @@ struct RunSection {
   void bind(ConfigBinder& b);
 };
 
+// Ranks along each axis; their product is the size of the job.
+struct MeshSection {
+  int64_t data = 1, tensor = 1, pipe = 1, expert = 1, context = 1;
+  void bind(ConfigBinder& b);
+  MeshSizes sizes() const;
+};
+
+// How the axes are used.
+struct ParallelSection {
+  int64_t zero = 0;       // ZeRO's stage
+  bool sequence = false;  // tensor ranks share the rows between its splits
+  passes::ContextParallel context = passes::ContextParallel::kRing;
+  void bind(ConfigBinder& b);
+};
+
+struct CommSection {
+  double timeout = 600;  // seconds
+  void bind(ConfigBinder& b);
+};
+
 struct TrainConfig {
   ModelSection model;
   data::DataConfig data;
@@ -100,9 +121,13 @@ struct TrainConfig {
   SampleSection sample;
   CheckpointSection checkpoint;
   RunSection run;
+  MeshSection mesh;
+  ParallelSection parallel;
+  CommSection comm;
   passes::Recompute recompute = passes::Recompute::kNone;
 
   void bind(ConfigBinder& b);
+  int64_t data_ranks() const { return mesh.data * mesh.expert; }  // those with rows of their own
   // What ranges alone do not say; throws UsageError with key, value and fix.
   void validate() const;
   std::string to_toml() const;

@@ -6,6 +6,7 @@
 #include "ashlar/base/file_writer.h"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,10 @@ struct StepMetrics {
   double tokens_per_s = 0, mfu = 0, step_ms = 0;
   std::optional<double> valid_loss;
   std::optional<double> valid_loss_start;  // in step 1: before anything was learnt
+  // Of several ranks: the share of the step that they waited for others, by axis, and which one
+  // computed longest.
+  std::map<std::string, double> comm_share = {};
+  std::optional<int> slowest_rank;
 
   std::string to_json() const;
 };

@@ -10,6 +10,7 @@
 #include "ashlar/runtime/profiler.h"
 #include "ashlar/train/checkpoint_writer.h"
 #include "ashlar/train/flops.h"
+#include "ashlar/train/job_step.h"
 #include "ashlar/train/learning_rate.h"
 #include "ashlar/train/model_source.h"
 #include "ashlar/train/run_folder.h"
@@ -24,19 +25,22 @@
 namespace ashlar::train {
 namespace {
 
-int thread_count(const RunSection& run) {
-  return run.threads > 0 ? run.threads : cpu_info().logical_cores;
+// Ranks of a host share its threads.
+int thread_count(const RunSection& run, const Ranks& ranks) {
+  const int threads = run.threads > 0 ? run.threads : cpu_info().logical_cores;
+  return std::max(1, threads / ranks.on_this_host());
 }
 
 class Run {
  public:
-  Run(const TrainConfig& config, const TrainHooks& hooks)
+  Run(const TrainConfig& config, const TrainHooks& hooks, comm::Communicator* comm)
       : config_(config),
         hooks_(hooks),
+        ranks_(config, comm),
         clock_(hooks.clock != nullptr ? *hooks.clock : steady_clock_),
         tier_(hooks.tier.value_or(best_isa_tier())),
         table_(kernels::kernel_table(tier_)),
-        pool_(thread_count(config.run)),
+        pool_(thread_count(config.run, ranks_)),
         source_(open_model_source(config)),
         start_(find_start(config, tier_)),
         train_data_(
@@ -46,8 +50,9 @@ class Run {
       valid_data_.emplace(
           data::Dataset::open_valid(config.data, config.train.seq, source_.encoder, pool_));
     }
+    check_layout(config_, source_.config);
     build_step();
-    folder_.emplace(config_, start_.first_step());
+    if (ranks_.first()) folder_.emplace(config_, start_.first_step());
     start_loader();
     start_writer();
     plan_memory();
@@ -73,6 +78,7 @@ class Run {
 
   const TrainConfig& config_;
   const TrainHooks& hooks_;
+  Ranks ranks_;
   SteadyClock steady_clock_;
   const Clock& clock_;
   IsaTier tier_;
@@ -91,19 +97,23 @@ class Run {
   std::optional<CheckpointWriter> writer_;
   std::optional<runtime::Profiler> profiler_;
   MemoryPlan memory_;
+  JobStep job_step_{ranks_};
+  bool stop_ = false;  // some rank was asked to
   double peak_flops_ = 0;
   TrainerState state_;
   std::optional<double> last_valid_;
 };
 
 void Run::build_step() {
-  const int64_t rows = config_.train.rank_microbatch();
+  const int64_t rows = ranks_.microbatch(config_.train);
   const StepSpec spec{.model = source_.config,
                       .update = UpdateRule::of(config_.train),
                       .dtype = config_.train.dtype,
                       .recompute = config_.recompute,
                       .max_tokens = rows * config_.train.seq,
-                      .max_seqs = train_data_.max_sequences(rows)};
+                      .max_seqs = train_data_.max_sequences(rows),
+                      .shard = ranks_.shard_plan(config_),
+                      .rank = ranks_.rank()};
   TrainingGraph training = build_training_graph(spec);
   const char* optimizer = config_.train.optimizer == Optimizer::kMuon ? "muon" : "adamw";
   if (start_.resumes()) {
@@ -112,12 +122,12 @@ void Run::build_step() {
   } else if (source_.from) {
     load_parameters(*source_.from, training.graph, store_);
   }
-  step_.emplace(std::move(training), spec, store_, table_, pool_);
+  step_.emplace(std::move(training), spec, store_, table_, pool_, &ranks_);
   if (valid_data_) {
     validation_.emplace(source_.config, config_.train.dtype, *valid_data_, rows, store_, table_,
-                        pool_);
+                        pool_, ValidationRanks{&ranks_, spec.shard});
   }
-  if (config_.sample.every > 0) {
+  if (config_.sample.every > 0 && ranks_.first()) {
     sampling_.emplace(source_, config_, store_, table_, pool_);
   }
   state_ = start_.state;
@@ -133,7 +143,7 @@ void Run::plan_memory() {
   memory_.add("activations", step_->arena_bytes());
   if (validation_) memory_.add("validation", validation_->planned_bytes());
   if (sampling_) memory_.add("sampling", sampling_->planned_bytes());
-  memory_.add("checkpoint", writer_->planned_bytes());
+  if (writer_) memory_.add("checkpoint", writer_->planned_bytes());
   memory_.add("batches", loader_->bytes());
   log::info("event=memory planned=\"{}\" {}", human_bytes(static_cast<double>(memory_.total())),
             memory_.text());
@@ -149,6 +159,7 @@ void Run::record() {
                          .peak_flops = peak_flops_,
                          .tier = tier_,
                          .threads = pool_.threads()};
+  if (!ranks_.first()) return;
   folder_->record(record);
   log::info("event=train dir={} parameters={} tokens_a_step={} planned_bytes={} tier={} threads={}",
             config_.run.dir, record.parameters, config_.train.batch * config_.train.seq,
@@ -157,7 +168,9 @@ void Run::record() {
 
 void Run::start_loader() {
   const data::BatchShape shape{.batch = config_.train.batch,
-                               .microbatch = config_.train.rank_microbatch(),
+                               .microbatch = ranks_.microbatch(config_.train),
+                               .rank = ranks_.data_rank(),
+                               .ranks = ranks_.data_ranks(),
                                .seq = config_.train.seq};
   const auto seed = static_cast<uint64_t>(config_.train.seed);
   if (start_.resumes()) {
@@ -168,6 +181,11 @@ void Run::start_loader() {
 }
 
 void Run::start_writer() {
+  for (const graph::Variable& variable : step_->graph().variables()) {
+    ASHLAR_CHECK(variable.part.empty(), "checkpoint: {} is split over ranks, which cannot be saved",
+                 variable.name);
+  }
+  if (!ranks_.first()) return;
   CheckpointPlan plan{
       .run_dir = config_.run.dir,
       .model = source_.config,
@@ -183,9 +201,9 @@ StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started
   const double lr = LearningRate::of(config_.train).at(step);
   const StepResult result = step_->run(batch, static_cast<uint64_t>(config_.train.seed), step, lr);
   const double seconds = std::max(clock_.now() - started, 1e-9);
-  const auto tokens = static_cast<double>(config_.train.batch * config_.train.seq);
+  const int64_t tokens = config_.train.batch * config_.train.seq;
   state_.step = step;
-  state_.tokens += config_.train.batch * config_.train.seq;
+  state_.tokens += tokens;
   StepMetrics metrics;
   metrics.step = step;
   metrics.loss = result.loss;
@@ -193,9 +211,11 @@ StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started
   metrics.lr = lr;
   metrics.tokens = state_.tokens;
   metrics.epoch = batch.epoch;
-  metrics.tokens_per_s = tokens / seconds;
-  metrics.mfu = step_->flops(batch) / seconds / peak_flops_;
-  metrics.step_ms = seconds * 1e3;
+  const JobStep::Mine mine{.flops = step_->flops(batch),
+                           .peak_flops = peak_flops_,
+                           .seconds = seconds,
+                           .stop = hooks_.stop && hooks_.stop()};
+  stop_ = job_step_.finish(mine, metrics, tokens);
   return metrics;
 }
 
@@ -216,7 +236,7 @@ void Run::save(const StepMetrics& metrics) {
     state_.best_valid_loss = metrics.valid_loss;
     state_.best_step = metrics.step;
   }
-  writer_->save(state_);
+  if (writer_) writer_->save(state_);
 }
 
 void Run::sample(int64_t step) {
@@ -248,6 +268,10 @@ void Run::show(Progress& progress, const StepMetrics& metrics) const {
                                        {"lr", fmt::format("{:.2e}", metrics.lr)},
                                        {"tokens/s", fmt::format("{:.0f}", metrics.tokens_per_s)},
                                        {"mfu", fmt::format("{:.1f}%", 100 * metrics.mfu)}};
+  for (const auto& [axis, share] : metrics.comm_share) {
+    fields.push_back({axis, fmt::format("{:.0f}%", 100 * share)});
+  }
+  if (metrics.slowest_rank) fields.push_back({"slowest", fmt::format("{}", *metrics.slowest_rank)});
   if (last_valid_) {
     fields.insert(fields.begin() + 1, {"valid", fmt::format("{:.4f}", *last_valid_)});
   }
@@ -271,21 +295,24 @@ TrainOutcome Run::run() {
   outcome.valid_loss_start = state_.valid_loss_start;
   outcome.valid_loss = state_.valid_loss;
 
-  Progress progress("train", "step", steps, clock_,
-                    hooks_.progress ? *hooks_.progress : stderr_progress_sink(), outcome.last_step);
+  std::optional<Progress> shown;  // by the first rank
+  if (ranks_.first()) {
+    shown.emplace("train", "step", steps, clock_,
+                  hooks_.progress ? *hooks_.progress : stderr_progress_sink(), outcome.last_step);
+  }
   const double begin = clock_.now();
   const int64_t tokens_before = state_.tokens;
   double mfu_sum = 0;
   for (int64_t step = outcome.first_step; step <= steps && !outcome.interrupted; ++step) {
-    writer_->check();
+    if (writer_) writer_->check();
     profile(step);
     const double started = clock_.now();
     StepMetrics metrics = this->step(step, loader_->next(), started);
-    outcome.interrupted = hooks_.stop && hooks_.stop();
+    outcome.interrupted = stop_;
     validate(metrics);
-    folder_->write(metrics);
-    if (due(config_.sample.every, step)) sample(step);
-    show(progress, metrics);
+    if (ranks_.first()) folder_->write(metrics);
+    if (sampling_ && due(config_.sample.every, step)) sample(step);
+    if (shown) show(*shown, metrics);
     if (due(config_.checkpoint.every, step) || step == steps || outcome.interrupted) {
       save(metrics);
       outcome.checkpoint = checkpoint_folder(config_.run.dir, step);
@@ -297,8 +324,8 @@ TrainOutcome Run::run() {
     mfu_sum += metrics.mfu;
   }
   profile(steps + 1);
-  writer_->wait();
-  progress.finish();
+  if (writer_) writer_->wait();
+  if (shown) shown->finish();
   outcome.seconds = clock_.now() - begin;
   const auto done = static_cast<double>(outcome.last_step - outcome.first_step + 1);
   outcome.tokens_per_s = static_cast<double>(state_.tokens - tokens_before) / outcome.seconds;
@@ -314,9 +341,9 @@ TrainOutcome Run::run() {
 
 }  // namespace
 
-TrainOutcome train(const TrainConfig& config, const TrainHooks& hooks) {
+TrainOutcome train(const TrainConfig& config, const TrainHooks& hooks, comm::Communicator* comm) {
   config.validate();
-  return Run(config, hooks).run();
+  return Run(config, hooks, comm).run();
 }
 
 }  // namespace ashlar::train

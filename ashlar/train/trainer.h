@@ -5,6 +5,7 @@
 #include "ashlar/base/clock.h"
 #include "ashlar/base/cpu.h"
 #include "ashlar/base/progress.h"
+#include "ashlar/comm/communicator.h"
 #include "ashlar/train/config.h"
 #include "ashlar/train/metrics_log.h"
 
@@ -35,7 +36,10 @@ struct TrainOutcome {
   int exit_code() const { return interrupted ? 130 : 0; }
 };
 
-// Throws UsageError for configuration, Error for data, files, a loss that is not finite.
-TrainOutcome train(const TrainConfig& config, const TrainHooks& hooks = {});
+// Throws UsageError for configuration, Error for data, files, a loss that is not finite. comm: this
+// rank's, of a job as large as the configuration's mesh; all ranks call it with the same
+// configuration. The first rank keeps the run folder and shows progress.
+TrainOutcome train(const TrainConfig& config, const TrainHooks& hooks = {},
+                   comm::Communicator* comm = nullptr);
 
 }  // namespace ashlar::train

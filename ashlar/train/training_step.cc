@@ -18,15 +18,14 @@ namespace {
 using graph::Bindings;
 using graph::Symbol;
 
-Bindings bindings_of(int64_t tokens, int64_t seqs) {
+// The most that a microbatch of a rank binds.
+Bindings largest(const StepSpec& spec) {
   Bindings bindings;
-  bindings[Symbol::kTokens] = tokens;
-  bindings[Symbol::kSeqs] = seqs;
-  return bindings;
-}
-
-Bindings bindings_of(const data::Batch& batch) {
-  return bindings_of(batch.rows * batch.seq, batch.sequences());
+  bindings[Symbol::kTokens] = bindings[Symbol::kPart] = bindings[Symbol::kWhole] = spec.max_tokens;
+  bindings[Symbol::kSeqs] = spec.max_seqs;
+  if (spec.shard.mesh.size() == 1) return bindings;
+  const int64_t seq = std::max<int64_t>(spec.shard.seq, 1);
+  return ContextRows(spec.shard, spec.rank).bindings(spec.max_tokens / seq, seq, spec.max_seqs);
 }
 
 // The update as two Programs, "norm" and "update": between them a caller sees whether the gradients
@@ -58,7 +57,7 @@ TrainingGraph build_training_graph(const StepSpec& spec) {
   graph = passes::precision(graph, spec.dtype);
   if (spec.shard.mesh.size() > 1) {
     passes::ShardPlan plan = spec.shard;
-    plan.max = bindings_of(spec.max_tokens, spec.max_seqs);
+    plan.max = largest(spec);
     auto sharded = passes::shard(graph, plan, spec.rank);
     graph = std::move(sharded.graph);
     result.placements = std::move(sharded.variables);
@@ -69,19 +68,19 @@ TrainingGraph build_training_graph(const StepSpec& spec) {
 
 TrainingStep::TrainingStep(TrainingGraph training, const StepSpec& spec,
                            runtime::VariableStore& store, const kernels::KernelTable& table,
-                           ThreadPool& pool)
-    : store_(store), training_(std::move(training)) {
+                           ThreadPool& pool, const Ranks* ranks)
+    : store_(store), training_(std::move(training)), ranks_(ranks), rows_(spec.shard, spec.rank) {
   const graph::Graph& graph = training_.graph;
   store_.add_missing(graph);
   store_.refresh_shadows(graph);
-  graph::PlannedPrograms plan =
-      passes::plan_memory(graph, {.max = bindings_of(spec.max_tokens, spec.max_seqs),
-                                  .table = &table,
-                                  .threads = pool.threads()});
+  graph::PlannedPrograms plan = passes::plan_memory(
+      graph, {.max = largest(spec), .table = &table, .threads = pool.threads()});
   split_at_norm(graph, plan);
   executor_ = std::make_unique<runtime::Executor>(graph, std::move(plan), store_, table, pool);
   forward_ = executor_->program_index("forward");
   backward_ = executor_->program_index("backward");
+  reduce_ = executor_->program_index("reduce");
+  if (ranks_ != nullptr) executor_->set_communicator(ranks_->comm());
   norm_ = executor_->program_index("norm");
   update_ = executor_->program_index("update");
   tokens_ = executor_->input_index("tokens");
@@ -92,11 +91,20 @@ TrainingStep::TrainingStep(TrainingGraph training, const StepSpec& spec,
   executor_->bind_input("lr", &lr_);
 }
 
-void TrainingStep::bind(const data::Batch& batch) {
-  executor_->bind_input(tokens_, batch.tokens.data());
-  executor_->bind_input(positions_, batch.positions.data());
-  executor_->bind_input(row_start_, batch.row_start.data());
-  executor_->bind_input(targets_, batch.targets.data());
+Bindings TrainingStep::bind(const data::Batch& batch) {
+  const ContextRows::View view = rows_.cut(batch);
+  executor_->bind_input(tokens_, view.tokens);
+  executor_->bind_input(positions_, view.positions);
+  executor_->bind_input(row_start_, view.row_start);
+  executor_->bind_input(targets_, view.targets);
+  return view.bindings;
+}
+
+double TrainingStep::sum_over_ranks(double share) const {
+  if (ranks_ == nullptr) return share;
+  double sum = ranks_->share(share);
+  ranks_->sum({&sum, 1});
+  return sum;
 }
 
 double TrainingStep::run_microbatches(const data::StepBatch& batch, graph::RunState state,
@@ -105,18 +113,22 @@ double TrainingStep::run_microbatches(const data::StepBatch& batch, graph::RunSt
                                               : &runtime::Executor::run;
   double loss = 0;
   state.first_microbatch = true;
-  state.first_token = 0;
+  const data::Batch& first = batch.microbatches.front();
+  const int64_t tokens = first.rows * first.seq;
+  const auto count = static_cast<int64_t>(batch.microbatches.size());
+  const int64_t index = ranks_ == nullptr ? 0 : ranks_->data_rank();
+  state.first_token = static_cast<uint64_t>(index * count * tokens);
   for (const data::Batch& microbatch : batch.microbatches) {
-    bind(microbatch);
-    const Bindings bindings = bindings_of(microbatch);
+    const Bindings bindings = bind(microbatch);
+    state.tokens = bindings[Symbol::kTokens];
     (*executor_.*run)(forward_, bindings, state, 0);
     loss += *executor_->output("loss", bindings).as<double>();
     if (checks == Checks::kLossOnly && !std::isfinite(loss)) break;
     (*executor_.*run)(backward_, bindings, state, 0);
     state.first_microbatch = false;
-    state.first_token += static_cast<uint64_t>(microbatch.rows * microbatch.seq);
+    state.first_token += static_cast<uint64_t>(tokens);
   }
-  return loss;
+  return sum_over_ranks(loss);
 }
 
 StepResult TrainingStep::run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr) {
@@ -127,7 +139,8 @@ StepResult TrainingStep::run(const data::StepBatch& batch, uint64_t seed, int64_
   result.loss = run_microbatches(batch, state, Checks::kLossOnly);
   if (!std::isfinite(result.loss)) find_non_finite(batch, state, "loss");
 
-  const Bindings bindings = bindings_of(batch.microbatches.back());
+  const Bindings bindings = bind(batch.microbatches.back());
+  if (reduce_ >= 0) executor_->run(reduce_, bindings, state);
   executor_->run(norm_, bindings, state);
   result.grad_norm = static_cast<double>(*executor_->output("grad_norm", bindings).as<float>());
   if (!std::isfinite(result.grad_norm)) find_non_finite(batch, state, "gradient norm");
@@ -144,6 +157,10 @@ void TrainingStep::find_non_finite(const data::StepBatch& batch, const graph::Ru
   } catch (const Error& error) {
     fail("training: step {}: the {} is not finite: {}; {}", state.step, what, error.what(), fix);
   }
+  // Another rank may have found it, and is then heard first.
+  if (ranks_ != nullptr && ranks_->comm() != nullptr) {
+    ranks_->comm()->barrier(ranks_->comm()->world(), "looking for what is not finite");
+  }
   // Every value is finite, yet their squares do not add up to a number.
   fail("training: step {}: the {} is not finite, though every op's result is; {}", state.step, what,
        fix);
@@ -152,7 +169,9 @@ void TrainingStep::find_non_finite(const data::StepBatch& batch, const graph::Ru
 double TrainingStep::flops(const data::StepBatch& batch) const {
   double flops = 0;
   for (const data::Batch& microbatch : batch.microbatches) {
-    flops += model_flops(training_.graph, bindings_of(microbatch), microbatch.row_start);
+    flops += model_flops(training_.graph,
+                         rows_.bindings(microbatch.rows, microbatch.seq, microbatch.sequences()),
+                         microbatch.row_start);
   }
   return flops;
 }

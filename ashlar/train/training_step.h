@@ -9,6 +9,8 @@
 #include "ashlar/passes/recompute.h"
 #include "ashlar/passes/shard.h"
 #include "ashlar/runtime/executor.h"
+#include "ashlar/train/context_rows.h"
+#include "ashlar/train/ranks.h"
 #include "ashlar/train/update_rule.h"
 
 #include <cstdint>
@@ -44,18 +46,19 @@ TrainingGraph build_training_graph(const StepSpec& spec);
 class TrainingStep {
  public:
   // Makes what the store lacks (parameters from their Init, moments at zero); what a file gives is
-  // put there before. The store, the table and the pool outlive this.
+  // put there before. The store, the table, the pool and the ranks (null: this one is alone)
+  // outlive this.
   TrainingStep(TrainingGraph training, const StepSpec& spec, runtime::VariableStore& store,
-               const kernels::KernelTable& table, ThreadPool& pool);
+               const kernels::KernelTable& table, ThreadPool& pool, const Ranks* ranks = nullptr);
 
   // step: from 1. Throws Error naming step, op and layer when something is not finite; the
-  // parameters are then as they were before.
+  // parameters are then as they were before. Loss and norm are those of the whole job.
   StepResult run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr);
 
   const graph::Graph& graph() const { return training_.graph; }
   runtime::VariableStore& store() { return store_; }
   runtime::Executor& executor() { return *executor_; }
-  // FLOPs the model needs for the batch: flops.h.
+  // FLOPs the model needs for the batch: flops.h; this rank's share.
   double flops(const data::StepBatch& batch) const;
   // Gradients are as the last step left them: unclipped.
   const std::map<std::string, std::string>& gradient_of() const { return training_.gradient_of; }
@@ -66,15 +69,18 @@ class TrainingStep {
 
  private:
   enum class Checks : uint8_t { kLossOnly, kEveryOp };
-  void bind(const data::Batch& batch);
+  graph::Bindings bind(const data::Batch& batch);
+  double sum_over_ranks(double share) const;
   double run_microbatches(const data::StepBatch& batch, graph::RunState state, Checks checks);
   [[noreturn]] void find_non_finite(const data::StepBatch& batch, const graph::RunState& state,
                                     const char* what);
 
   runtime::VariableStore& store_;
   TrainingGraph training_;
+  const Ranks* ranks_;
+  ContextRows rows_;
   std::unique_ptr<runtime::Executor> executor_;
-  int forward_ = -1, backward_ = -1, norm_ = -1, update_ = -1;
+  int forward_ = -1, backward_ = -1, reduce_ = -1, norm_ = -1, update_ = -1;
   int tokens_ = -1, positions_ = -1, row_start_ = -1, targets_ = -1;
   float loss_scale_ = 0, lr_ = 0;
 };

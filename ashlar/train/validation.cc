@@ -11,22 +11,41 @@
 
 namespace ashlar::train {
 
-using graph::Symbol;
+data::BatchShape Validation::shape(int64_t rows, const Ranks* ranks) {
+  if (ranks == nullptr) return {.batch = rows, .microbatch = rows};
+  return {.batch = rows * ranks->data_ranks(),
+          .microbatch = rows,
+          .rank = ranks->data_rank(),
+          .ranks = ranks->data_ranks()};
+}
+
+graph::Graph Validation::build(const models::DecoderConfig& config, DType dtype,
+                               const graph::Bindings& max, const ValidationRanks& over) {
+  graph::Graph graph = passes::precision(models::build_evaluation(config), dtype);
+  if (over.plan.mesh.size() > 1) {
+    passes::ShardPlan plan = over.plan;
+    plan.max = max;
+    graph = passes::shard(graph, plan, over.ranks->rank()).graph;
+  }
+  return passes::fuse(graph);
+}
 
 Validation::Validation(const models::DecoderConfig& config, DType dtype, const data::Dataset& data,
                        int64_t rows, runtime::VariableStore& store,
-                       const kernels::KernelTable& table, ThreadPool& pool)
-    : maker_(data.in_order({.batch = rows, .microbatch = rows})),
-      batch_(maker_.reserve()),
-      graph_(passes::fuse(passes::precision(models::build_evaluation(config), dtype))) {
+                       const kernels::KernelTable& table, ThreadPool& pool,
+                       const ValidationRanks& over)
+    : ranks_(over.ranks),
+      rows_(over.plan, over.ranks == nullptr ? 0 : over.ranks->rank()),
+      maker_(data.in_order(shape(rows, over.ranks))),
+      batch_(maker_.reserve()) {
+  const graph::Bindings max = rows_.bindings(rows, data.seq(), data.max_sequences(rows));
+  graph_ = build(config, dtype, max, over);
   store.add_missing(graph_);
   store.refresh_shadows(graph_);
-  graph::Bindings max;
-  max[Symbol::kTokens] = rows * data.seq();
-  max[Symbol::kSeqs] = data.max_sequences(rows);
   auto plan = passes::plan_memory(graph_, {.max = max, .table = &table, .threads = pool.threads()});
   executor_ = std::make_unique<runtime::Executor>(graph_, std::move(plan), store, table, pool);
   executor_->bind_input("loss_scale", &scale_);
+  if (ranks_ != nullptr) executor_->set_communicator(ranks_->comm());
 }
 
 MeanLoss Validation::run(int64_t batches) {
@@ -36,17 +55,19 @@ MeanLoss Validation::run(int64_t batches) {
   for (int64_t i = 0; i < count; ++i) {
     maker_.make(i * maker_.shape().batch, batch_);
     const data::Batch& batch = batch_.microbatches[0];
-    if (batch.valid_tokens == 0) continue;
-    graph::Bindings bindings;
-    bindings[Symbol::kTokens] = batch.rows * batch.seq;
-    bindings[Symbol::kSeqs] = batch.sequences();
-    executor_->bind_input("tokens", batch.tokens.data());
-    executor_->bind_input("positions", batch.positions.data());
-    executor_->bind_input("row_start", batch.row_start.data());
-    executor_->bind_input("targets", batch.targets.data());
-    executor_->run(0, bindings, {});
-    result.sum += *executor_->output("loss", bindings).as<double>();
-    result.tokens += batch.valid_tokens;
+    if (batch_.valid_tokens == 0) continue;
+    const ContextRows::View view = rows_.cut(batch);
+    executor_->bind_input("tokens", view.tokens);
+    executor_->bind_input("positions", view.positions);
+    executor_->bind_input("row_start", view.row_start);
+    executor_->bind_input("targets", view.targets);
+    executor_->run(0, view.bindings, {});
+    result.sum += *executor_->output("loss", view.bindings).as<double>();
+    result.tokens += batch_.valid_tokens;  // of all ranks
+  }
+  if (ranks_ != nullptr) {
+    result.sum = ranks_->share(result.sum);
+    ranks_->sum({&result.sum, 1});
   }
   ASHLAR_CHECK(result.tokens > 0, "validation: no token of the data counts");
   result.complete = count == all;

@@ -6,6 +6,8 @@
 #include "ashlar/data/dataset.h"
 #include "ashlar/models/decoder_config.h"
 #include "ashlar/runtime/executor.h"
+#include "ashlar/train/context_rows.h"
+#include "ashlar/train/ranks.h"
 
 #include <cstdint>
 #include <memory>
@@ -19,12 +21,19 @@ struct MeanLoss {
   double mean() const { return sum / static_cast<double>(tokens); }
 };
 
+// Ranks that share the work as they share training.
+struct ValidationRanks {
+  const Ranks* ranks = nullptr;  // null: alone
+  passes::ShardPlan plan = {};
+};
+
 class Validation {
  public:
-  // rows: of a batch. Makes what the store lacks. All but the config outlive this.
+  // rows: that a rank computes at once. Makes what the store lacks. All but the config outlive
+  // this.
   Validation(const models::DecoderConfig& config, DType dtype, const data::Dataset& data,
              int64_t rows, runtime::VariableStore& store, const kernels::KernelTable& table,
-             ThreadPool& pool);
+             ThreadPool& pool, const ValidationRanks& over = {});
 
   // The first `batches` batches of the data in their order; 0: all. Throws Error where no token
   // counts.
@@ -35,6 +44,12 @@ class Validation {
   int64_t planned_bytes() const { return executor_->plan().total_bytes() + batch_.bytes(); }
 
  private:
+  static data::BatchShape shape(int64_t rows, const Ranks* ranks);
+  static graph::Graph build(const models::DecoderConfig& config, DType dtype,
+                            const graph::Bindings& max, const ValidationRanks& over);
+
+  const Ranks* ranks_;
+  ContextRows rows_;
   data::BatchMaker maker_;
   data::StepBatch batch_;
   graph::Graph graph_;

@@ -1,0 +1,59 @@
+#include "ashlar/train/job_step.h"
+
+#include <algorithm>
+
+namespace ashlar::train {
+namespace {
+
+enum Column { kFlops, kPeak, kSeconds, kStop, kColumns };
+
+}  // namespace
+
+std::map<std::string, double> JobStep::waited() const {
+  std::map<std::string, double> result;
+  if (ranks_.comm() == nullptr) return result;
+  for (const MeshAxis& axis : ranks_.mesh().axes()) {
+    if (axis.size > 1) result[axis.name] = ranks_.comm()->counters().axis(axis.name).seconds_waited;
+  }
+  return result;
+}
+
+bool JobStep::finish(const Mine& mine, StepMetrics& metrics, int64_t tokens) {
+  std::vector<double> row = {mine.flops, mine.peak_flops, mine.seconds, mine.stop ? 1.0 : 0.0};
+  const std::map<std::string, double> now = waited();
+  double waited = 0;
+  for (const auto& [axis, seconds] : now) {
+    row.push_back(seconds - waited_before_[axis]);
+    waited += row.back();
+  }
+  row.push_back(mine.seconds - waited);  // computing
+  waited_before_ = now;
+
+  const std::vector<double> all = ranks_.gather(row);
+  const size_t ranks = all.size() / row.size();
+  const auto column = [&](size_t i, size_t rank) { return all[rank * row.size() + i]; };
+  const auto sum = [&](size_t i) {
+    double total = 0;
+    for (size_t rank = 0; rank < ranks; ++rank) total += column(i, rank);
+    return total;
+  };
+  double longest = 0;
+  for (size_t rank = 0; rank < ranks; ++rank) longest = std::max(longest, column(kSeconds, rank));
+  metrics.tokens_per_s = static_cast<double>(tokens) / longest;
+  metrics.mfu = sum(kFlops) / longest / sum(kPeak);
+  metrics.step_ms = longest * 1e3;
+  if (ranks > 1) {
+    size_t i = kColumns;
+    for (const auto& [axis, seconds] : now) {
+      metrics.comm_share[axis] = sum(i++) / static_cast<double>(ranks) / longest;
+    }
+    size_t slowest = 0;
+    for (size_t rank = 1; rank < ranks; ++rank) {
+      if (column(i, rank) > column(i, slowest)) slowest = rank;
+    }
+    metrics.slowest_rank = static_cast<int>(slowest);
+  }
+  return sum(kStop) > 0;
+}
+
+}  // namespace ashlar::train

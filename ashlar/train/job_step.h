@@ -1,0 +1,33 @@
+// What all ranks say of one step: how fast each was, how long each waited for others and along
+// which axis, whether one was asked to stop. One exchange a step; every rank gets the same answer.
+#pragma once
+
+#include "ashlar/train/metrics_log.h"
+#include "ashlar/train/ranks.h"
+
+#include <map>
+#include <string>
+
+namespace ashlar::train {
+
+class JobStep {
+ public:
+  explicit JobStep(const Ranks& ranks) : ranks_(ranks) {}
+
+  struct Mine {
+    double flops = 0, peak_flops = 0;  // done, and possible in a second
+    double seconds = 0;
+    bool stop = false;
+  };
+  // Fills the metrics' rates, and for several ranks comm_share and slowest_rank. Returns whether
+  // any rank was asked to stop.
+  bool finish(const Mine& mine, StepMetrics& metrics, int64_t tokens);
+
+ private:
+  std::map<std::string, double> waited() const;  // by axis, since the job began
+
+  const Ranks& ranks_;
+  std::map<std::string, double> waited_before_;
+};
+
+}  // namespace ashlar::train

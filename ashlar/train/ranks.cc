@@ -1,0 +1,118 @@
+#include "ashlar/train/ranks.h"
+
+#include "ashlar/base/error.h"
+
+#include <fmt/ranges.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+#include <numeric>
+
+namespace ashlar::train {
+namespace {
+
+double host_number() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return 0;
+  // As many bits as a double holds.
+  return static_cast<double>(std::hash<std::string>{}(name.data()) >> 12);
+}
+
+// `sizes` things lie along an axis that must divide them all.
+void check_divides(const char* key, int64_t ranks,
+                   const std::vector<std::pair<std::string, int64_t>>& sizes) {
+  int64_t common = 0;
+  bool fits = true;
+  for (const auto& [what, size] : sizes) {
+    common = std::gcd(common, size);
+    fits = fits && size % ranks == 0;
+  }
+  if (fits) return;
+  std::vector<std::string> have;
+  for (const auto& [what, size] : sizes) have.push_back(fmt::format("{} {}", size, what));
+  std::vector<int64_t> good;
+  for (int64_t n = 1; n <= common; ++n) {
+    if (common % n == 0) good.push_back(n);
+  }
+  fail_usage("config {}: {} ranks do not divide {}; {} would", key, ranks, fmt::join(have, " and "),
+             fmt::join(good, ", "));
+}
+
+}  // namespace
+
+Ranks::Ranks(const TrainConfig& config, comm::Communicator* comm)
+    : mesh_(Mesh::standard(config.mesh.sizes())), comm_(comm) {
+  mesh_.check_job(comm == nullptr ? 1 : comm->size());
+  if (comm == nullptr) return;
+  rank_ = comm->rank();
+  data_ranks_ = mesh_.size("data") * mesh_.size("expert");
+  data_rank_ =
+      mesh_.coordinate(rank_, "data") * mesh_.size("expert") + mesh_.coordinate(rank_, "expert");
+  counts_ = mesh_.coordinate(rank_, "tensor") == 0 &&
+            mesh_.coordinate(rank_, "pipe") == mesh_.size("pipe") - 1;
+  const double mine = host_number();
+  const std::vector<double> hosts = gather({&mine, 1});
+  on_this_host_ = static_cast<int>(std::ranges::count(hosts, mine));
+}
+
+int64_t Ranks::microbatch(const TrainSection& train) const {
+  return train.microbatch > 0 ? train.microbatch : std::max<int64_t>(1, train.batch / data_ranks_);
+}
+
+passes::ShardPlan Ranks::shard_plan(const TrainConfig& config) const {
+  passes::ShardPlan plan;
+  plan.mesh = mesh_;
+  plan.zero = static_cast<int>(config.parallel.zero);
+  plan.sequence = config.parallel.sequence;
+  plan.context = config.parallel.context;
+  plan.seq = config.train.seq;
+  return plan;
+}
+
+void Ranks::sum(std::span<double> values) const {
+  if (comm_ == nullptr) return;
+  comm_->all_reduce(comm_->world(), comm::Reduce::kSum, comm::buffer(values), "step");
+}
+
+std::vector<double> Ranks::gather(std::span<const double> values) const {
+  if (comm_ == nullptr) return {values.begin(), values.end()};
+  std::vector<double> all(values.size() * static_cast<size_t>(comm_->size()));
+  const std::vector<int64_t> counts(static_cast<size_t>(comm_->size()),
+                                    static_cast<int64_t>(values.size()));
+  comm_->all_gather(comm_->world(), comm::buffer(values), counts, comm::buffer(std::span(all)),
+                    "step");
+  return all;
+}
+
+void check_layout(const TrainConfig& config, const models::DecoderConfig& model) {
+  const MeshSizes mesh = config.mesh.sizes();
+  check_divides("mesh.tensor", mesh.tensor,
+                {{"query heads", model.heads}, {"key-value heads", model.kv_heads}});
+  switch (config.parallel.context) {
+    case passes::ContextParallel::kUlysses:
+      check_divides("mesh.context", static_cast<int64_t>(mesh.context) * mesh.tensor,
+                    {{"query heads", model.heads}, {"key-value heads", model.kv_heads}});
+      break;
+    case passes::ContextParallel::kRing:
+    case passes::ContextParallel::kZigzag:
+      if (config.train.seq < 2 * mesh.context) {
+        fail_usage("config mesh.context: {} ranks share rows of train.seq={} tokens; at most {}",
+                   mesh.context, config.train.seq, config.train.seq / 2);
+      }
+  }
+  if (mesh.pipe > model.layers) {
+    fail_usage("config mesh.pipe: {} stages for {} layers; at most {}", mesh.pipe, model.layers,
+               model.layers);
+  }
+  if (mesh.tensor > 1 && config.train.optimizer == Optimizer::kMuon) {
+    fail_usage(
+        "config train.optimizer: muon looks at whole matrices, which mesh.tensor={} splits; use "
+        "adamw, or mesh.data",
+        mesh.tensor);
+  }
+}
+
+}  // namespace ashlar::train
