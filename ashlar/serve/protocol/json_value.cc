@@ -166,7 +166,11 @@ std::string describe(const JsonValue& value) {
   if (value.is_null()) return "null";
   if (const auto* flag = value.as<bool>()) return *flag ? "true" : "false";
   if (const auto* integer = value.as<int64_t>()) return fmt::format("the number {}", *integer);
-  if (const auto* number = value.as<double>()) return fmt::format("the number {}", *number);
+  if (const auto* number = value.as<double>()) {
+    std::string text = fmt::format("{}", *number);
+    if (text.find_first_of(".e") == std::string::npos) text += ".0";  // which is no integer
+    return "the number " + text;
+  }
   if (const auto* array = value.as<JsonArray>()) {
     return fmt::format("an array of {}", array->size());
   }

@@ -91,7 +91,9 @@ std::vector<Prompt> read_prompts(const Fields& body, std::string_view name,
   if (items == nullptr || items->empty()) {
     body.refuse(name, "a string, strings, token ids or lists of token ids, not empty");
   }
-  if (items->front().as<int64_t>() != nullptr) {
+  const bool one_prompt =
+      items->front().as<int64_t>() != nullptr || items->front().as<double>() != nullptr;
+  if (one_prompt) {
     prompts.push_back(read_prompt(*value, path, special, rules));
     return prompts;
   }
