@@ -84,6 +84,13 @@ TEST(ProtocolRequests, SharedFieldsAreChecked) {
       {R"("logit_bias": {"1 ": 1})", "logit_bias", "found the key \"1 \""},
       {R"("logit_bias": {"5": 101})", "logit_bias.5", "from -100 to 100"},
       {R"("return_token_ids": "x")", "return_token_ids", "true or false"},
+      {R"("temprature": 0)", "temprature", "no such field; did you mean temperature?"},
+      {R"("maxTokens": 9)", "maxTokens", "did you mean max_tokens?"},
+      {R"("unknown_field": [1])", "unknown_field", "no such field; leave it out"},
+      {R"("stream": true, "stream_options": {"include_usages": true})",
+       "stream_options.include_usages", "did you mean include_usage?"},
+      {"\"" + std::string(100'000, 'x') + "\": 1", std::string(40, 'x') + "...", "no such field"},
+      {R"("skip_special_tokens": false)", "skip_special_tokens", "does not support"},
       {R"("best_of": 3)", "best_of", "does not support"},
       {R"("stop_token_ids": [3])", "stop_token_ids", "does not support"},
       {R"("min_tokens": 2)", "min_tokens", "does not support"},
@@ -180,7 +187,8 @@ TEST(ProtocolRequests, ChatFieldsAreChecked) {
 TEST(ProtocolRequests, ValuesThatAskForNothingPass) {
   const std::string harmless =
       R"("user": "u", "metadata": {"a": "b"}, "best_of": 1, "logit_bias": null, "stop": null,
-         "response_format": {"type": "text"}, "service_tier": "auto", "unknown_field": [1],
+         "response_format": {"type": "text"}, "service_tier": "auto", "unknown_field": null, "unknown_flag": false,
+         "skip_special_tokens": true, "store": true, "priority": 3,
          "min_tokens": 0, "stop_token_ids": [], "seed": null)";
   EXPECT_EQ(fault_of(parse_completion, completion_with(harmless + R"(, "suffix": "")")), "");
   EXPECT_EQ(fault_of(parse_chat, chat_with(harmless + R"(, "tools": [], "tool_choice": "none",
@@ -270,6 +278,9 @@ TEST(ProtocolRequests, OtherRoutes) {
   EXPECT_THROW(parse_tokenize(R"({"prompt": 3})", rules()), RequestError);
   EXPECT_THROW(parse_tokenize(R"({"prompt": "a", "messages": []})", rules()), RequestError);
   EXPECT_THROW(parse_detokenize(R"({"tokens": [100]})", rules()), RequestError);
+  EXPECT_THROW(parse_tokenize(R"({"prompt": "a", "content": "b"})", rules()), RequestError);
+  EXPECT_THROW(parse_detokenize(R"({"tokens": [1], "ids": [2]})", rules()), RequestError);
+  EXPECT_THROW(parse_embed(R"({"input": "a", "dimension": 3})", rules()), RequestError);
   EXPECT_THROW(parse_embed(R"({"input": "a", "encoding_format": "hex"})", rules()), RequestError);
 }
 

@@ -95,10 +95,10 @@ ModelInfo find_model(const Backend& backend, const std::string& name) {
     if (name.empty() || model.id == name) return std::move(model);
     names.push_back("'" + model.id + "'");
   }
-  throw RequestError(
-      {FaultKind::kModelNotFound,
-       fmt::format("the model '{}' does not exist here; there is {}", name, fmt::join(names, ", ")),
-       "model", 0});
+  throw RequestError({FaultKind::kModelNotFound,
+                      fmt::format("the model '{}' does not exist here; there is {}",
+                                  shortened(name), fmt::join(names, ", ")),
+                      "model", 0});
 }
 
 RequestRules rules_for(const Backend& backend) {

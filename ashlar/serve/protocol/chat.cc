@@ -129,6 +129,7 @@ GenerateCall parse_chat(std::string_view text, const RequestRules& rules) {
     request.top_logprobs = static_cast<int>(*top);
   }
   call.format = std::make_unique<ChatFormat>(read_answer_options(body, call));
+  refuse_unknown_fields(body);
   return call;
 }
 

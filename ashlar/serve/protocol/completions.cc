@@ -123,6 +123,7 @@ GenerateCall parse_completion(std::string_view text, const RequestRules& rules) 
     request.top_logprobs = static_cast<int>(*top);
   }
   call.format = std::make_unique<CompletionFormat>(read_answer_options(body, call));
+  refuse_unknown_fields(body);
   return call;
 }
 

@@ -1,6 +1,7 @@
 #include "ashlar/serve/protocol/embeddings.h"
 
 #include "ashlar/serve/protocol/prompts.h"
+#include "ashlar/serve/protocol/refused.h"
 
 #include <openssl/evp.h>
 
@@ -41,6 +42,7 @@ EmbedCall parse_embed(std::string_view text, const RequestRules& rules) {
     body.refuse("encoding_format", "\"float\" or \"base64\"");
   }
   call.base64 = format == "base64";
+  refuse_unknown_fields(body);
   return call;
 }
 

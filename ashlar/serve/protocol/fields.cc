@@ -1,9 +1,11 @@
 #include "ashlar/serve/protocol/fields.h"
 
+#include "ashlar/base/edit_distance.h"
 #include "ashlar/serve/backend.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 namespace ashlar::serve {
@@ -22,6 +24,7 @@ Fields::Fields(const JsonValue& value, std::string where)
 }
 
 const JsonValue* Fields::find(std::string_view name) const {
+  looked_for_.emplace_back(name);
   for (const JsonMember& member : *object_) {
     if (member.key == name) return member.value.is_null() ? nullptr : &member.value;
   }
@@ -36,6 +39,19 @@ void Fields::refuse(std::string_view name, std::string_view wanted) const {
   const JsonValue* value = find(name);
   const std::string found = value == nullptr ? "nothing" : describe(*value);
   refuse_field(path(name), fmt::format("found {}, wanted {}", found, wanted));
+}
+
+void Fields::refuse_unread(std::span<const std::string_view> harmless) const {
+  for (const JsonMember& member : *object_) {
+    const bool* flag = member.value.as<bool>();
+    if (member.value.is_null() || (flag != nullptr && !*flag)) continue;
+    if (std::ranges::find(looked_for_, member.key) != looked_for_.end()) continue;
+    if (std::ranges::find(harmless, member.key) != harmless.end()) continue;
+    const std::string name = shortened(member.key);
+    const auto meant = nearest(name, looked_for_);
+    refuse_field(path(name), meant ? fmt::format("there is no such field; did you mean {}?", *meant)
+                                   : "there is no such field; leave it out");
+  }
 }
 
 template <typename T>

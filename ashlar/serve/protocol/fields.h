@@ -6,8 +6,10 @@
 #include "ashlar/serve/protocol/json_value.h"
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ashlar::serve {
 
@@ -32,6 +34,9 @@ class Fields {
 
   // The field is there but not what was wanted.
   [[noreturn]] void refuse(std::string_view name, std::string_view wanted) const;
+  // Refuses the first field that nobody looked for, with the nearest name that somebody did; null
+  // and false ask for nothing and pass, and so do the fields of `harmless`.
+  void refuse_unread(std::span<const std::string_view> harmless) const;
 
  private:
   template <typename T>
@@ -39,6 +44,7 @@ class Fields {
 
   const JsonObject* object_;
   std::string where_;
+  mutable std::vector<std::string> looked_for_;
 };
 
 }  // namespace ashlar::serve

@@ -1,5 +1,7 @@
 #include "ashlar/serve/protocol/generate_fields.h"
 
+#include "ashlar/serve/protocol/refused.h"
+
 #include <fmt/format.h>
 
 #include <charconv>
@@ -30,7 +32,7 @@ void read_logit_bias(const Fields& body, const RequestRules& rules, Sampling& sa
     const auto [stopped, error] = std::from_chars(member.key.data(), end, id);
     if (error != std::errc() || stopped != end || id < 0 || id >= vocab) {
       refuse_field("logit_bias", fmt::format("found the key \"{}\", wanted a token id below {}",
-                                             member.key, vocab));
+                                             shortened(member.key), vocab));
     }
     constexpr double kStrongest = 100;
     const auto value = fields.number(member.key, -kStrongest, kStrongest);
@@ -99,6 +101,7 @@ AnswerOptions read_answer_options(const Fields& body, const GenerateCall& call) 
     }
     const Fields stream(*body.find("stream_options"), "stream_options");
     options.include_usage = stream.boolean("include_usage").value_or(false);
+    refuse_unknown_fields(stream);
   }
   return options;
 }

@@ -41,7 +41,7 @@ class Builder : public json::json_sax_t {
   bool key(std::string& name) override {
     count();
     if (!open_.back().keys.insert(name).second) {
-      refuse(fmt::format("duplicate key \"{}\" in the JSON body; give it once", name));
+      refuse(fmt::format("duplicate key \"{}\" in the JSON body; give it once", shortened(name)));
     }
     key_ = std::move(name);
     return true;
@@ -175,10 +175,13 @@ std::string describe(const JsonValue& value) {
     return fmt::format("an array of {}", array->size());
   }
   if (value.as<JsonObject>() != nullptr) return "an object";
+  return fmt::format("the string \"{}\"", shortened(std::get<std::string>(value.data)));
+}
+
+std::string shortened(std::string_view text) {
   constexpr size_t kShown = 40;
-  const auto& text = std::get<std::string>(value.data);
-  if (text.size() <= kShown) return fmt::format("the string \"{}\"", text);
-  return fmt::format("the string \"{}...\"", text.substr(0, kShown));
+  if (text.size() <= kShown) return std::string(text);
+  return fmt::format("{}...", text.substr(0, kShown));
 }
 
 std::string to_text(const JsonValue& value) {

@@ -61,6 +61,8 @@ JsonValue parse_json(std::string_view text, const JsonLimits& limits = {});
 
 // For error messages: `the string "hot"`, `the number 3`, `an array of 2`, `null`.
 std::string describe(const JsonValue& value);
+// Text from a request as far as a message shows it.
+std::string shortened(std::string_view text);
 
 // Invalid UTF-8 becomes U+FFFD; a number that is not finite becomes null.
 std::string to_text(const JsonValue& value);

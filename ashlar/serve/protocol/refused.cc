@@ -11,7 +11,7 @@ namespace ashlar::serve {
 namespace {
 
 // Neither sampler nor engine has these. Names of OpenAI's API and of common extensions to it.
-constexpr std::array<std::string_view, 37> kNowhere = {"best_of",
+constexpr std::array<std::string_view, 39> kNowhere = {"best_of",
                                                        "use_beam_search",
                                                        "length_penalty",
                                                        "response_format",
@@ -47,6 +47,8 @@ constexpr std::array<std::string_view, 37> kNowhere = {"best_of",
                                                        "prompt_embeds",
                                                        "kv_transfer_params",
                                                        "return_tokens_as_token_ids",
+                                                       "skip_special_tokens",
+                                                       "spaces_between_special_tokens",
                                                        "samplers"};
 
 constexpr std::array<std::string_view, 2> kNotInCompletions = {"suffix", "messages"};
@@ -67,9 +69,26 @@ constexpr std::array<std::string_view, 15> kNotInChat = {"tools",
                                                          "chat_template",
                                                          "web_search_options"};
 
+// What cannot change an answer: names for the operator's books, and hints of how to be quick.
+constexpr std::array<std::string_view, 14> kHarmless = {"user",
+                                                        "metadata",
+                                                        "store",
+                                                        "service_tier",
+                                                        "safety_identifier",
+                                                        "prompt_cache_key",
+                                                        "prompt_cache_retention",
+                                                        "prediction",
+                                                        "parallel_tool_calls",
+                                                        "request_id",
+                                                        "priority",
+                                                        "cache_prompt",
+                                                        "include_obfuscation",
+                                                        "include_reasoning"};
+
 // Values that ask for what happens anyway.
 bool asks_for_nothing(std::string_view name, const JsonValue& value) {
-  if (const auto* flag = value.as<bool>()) return !*flag;
+  const bool happens = name == "skip_special_tokens" || name == "spaces_between_special_tokens";
+  if (const auto* flag = value.as<bool>()) return *flag == happens;
   if (const auto* items = value.as<JsonArray>()) {
     const bool only_text = name == "modalities" && items->size() == 1 &&
                            items->front().as<std::string>() != nullptr &&
@@ -116,5 +135,7 @@ void refuse_chat_fields(const Fields& body) {
   refuse_listed(body, kNowhere);
   refuse_listed(body, kNotInChat);
 }
+
+void refuse_unknown_fields(const Fields& body) { body.refuse_unread(kHarmless); }
 
 }  // namespace ashlar::serve

@@ -1,5 +1,5 @@
-// Fields other servers know that change what an answer means and that this one has not: they are
-// refused by name, never ignored. Given with a value that asks for nothing, they pass.
+// Fields that change what an answer means and that this server has not: they are refused by name,
+// never ignored. Those that other servers know pass with a value that asks for nothing.
 #pragma once
 
 #include "ashlar/serve/protocol/fields.h"
@@ -8,5 +8,8 @@ namespace ashlar::serve {
 
 void refuse_completion_fields(const Fields& body);
 void refuse_chat_fields(const Fields& body);
+
+// After everything was read: what nobody knows, such as a misspelt name.
+void refuse_unknown_fields(const Fields& body);
 
 }  // namespace ashlar::serve

@@ -2,6 +2,7 @@
 
 #include "ashlar/serve/protocol/answer_fields.h"
 #include "ashlar/serve/protocol/prompts.h"
+#include "ashlar/serve/protocol/refused.h"
 
 #include <utility>
 
@@ -15,11 +16,13 @@ TokenizeCall parse_tokenize(std::string_view text, const RequestRules& rules) {
   if (body.find("messages") != nullptr) {
     if (body.find("prompt") != nullptr) refuse_field("prompt", "is given together with messages");
     call.prompt = read_chat_prompt(body);
+    refuse_unknown_fields(body);
     return call;
   }
   auto prompt = body.string("prompt");
   if (!prompt) body.refuse("prompt", "a string (or give messages)");
   call.prompt = TextPrompt{*std::move(prompt), body.boolean("add_special_tokens").value_or(true)};
+  refuse_unknown_fields(body);
   return call;
 }
 
@@ -28,7 +31,9 @@ DetokenizeCall parse_detokenize(std::string_view text, const RequestRules& rules
   const Fields body(value);
   const JsonArray* tokens = body.array("tokens");
   if (tokens == nullptr) body.refuse("tokens", "an array of token ids");
-  return {read_token_ids(*tokens, "tokens", rules), body.string("model").value_or("")};
+  DetokenizeCall call{read_token_ids(*tokens, "tokens", rules), body.string("model").value_or("")};
+  refuse_unknown_fields(body);
+  return call;
 }
 
 std::string tokenize_body(const TokenIds& ids, int64_t context_length) {
