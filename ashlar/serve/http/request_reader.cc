@@ -73,6 +73,21 @@ struct RequestReader::Impl {
     if (request.path.empty()) {
       return fail(client_error(400, "bad_target", "the request's path is malformed"));
     }
+    // Where such a body ends is not known, so what follows could not be told from a next request.
+    const std::string_view transfer = request.header("Transfer-Encoding");
+    if (!transfer.empty() && !message.chunked()) {
+      return fail(client_error(
+          501, "transfer_encoding",
+          fmt::format("of Transfer-Encoding only chunked is known, not {}", transfer)));
+    }
+    const std::string_view content = request.header("Content-Encoding");
+    if (!content.empty() && !same_text(content, "identity")) {
+      return fail(
+          client_error(415, "content_encoding",
+                       fmt::format("a body in Content-Encoding {} is not read here; send it "
+                                   "as it is",
+                                   content)));
+    }
     const std::string_view expect = request.header("Expect");
     if (!expect.empty() && !same_text(expect, "100-continue")) {
       return fail(client_error(417, "expectation_failed", "of Expect only 100-continue is known"));
