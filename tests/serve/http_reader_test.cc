@@ -81,6 +81,19 @@ TEST(HttpReader, ChunkedBodies) {
   EXPECT_EQ(reader.request().body, "abc0123456789");
 }
 
+// The cost of a body is that of its bytes, however small its chunks are.
+TEST(HttpReader, ABodyInChunksOfOneByte) {
+  RequestReader reader{HttpLimits{}};
+  std::string bytes = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", body;
+  for (int i = 0; i < 200'000; ++i) {
+    body += static_cast<char>('a' + i % 26);
+    bytes += std::string("1\r\n") + body.back() + "\r\n";
+  }
+  EXPECT_EQ(feed(reader, bytes + "0\r\n\r\nGET"), State::kMessage);
+  EXPECT_EQ(reader.request().body, body);
+  EXPECT_EQ(reader.buffered(), 3u);
+}
+
 TEST(HttpReader, MalformedRequestsHaveAStatus) {
   struct Case {
     std::string bytes;

@@ -96,7 +96,17 @@ struct RequestReader::Impl {
   }
 
   HttpLimits limits;
+  // Erasing a prefix for each piece of a body in small chunks would cost their number squared.
+  void drop(size_t bytes) {
+    taken += bytes;
+    if (taken < buffer.size() && taken < buffer.size() / 2) return;
+    buffer.erase(0, taken);
+    taken = 0;
+  }
+  std::string_view rest() const { return std::string_view(buffer).substr(taken); }
+
   std::string buffer;
+  size_t taken = 0;  // bytes of the buffer that were parsed
   std::optional<Parser> parser;
   HttpRequest request;
   bool header_seen = false;
@@ -113,10 +123,10 @@ RequestReader::State RequestReader::advance() {
   // put() stops at the end of the header, then at the end of each piece of the body.
   while (!impl.parser->is_done()) {
     if (impl.parser->is_header_done() && !impl.header_seen) return impl.take_header();
-    if (impl.buffer.empty()) return State::kNeedMore;
+    const std::string_view rest = impl.rest();
+    if (rest.empty()) return State::kNeedMore;
     boost::system::error_code error;
-    const size_t used = impl.parser->put(boost::asio::buffer(impl.buffer), error);
-    impl.buffer.erase(0, used);
+    impl.drop(impl.parser->put(boost::asio::buffer(rest.data(), rest.size()), error));
     if (error == http::error::need_more) {
       if (impl.parser->is_header_done() && !impl.header_seen) return impl.take_header();
       return State::kNeedMore;
@@ -133,7 +143,7 @@ const HttpRequest& RequestReader::request() const { return impl_->request; }
 const ApiError& RequestReader::error() const { return impl_->error; }
 
 bool RequestReader::started() const {
-  return impl_->header_seen || !impl_->buffer.empty() || impl_->parser->got_some();
+  return impl_->header_seen || !impl_->rest().empty() || impl_->parser->got_some();
 }
 
 bool RequestReader::header_done() const { return impl_->header_seen; }
@@ -143,7 +153,7 @@ bool RequestReader::expects_continue() const {
   return same_text(impl_->request.header("Expect"), "100-continue") && !message_done();
 }
 
-size_t RequestReader::buffered() const { return impl_->buffer.size(); }
+size_t RequestReader::buffered() const { return impl_->rest().size(); }
 
 void RequestReader::next() { impl_->begin(); }
 
