@@ -51,7 +51,7 @@ void ServeConfig::bind(ConfigBinder& b) {
       .also("max_batched_tokens")
       .also("batch_size");
   b.key("max_num_queued_reqs", max_num_queued_reqs, "requests that may queue; more get 429")
-      .at_least(0)
+      .positive()
       .also("max_waiting");
   b.key("memory", memory, "bytes for everything, as in 48G; 0: a part of what is free").at_least(0);
   b.key("memory_utilization", memory_utilization, "that part")

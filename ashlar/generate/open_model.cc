@@ -43,8 +43,8 @@ ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& c
   ModelOptions resolved = options;
   if (resolved.limits.context == 0) resolved.limits.context = config.max_positions;
   ASHLAR_CHECK(resolved.limits.context > 0 && resolved.limits.context <= config.max_positions,
-               "context: {} tokens asked for, the model has positions for {}",
-               resolved.limits.context, config.max_positions);
+               "context: {} tokens asked for, the model has positions for {}; ask for at most {}",
+               resolved.limits.context, config.max_positions, config.max_positions);
   if (resolved.blocks == 0) resolved.blocks = blocks_for(resolved.limits.context);
   return resolved;
 }

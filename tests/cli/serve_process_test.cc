@@ -193,6 +193,10 @@ TEST(ServeProcessTest, WrongSettings) {
       complaint(
           ashlar({"serve", fixture_model("llama")}, {.env = {{"ASHLAR_SERVE_PORT", "eighty"}}}), 2),
       HasSubstr("port: \"eighty\" is not a whole number (environment ASHLAR_SERVE_PORT)"));
+  EXPECT_THAT(complaint(ashlar({"serve", fixture_model("llama"), "--max-num-queued-reqs", "0"}), 2),
+              HasSubstr("max_num_queued_reqs: 0 is not positive"));
+  EXPECT_THAT(complaint(ashlar({"serve", fixture_model("llama"), "--ssl-certfile", "a.pem"}), 2),
+              HasSubstr("ssl_keyfile: is missing"));
   EXPECT_THAT(complaint(ashlar({"serve", "/no/model"}), 1), HasSubstr("/no/model"));
 }
 

@@ -138,7 +138,7 @@ TEST(ModelRunner, RefusesWhatIsBeyondItsLimits) {
   ModelOptions beyond;
   beyond.limits.context = 257;
   EXPECT_EQ(error_of([&] { random_runner({}, beyond, threads); }),
-            "context: 257 tokens asked for, the model has positions for 256");
+            "context: 257 tokens asked for, the model has positions for 256; ask for at most 256");
 }
 
 TEST(ModelRunner, ARunAllocatesNothing) {

@@ -206,13 +206,14 @@ TEST_F(HttpServerTest, BadOptionsAreRefused) {
     return "";
   };
   EXPECT_EQ(error_of([](HttpOptions& o) { o.port = 65536; }),
-            "serve.port: 65536 is not from 0 to 65535");
+            "config port: 65536 is not from 0 to 65535");
   EXPECT_NE(error_of([](HttpOptions& o) {
               o.host = "no.such.host.invalid";
             }).find("host 'no.such.host.invalid' is not an address"),
             std::string::npos);
-  EXPECT_NE(error_of([](HttpOptions& o) { o.tls_cert = "/x"; }).find("serve.tls_key: is missing"),
-            std::string::npos);
+  EXPECT_NE(
+      error_of([](HttpOptions& o) { o.tls_cert = "/x"; }).find("config ssl_keyfile: is missing"),
+      std::string::npos);
   EXPECT_EQ(error_of([](HttpOptions& o) { o.tls_cert = o.tls_key = "/no/such.pem"; }),
             "TLS certificate '/no/such.pem': no such file");
   EXPECT_NE(error_of([](HttpOptions& o) { o.limits.idle_s = 0; }).find("serve.limits.idle_s: 0"),

@@ -10,15 +10,15 @@ namespace ashlar::serve {
 void HttpOptions::validate() const {
   constexpr int kLastPort = 65535;
   if (port < 0 || port > kLastPort) {
-    fail_usage("serve.port: {} is not from 0 to {}", port, kLastPort);
+    fail_usage("config port: {} is not from 0 to {}", port, kLastPort);
   }
-  if (host.empty()) fail_usage("serve.host: is empty; give an address, e.g. 127.0.0.1");
+  if (host.empty()) fail_usage("config host: is empty; give an address, e.g. 127.0.0.1");
   if (tls_cert.empty() != tls_key.empty()) {
-    fail_usage("serve.{}: is missing; TLS needs both the certificate and its key",
-               tls_cert.empty() ? "tls_cert" : "tls_key");
+    fail_usage("config {}: is missing; https needs both the certificate and its key",
+               tls_cert.empty() ? "ssl_certfile" : "ssl_keyfile");
   }
   for (const std::string& key : api_keys) {
-    if (key.empty()) fail_usage("serve.api_keys: a key is empty");
+    if (key.empty()) fail_usage("config api_key: a key is empty; give one, or none to serve all");
   }
   using Count = std::pair<const char*, int64_t>;
   for (const auto& [name, value] :
