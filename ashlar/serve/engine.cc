@@ -47,6 +47,13 @@ Engine::~Engine() {
 RequestId Engine::submit(GenerateRequest request, std::shared_ptr<EventSink> sink) {
   const RequestId id = ++last_id_;
   const int choices = request.choices();
+  if (choices > max_waiting_) {  // trying again would not help
+    throw RequestError({FaultKind::kInvalid,
+                        fmt::format("{} choices in one request, but only {} may wait here; send "
+                                    "several requests",
+                                    choices, max_waiting_),
+                        request.n > 1 ? "n" : "prompt", 1});
+  }
   const auto posted =
       std::make_shared<Submit>(Submit{id, std::move(request), std::move(sink), clock_.now()});
   {
