@@ -203,6 +203,10 @@ struct EngineStats {
   int64_t prefix_queries = 0;  // tokens looked up in the prefix cache, and found
   int64_t prefix_hits = 0;
   int64_t preemptions = 0;
+  int64_t prompt_tokens = 0;  // of prompts begun, and written, whatever became of the requests
+  int64_t generation_tokens = 0;
+  int64_t cache_blocks = 0;  // of the KV cache, and the tokens of one; 0: there is none yet
+  int64_t block_tokens = 0;
 };
 
 class Backend {

@@ -92,6 +92,10 @@ EngineStats EngineCore::stats() const {
   stats.prefix_queries = prefix_queries_;
   stats.prefix_hits = prefix_hits_;
   stats.preemptions = scheduler_.preemptions();
+  stats.prompt_tokens = prompt_tokens_;
+  stats.generation_tokens = generation_tokens_;
+  stats.cache_blocks = pool_.blocks();
+  stats.block_tokens = generate::kBlockTokens;
   return stats;
 }
 

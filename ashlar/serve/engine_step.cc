@@ -40,6 +40,7 @@ void EngineCore::note_starts(const StepPlan& plan, double now) {
     // Later samples find the first one's work: of the client's prompt nothing was cached by that.
     if (sequence.choice % request.asked.n == 0) {
       request.usage.cached_tokens += sequence.cached_tokens;
+      prompt_tokens_ += sequence.prompt_tokens;
     }
   }
 }
@@ -133,6 +134,7 @@ void EngineCore::add_token(EngineSequence& sequence, RowWork& work, double now) 
   sequence.tokens.push_back(work.token);
   if (sequence.sampling.has_penalties()) sequence.history.add_generated(work.token);
   ++request.usage.completion_tokens;
+  ++generation_tokens_;
   if (!request.asked.ignore_eos &&
       std::ranges::find(model_.end_tokens, work.token) != model_.end_tokens.end()) {
     return end_choice(sequence, FinishReason::kStop, now);

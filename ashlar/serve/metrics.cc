@@ -54,10 +54,6 @@ struct Metrics::Impl {
     for (const char* reason : {"stop", "length", "abort", "error"}) success_of(reason);
   }
 
-  prometheus::Counter& counter(const char* name, const char* help) {
-    return prometheus::BuildCounter().Name(name).Help(help).Register(registry).Add(labels);
-  }
-
   prometheus::Histogram& histogram(const char* name, const char* help, const Buckets& buckets) {
     return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(labels,
                                                                                      buckets);
@@ -72,10 +68,6 @@ struct Metrics::Impl {
   prometheus::Registry registry;
   const Labels labels;
 
-  prometheus::Counter& prompt_tokens =
-      counter("vllm:prompt_tokens_total", "Prompt tokens processed.");
-  prometheus::Counter& generation_tokens =
-      counter("vllm:generation_tokens_total", "Tokens generated.");
   prometheus::Family<prometheus::Counter>& success = prometheus::BuildCounter()
                                                          .Name("vllm:request_success_total")
                                                          .Help("Choices ended, by reason.")
@@ -92,6 +84,8 @@ struct Metrics::Impl {
       histogram("vllm:request_prefill_time_seconds", "Processing the prompt.", kRequest);
   prometheus::Histogram& decode =
       histogram("vllm:request_decode_time_seconds", "Generating.", kRequest);
+  prometheus::Histogram& inference =
+      histogram("vllm:request_inference_time_seconds", "Prefill and decode.", kRequest);
   prometheus::Histogram& request_prompt =
       histogram("vllm:request_prompt_tokens", "Prompt tokens of a request.", kTokens);
   prometheus::Histogram& request_generation =
@@ -133,12 +127,11 @@ void Metrics::first_token(double seconds) { impl_->first_token.Observe(seconds);
 void Metrics::between_tokens(double seconds) { impl_->token_gap.Observe(seconds); }
 
 void Metrics::finished(const GenerationRecord& record) {
-  impl_->prompt_tokens.Increment(static_cast<double>(record.usage.prompt_tokens));
-  impl_->generation_tokens.Increment(static_cast<double>(record.usage.completion_tokens));
   impl_->request.Observe(record.seconds);
   impl_->queue.Observe(record.timings.queue_s);
   impl_->prefill.Observe(record.timings.prefill_s);
   impl_->decode.Observe(record.timings.decode_s);
+  impl_->inference.Observe(record.timings.prefill_s + record.timings.decode_s);
   impl_->request_prompt.Observe(static_cast<double>(record.usage.prompt_tokens));
   impl_->request_generation.Observe(static_cast<double>(record.usage.completion_tokens));
   impl_->request_n.Observe(record.n);
@@ -167,6 +160,17 @@ std::string Metrics::text(const EngineStats& stats) const {
       stats.prefix_hits);
   add("vllm:num_preemptions_total", "Sequences put back to make room.", MetricType::Counter,
       stats.preemptions);
+  add("vllm:prompt_tokens_total", "Tokens of prompts begun.", MetricType::Counter,
+      stats.prompt_tokens);
+  add("vllm:generation_tokens_total", "Tokens generated.", MetricType::Counter,
+      stats.generation_tokens);
+  if (stats.cache_blocks > 0) {
+    Labels about = impl_->labels;
+    about["block_size"] = fmt::to_string(stats.block_tokens);
+    about["num_gpu_blocks"] = fmt::to_string(stats.cache_blocks);  // vLLM's name, on any device
+    families.push_back(engine_metric("vllm:cache_config_info", "What the KV cache is made of.",
+                                     MetricType::Gauge, 1, about));
+  }
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, families);
   return out.str();

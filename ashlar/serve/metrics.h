@@ -1,6 +1,6 @@
 // What Prometheus sees of serving, under vLLM's names, so that its dashboards and schedulers fit.
-// Counters and histograms are fed by the HTTP layer; gauges are read from the engine at each
-// scrape.
+// Histograms and the counters of requests are fed by the HTTP layer; gauges and the counters of
+// tokens are the engine's own, read at each scrape.
 #pragma once
 
 #include "ashlar/serve/backend.h"

@@ -33,6 +33,8 @@ TEST_F(EngineAnswers, SamplesOfAPromptComputeItOnce) {
   EXPECT_EQ(sink->done().usage.completion_tokens, 20);
   EXPECT_EQ(sink->done().usage.cached_tokens, 0) << "no earlier request had it";
   EXPECT_EQ(answer(request)->done().usage.cached_tokens, 96);
+  EXPECT_EQ(engine_->stats().prompt_tokens, 200);
+  EXPECT_EQ(engine_->stats().generation_tokens, 40);
   request.n = 1;
   EXPECT_EQ(answer(request)->choice().ids, sink->choice(0).ids)
       << "the first sample is the same, however many there are";

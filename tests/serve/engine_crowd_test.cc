@@ -103,6 +103,7 @@ TEST_F(EngineCrowd, CancellingNeighboursChangesNothing) {
     for (const auto& other : others) EXPECT_FALSE(other->fault());
   }
   answer(ask(random_prompt(1, 3), 1));
+  EXPECT_GT(engine_->stats().generation_tokens, 6 * 60 + 1) << "what was cancelled was written too";
   EXPECT_EQ(engine_->stats().kv_usage, 0) << "the cancelled left blocks behind";
   EXPECT_EQ(engine_->stats().running + engine_->stats().waiting, 0);
 }

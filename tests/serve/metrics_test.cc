@@ -34,7 +34,11 @@ TEST(ServeMetrics, CountsWhatHappened) {
                                          .kv_usage = 0.25,
                                          .prefix_queries = 100,
                                          .prefix_hits = 60,
-                                         .preemptions = 2});
+                                         .preemptions = 2,
+                                         .prompt_tokens = 20,
+                                         .generation_tokens = 10,
+                                         .cache_blocks = 1024,
+                                         .block_tokens = 16});
   const std::string labels = R"(engine="0",model_name="tiny")";
   const std::vector<std::string> lines = {
       "vllm:num_requests_running{" + labels + "} 3",
@@ -54,6 +58,8 @@ TEST(ServeMetrics, CountsWhatHappened) {
       "vllm:inter_token_latency_seconds_count{" + labels + "} 1",
       "vllm:e2e_request_latency_seconds_count{" + labels + "} 2",
       "vllm:request_queue_time_seconds_count{" + labels + "} 2",
+      "vllm:request_inference_time_seconds_sum{" + labels + "} 1",
+      R"(vllm:cache_config_info{block_size="16",engine="0",model_name="tiny",num_gpu_blocks="1024"} 1)",
       "vllm:request_params_n_sum{" + labels + "} 4",
       R"(http_requests_total{handler="/v1/completions",method="POST",status="2xx"} 1)",
       R"(http_requests_total{handler="/v1/completions",method="POST",status="4xx"} 1)",
@@ -64,6 +70,7 @@ TEST(ServeMetrics, CountsWhatHappened) {
   }
   EXPECT_NE(text.find("# TYPE vllm:num_requests_running gauge"), std::string::npos);
   EXPECT_NE(text.find("# TYPE vllm:prompt_tokens_total counter"), std::string::npos);
+  EXPECT_EQ(metrics.text({}).find("cache_config_info"), std::string::npos) << "nothing is loaded";
 }
 
 }  // namespace
