@@ -74,14 +74,17 @@ void EngineCore::add_choices(EngineRequest& request, const Prompt& prompt, const
                              uint64_t seed) {
   const GenerateRequest& asked = request.asked;
   const auto length = static_cast<int64_t>(ids.size());
-  if (ids.empty()) refuse(FaultKind::kInvalid, "prompt: empty; give at least one token", "prompt");
+  const char* const param = std::holds_alternative<ChatPrompt>(prompt) ? "messages" : "prompt";
+  if (ids.empty()) {
+    refuse(FaultKind::kInvalid, fmt::format("{}: empty; give at least one token", param), param);
+  }
   const int64_t room = capacity() - length;
   if (room < 1) {
     refuse(FaultKind::kContextLength,
            fmt::format("the prompt has {} tokens, the context {}: no room for a new one; shorten "
                        "the prompt",
                        length, capacity()),
-           "prompt");
+           param);
   }
   request.usage.prompt_tokens += length;
   for (int sample = 0; sample < asked.n; ++sample) {

@@ -119,6 +119,9 @@ TEST_F(ServeVerbTest, RefusesAPromptLongerThanTheContext) {
   EXPECT_EQ(
       message(answer),
       "the prompt has 300 tokens, the context 256: no room for a new one; shorten the prompt");
+  EXPECT_EQ(answer["error"]["param"], "prompt");
+  const Json chat = {{"messages", {{{"role", "user"}, {"content", std::string(2000, 'w')}}}}};
+  EXPECT_EQ(post("/v1/chat/completions", chat.dump(), 400)["error"]["param"], "messages");
 }
 
 TEST_F(ServeVerbTest, RefusesMalformedJson) {
