@@ -3,6 +3,7 @@
 #include "ashlar/base/edit_distance.h"
 #include "ashlar/base/env.h"
 #include "ashlar/base/error.h"
+#include "ashlar/base/log.h"
 
 #include <fmt/ranges.h>
 
@@ -204,22 +205,43 @@ void ConfigTable::set(std::string_view key, std::string_view text) {
   assign({std::string(key), ConfigText{std::string(text)}, ""});
 }
 
-void ConfigKey::read_env(std::string_view prefix, std::string_view name) {
-  std::string variable(prefix);
+namespace {
+
+// As environment variables are written: "train.lr" is TRAIN_LR.
+std::string upper_case(std::string_view name) {
+  std::string upper;
   for (const char c : name) {
-    variable += std::isalnum(static_cast<unsigned char>(c))
-                    ? static_cast<char>(std::toupper(static_cast<unsigned char>(c)))
-                    : '_';
+    const auto letter = static_cast<unsigned char>(c);
+    upper += std::isalnum(letter) ? static_cast<char>(std::toupper(letter)) : '_';
   }
+  return upper;
+}
+
+}  // namespace
+
+void ConfigKey::read_env(const std::string& variable) {
   if (const auto text = env(variable.c_str())) {
     set({name_, ConfigText{*text}, fmt::format(" (environment {})", variable)});
   }
 }
 
+// A misspelt name is worth a line and no more: the environment holds what others put there.
 void ConfigTable::load_env(std::string_view prefix) {
+  std::vector<std::string> known;  // without the prefix
+  const auto variable = [&](std::string_view name) {
+    return std::string(prefix) + known.emplace_back(upper_case(name));
+  };
   for (ConfigKey& key : keys_) {
-    for (const std::string& alias : key.aliases_) key.read_env(prefix, alias);
-    key.read_env(prefix, key.name());  // last: its own name wins
+    for (const std::string& alias : key.aliases_) key.read_env(variable(alias));
+    key.read_env(variable(key.name()));  // last: its own name wins
+  }
+  for (const std::string& set : env_names(prefix)) {
+    const std::string name = set.substr(prefix.size());
+    if (std::ranges::find(known, name) != known.end()) continue;
+    if (const auto near = nearest(name, known)) {
+      log::warn("config event=unknown_environment name={} reason=\"did you mean {}{}?\"", set,
+                prefix, *near);
+    }
   }
 }
 

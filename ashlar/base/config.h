@@ -41,7 +41,7 @@ class ConfigKey {
 
   void set(const ConfigValue& value);
   void check(const std::string& shown, const std::string& where) const;
-  void read_env(std::string_view prefix, std::string_view name);
+  void read_env(const std::string& variable);
   bool is_called(std::string_view name) const;
 
   std::string name_, help_, default_;

@@ -3,9 +3,14 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace ashlar {
 
 std::optional<std::string> env(const char* name);  // nullopt when unset or empty
+
+// Names of the variables that are set and begin so, sorted.
+std::vector<std::string> env_names(std::string_view prefix);
 
 }  // namespace ashlar

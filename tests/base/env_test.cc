@@ -19,6 +19,16 @@ TEST(EnvTest, UnsetAndEmptyAreTheSame) {
   EXPECT_EQ(env("ASHLAR_TEST_ENV"), std::nullopt);
 }
 
+TEST(EnvTest, NamesAreThoseThatBeginSo) {
+  ::setenv("ASHLAR_TEST_ENV_B", "1", 1);
+  ::setenv("ASHLAR_TEST_ENV_A", "x=y", 1);
+  const std::vector<std::string> wanted = {"ASHLAR_TEST_ENV_A", "ASHLAR_TEST_ENV_B"};
+  EXPECT_EQ(env_names("ASHLAR_TEST_ENV_"), wanted);
+  ::unsetenv("ASHLAR_TEST_ENV_A");
+  ::unsetenv("ASHLAR_TEST_ENV_B");
+  EXPECT_TRUE(env_names("ASHLAR_TEST_ENV_").empty());
+}
+
 TEST(ClockTest, Clocks) {
   const SteadyClock steady;
   const double before = steady.now();

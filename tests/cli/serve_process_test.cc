@@ -100,12 +100,15 @@ TEST(ServeProcessTest, AFlagWinsOverTheEnvironmentAndThatOverTheFile) {
                        {"--config", folder.path("serve.toml"), "--served-model-name", "flag"},
                        {{"ASHLAR_SERVE_SERVED_MODEL_NAME", "environment"},
                         {"ASHLAR_SERVE_MAX_BODY_BYTES", "2000"},
-                        {"ASHLAR_SERVE_API_KEY", "secret"}});
+                        {"ASHLAR_SERVE_API_KEY", "secret"},
+                        {"ASHLAR_SERVE_MAX_NUM_SEQ", "5"}});
   const std::string log = server.log();
   EXPECT_THAT(log, HasSubstr("served_model_name = \"flag\""));
   EXPECT_THAT(log, HasSubstr("max_body_bytes = 2000"));
   EXPECT_THAT(log, HasSubstr("max_num_seqs = 3"));
   EXPECT_THAT(log, HasSubstr("max_num_batched_tokens = 512"));  // the default
+  EXPECT_THAT(log, HasSubstr("name=ASHLAR_SERVE_MAX_NUM_SEQ reason=\"did you mean "
+                             "ASHLAR_SERVE_MAX_NUM_SEQS?\""));
   // And they are not only printed.
   RawClient client(server.port());
   EXPECT_EQ(client.get("/v1/models").status, 401);
