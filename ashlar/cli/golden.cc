@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <utility>
@@ -66,6 +67,16 @@ class Section {
 
 std::string shortened(const std::string& text) {
   return Json(text.substr(0, 40)).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// As they stand there: a cast would make another token of an id that is too large.
+std::vector<int32_t> token_ids(const Json& json) {
+  std::vector<int32_t> ids;
+  for (const auto id : json.get<std::vector<int64_t>>()) {
+    ASHLAR_CHECK(id >= 0 && id <= std::numeric_limits<int32_t>::max(), "{} is no token id", id);
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
 }
 
 std::string where_ids_differ(const std::vector<int32_t>& found,
@@ -127,7 +138,7 @@ class Golden {
     const text::Tokenizer& tokenizer = model_.tokenizer();
     const auto compare = [&](const char* key, bool special) {
       if (!item.contains(key)) return;
-      const auto wanted = item[key].get<std::vector<int32_t>>();
+      const std::vector<int32_t> wanted = token_ids(item[key]);
       const std::vector<int32_t> found = tokenizer.encode(text, special);
       section.expect(found == wanted, [&] {
         return fmt::format("{} of {}: {}", key, shortened(text), where_ids_differ(found, wanted));
@@ -137,7 +148,7 @@ class Golden {
     compare("ids_no_special", false);
     if (!item.contains("decoded")) return;
     const auto wanted = item["decoded"].get<std::string>();
-    const auto ids = item.at("ids_no_special").get<std::vector<int32_t>>();
+    const std::vector<int32_t> ids = token_ids(item.at("ids_no_special"));
     const std::string found = tokenizer.decode(ids, false);
     section.expect(found == wanted, [&] {
       return fmt::format("decoded: {} instead of {}", shortened(found), shortened(wanted));
@@ -165,7 +176,7 @@ class Golden {
   }
 
   void forward(const Json& item, Section& section) {
-    const auto ids = item.at("ids").get<std::vector<int32_t>>();
+    const std::vector<int32_t> ids = token_ids(item.at("ids"));
     double loss = 0;
     std::vector<float> last;
     for_each_row(ids, [&](size_t row, std::span<const float> logits) {
@@ -217,8 +228,8 @@ class Golden {
   }
 
   void generate(const Json& item, Section& section) {
-    const auto prompt = item.at("prompt_ids").get<std::vector<int32_t>>();
-    const auto wanted = item.at("greedy_ids").get<std::vector<int32_t>>();
+    const std::vector<int32_t> prompt = token_ids(item.at("prompt_ids"));
+    const std::vector<int32_t> wanted = token_ids(item.at("greedy_ids"));
     generate::GenerateOptions options;
     options.sampling.temperature = 0;
     options.max_new = static_cast<int64_t>(wanted.size());

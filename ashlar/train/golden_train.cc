@@ -18,7 +18,7 @@ namespace ashlar::train {
 namespace {
 
 using Json = nlohmann::json;
-using Rows = std::vector<std::vector<int32_t>>;
+using Rows = std::vector<std::vector<int64_t>>;
 
 constexpr double kLossTolerance = 1e-4;     // of losses and global norms
 constexpr double kRelativeGradient = 1e-3;  // of a parameter's norm,
@@ -55,13 +55,23 @@ Golden parse(const Json& train, const std::string& source) {
   }
 }
 
-data::StepBatch make_batch(const Golden& golden, const std::string& source) {
+data::StepBatch make_batch(const Golden& golden, const models::DecoderConfig& config,
+                           const std::string& source) {
   data::Batch batch;
   batch.rows = static_cast<int64_t>(golden.inputs.size());
   ASHLAR_CHECK(batch.rows > 0 && golden.targets.size() == golden.inputs.size(),
                "{}: section train: {} rows of input_ids, {} of target_ids", source,
                golden.inputs.size(), golden.targets.size());
   batch.seq = static_cast<int64_t>(golden.inputs[0].size());
+  ASHLAR_CHECK(batch.seq > 0 && batch.seq <= config.max_positions,
+               "{}: section train: rows of {} ids, the model takes 1 to {}", source, batch.seq,
+               config.max_positions);
+  const auto check_id = [&](const char* key, int64_t id, int64_t least) {
+    ASHLAR_CHECK(id >= least && id < config.vocab,
+                 "{}: section train: {} has the id {}, the model's vocabulary {} tokens", source,
+                 key, id, config.vocab);
+    return static_cast<int32_t>(id);
+  };
   for (size_t row = 0; row < golden.inputs.size(); ++row) {
     const auto& inputs = golden.inputs[row];
     const auto& targets = golden.targets[row];
@@ -69,8 +79,9 @@ data::StepBatch make_batch(const Golden& golden, const std::string& source) {
                  "{}: section train: rows are not all of length {}", source, batch.seq);
     batch.row_start.push_back(static_cast<int32_t>(batch.tokens.size()));
     for (size_t i = 0; i < inputs.size(); ++i) {
-      batch.tokens.push_back(inputs[i]);
-      batch.targets.push_back(targets[i]);
+      batch.tokens.push_back(check_id("input_ids", inputs[i], 0));
+      // Of the ids below 0, which mark what is not counted, transformers writes -100.
+      batch.targets.push_back(check_id("target_ids", targets[i], -100));
       batch.positions.push_back(static_cast<int32_t>(i));
       batch.valid_tokens += targets[i] >= 0;
     }
@@ -135,7 +146,7 @@ std::optional<GoldenTrain> check_golden_train(const std::string& model, ThreadPo
   const Json json = read_json<Json>(source);
   if (!json.contains("train")) return std::nullopt;
   const Golden golden = parse(json.at("train"), source);
-  const data::StepBatch batch = make_batch(golden, source);
+  const data::StepBatch batch = make_batch(golden, bundle.config(), source);
   const data::Batch& rows = batch.microbatches[0];
 
   const StepSpec spec{.model = bundle.config().without_dropout(),

@@ -54,6 +54,37 @@ TEST(VerifyTest, EverySectionCanFail) {
   EXPECT_THAT(table.out, HasSubstr("generate   FAILED"));
 }
 
+// Ids and rows that the model has no place for are named, not computed with.
+TEST(VerifyTest, IdsBeyondTheModelAreRefused) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("llama", folder);
+  const std::string original = read_file(model + "/golden.json");
+  const auto detail = [&](const char* section, const std::function<void(Json&)>& change) {
+    write_file(model + "/golden.json", original);
+    spoil(model, change);
+    const Json result = ashlar_json({"verify", model}, 1)["sections"][section];
+    EXPECT_EQ(result["status"], "failed") << section;
+    return result["detail"].get<std::string>();
+  };
+  EXPECT_THAT(detail("forward", [](Json& json) { json["forward"][0]["ids"][1] = 1LL << 40; }),
+              HasSubstr("1099511627776 is no token id"));
+  EXPECT_THAT(detail("forward", [](Json& json) { json["forward"][0]["ids"][1] = 512; }),
+              HasSubstr("512"));
+  EXPECT_THAT(detail("train", [](Json& json) { json["train"]["input_ids"][0][1] = 512; }),
+              HasSubstr("input_ids has the id 512, the model's vocabulary 512 tokens"));
+  EXPECT_THAT(detail("train", [](Json& json) { json["train"]["input_ids"][0][1] = -1; }),
+              HasSubstr("input_ids has the id -1"));
+  EXPECT_THAT(detail("train", [](Json& json) { json["train"]["target_ids"][0][1] = 1LL << 32; }),
+              HasSubstr("target_ids has the id 4294967296"));
+  EXPECT_THAT(detail("train",
+                     [](Json& json) {
+                       for (const char* key : {"input_ids", "target_ids"}) {
+                         json["train"][key] = Json::array({std::vector<int>(300, 1)});
+                       }
+                     }),
+              HasSubstr("rows of 300 ids, the model takes 1 to 256"));
+}
+
 TEST(VerifyTest, MissingSectionsAreSkippedByName) {
   const testing::TempDir folder;
   const std::string model = copy_model("gpt2", folder);
