@@ -1,5 +1,6 @@
 #include "ashlar/cli/app.h"
 
+#include "ashlar/base/edit_distance.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/log.h"
 #include "ashlar/base/version.h"
@@ -7,11 +8,13 @@
 #include "ashlar/cli/verb.h"
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include <cstdio>
 #include <exception>
 #include <new>
 #include <string>
+#include <vector>
 
 namespace ashlar::cli {
 namespace {
@@ -32,6 +35,24 @@ int complain(const std::string& message, int exit_code) {
   return exit_code;
 }
 
+// CLI11's own words, but for a flag or verb that is unknown: with the nearest one that there is.
+std::string what_is_wrong(const CLI::ParseError& error, const CLI::App& verb) {
+  std::vector<std::string> flags, verbs;
+  for (const CLI::Option* option : verb.get_options()) {
+    for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+  }
+  for (const CLI::App* part : verb.get_subcommands({})) verbs.push_back(part->get_name());
+  for (const std::string& word : verb.remaining()) {
+    const bool flag = word.starts_with("-");
+    if (!flag && verbs.empty()) continue;
+    const std::string name = word.substr(0, word.find('='));
+    const auto near = nearest(name, flag ? flags : verbs);
+    return fmt::format("unknown {} {}{}", flag ? "flag" : "verb", name,
+                       near ? fmt::format("; did you mean {}?", *near) : "");
+  }
+  return error.what();
+}
+
 int dispatch(int argc, char** argv) {
   CLI::App app("Ashlar trains and serves foundation models.", "ashlar");
   app.set_version_flag("--version", std::string(version()));
@@ -50,11 +71,13 @@ int dispatch(int argc, char** argv) {
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    std::string hint = "ashlar --help";
-    for (const CLI::App* used : app.get_subcommands()) {
-      hint = "ashlar " + used->get_name() + " --help";
+    const CLI::App* used = &app;
+    std::string verb = "ashlar";
+    while (!used->get_subcommands().empty()) {
+      used = used->get_subcommands().front();
+      verb += " " + used->get_name();
     }
-    return complain(std::string(error.what()) + " (see " + hint + ")", 2);
+    return complain(fmt::format("{} (see {} --help)", what_is_wrong(error, *used), verb), 2);
   }
   return action();
 }

@@ -5,6 +5,7 @@
 #include "ashlar/base/process_memory.h"
 #include "ashlar/cli/bench_probe.h"
 #include "ashlar/cli/bench_verbs.h"
+#include "ashlar/cli/flag_checks.h"
 #include "ashlar/cli/text_model.h"
 
 #include <fmt/format.h>
@@ -89,13 +90,13 @@ struct BenchInfer {
   void add_flags(CLI::App& app) {
     model.add_to(app);
     app.add_option("--prefill", prefill, "Tokens of each prompt")
-        ->check(CLI::PositiveNumber)
+        ->check(positive())
         ->option_text("P=512");
     app.add_option("--decode", decode, "Tokens to write after each")
-        ->check(CLI::PositiveNumber)
+        ->check(positive())
         ->option_text("N=64");
     app.add_option("--batch", batch, "Sequences at once")
-        ->check(CLI::Range(1, 4096))
+        ->check(between(1, 4096))
         ->option_text("B=1");
     add_json_flag(app, json);
     machine.add_to(app);

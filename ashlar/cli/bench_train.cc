@@ -5,6 +5,7 @@
 #include "ashlar/base/process_memory.h"
 #include "ashlar/cli/bench_probe.h"
 #include "ashlar/cli/bench_verbs.h"
+#include "ashlar/cli/flag_checks.h"
 #include "ashlar/kernels/table.h"
 #include "ashlar/train/training_step.h"
 
@@ -81,20 +82,15 @@ struct BenchTrain {
 
   void add_flags(CLI::App& app) {
     app.add_option("--shape", shape, "char-10m, gpt2-124m or llama-60m")
-        ->check(CLI::IsMember({"char-10m", "gpt2-124m", "llama-60m"}))
+        ->check(one_of({"char-10m", "gpt2-124m", "llama-60m"}))
         ->option_text("NAME=gpt2-124m");
-    app.add_option("--batch", batch, "Sequences a step")
-        ->check(CLI::PositiveNumber)
-        ->option_text("B=4");
-    app.add_option("--seq", seq, "Tokens of a sequence")
-        ->check(CLI::PositiveNumber)
-        ->option_text("T=256");
+    app.add_option("--batch", batch, "Sequences a step")->check(positive())->option_text("B=4");
+    app.add_option("--seq", seq, "Tokens of a sequence")->check(positive())->option_text("T=256");
     app.add_option("--dtype", dtype, "f32 or bf16")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, DType>{{"f32", DType::kF32}, {"bf16", DType::kBF16}}))
+        ->transform(compute_dtype())
         ->option_text("DTYPE=f32");
     app.add_option("--steps", steps, "Steps to take; the first two are not counted")
-        ->check(CLI::Range(kWarmUp + 1, 1'000'000))
+        ->check(between(kWarmUp + 1, 1'000'000))
         ->option_text("N=8");
     add_json_flag(app, json);
     machine.add_to(app);

@@ -1,4 +1,5 @@
 #include "ashlar/base/human.h"
+#include "ashlar/cli/flag_checks.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/train/evaluate.h"
 
@@ -25,17 +26,14 @@ struct Eval {
         ->required()
         ->option_text("FILE");
     app.add_option("--seq", options.seq, "Tokens of a row (default: the context, at most 1024)")
-        ->check(CLI::PositiveNumber)
+        ->check(positive())
         ->option_text("N");
-    app.add_option("--batch", options.batch, "Rows at once")
-        ->check(CLI::PositiveNumber)
-        ->option_text("N=4");
+    app.add_option("--batch", options.batch, "Rows at once")->check(positive())->option_text("N=4");
     app.add_option("--max-batches", options.max_batches, "Stop after so many (default: all)")
-        ->check(CLI::PositiveNumber)
+        ->check(positive())
         ->option_text("N");
     app.add_option("--dtype", options.dtype, "What to compute in: f32 or bf16")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, DType>{{"f32", DType::kF32}, {"bf16", DType::kBF16}}))
+        ->transform(compute_dtype())
         ->option_text("DTYPE=f32");
     add_json_flag(app, json);
     machine.add_to(app);

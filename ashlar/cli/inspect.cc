@@ -2,6 +2,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/human.h"
 #include "ashlar/bundle/bundle.h"
+#include "ashlar/cli/flag_checks.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/graph/svg.h"
 #include "ashlar/kernels/table.h"
@@ -155,7 +156,7 @@ struct Inspect {
   void add_flags(CLI::App& app) {
     app.add_option("MODEL", model, "Model directory")->required();
     app.add_option("--context", context, "Tokens to count the cache's memory for (default: all)")
-        ->check(CLI::PositiveNumber)
+        ->check(positive())
         ->option_text("N");
     app.add_option("--graph", graph, "Write the model's graph: a drawing (.svg) or text (.txt)")
         ->option_text("FILE");

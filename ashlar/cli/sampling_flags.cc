@@ -1,5 +1,7 @@
 #include "ashlar/cli/sampling_flags.h"
 
+#include "ashlar/cli/flag_checks.h"
+
 #include <random>
 
 namespace ashlar::cli {
@@ -17,7 +19,7 @@ uint64_t random_seed() {
 void SamplingFlags::add_to(CLI::App& app) {
   const char* const group = "Sampling";
   app.add_option("--max-new", max_new, "Most tokens to write")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->option_text("N=256")
       ->group(group);
   app.add_flag("--greedy", greedy, "Always the most likely token")->group(group);

@@ -3,6 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/human.h"
 #include "ashlar/base/log.h"
+#include "ashlar/cli/flag_checks.h"
 #include "ashlar/cli/token_ids.h"
 #include "ashlar/kernels/table.h"
 
@@ -48,11 +49,10 @@ std::optional<text::Tokenizer> tokenizer_of(const bundle::Bundle& bundle) {
 void ModelFlags::add_to(CLI::App& app) {
   app.add_option("MODEL", model, "Model directory")->required()->option_text(" ");
   app.add_option("--context", context, "Most tokens of prompt and answer (default: the model's)")
-      ->check(CLI::PositiveNumber)
+      ->check(positive())
       ->option_text("N");
   app.add_option("--dtype", dtype, "What to compute in: f32 or bf16")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, DType>{{"f32", DType::kF32}, {"bf16", DType::kBF16}}))
+      ->transform(compute_dtype())
       ->option_text("DTYPE=f32");
 }
 

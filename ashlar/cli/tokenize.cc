@@ -4,6 +4,7 @@
 #include "ashlar/base/human.h"
 #include "ashlar/base/log.h"
 #include "ashlar/base/progress.h"
+#include "ashlar/cli/flag_checks.h"
 #include "ashlar/cli/standard_input.h"
 #include "ashlar/cli/token_ids.h"
 #include "ashlar/cli/verbs.h"
@@ -107,10 +108,9 @@ struct Train {
     app.add_option("--begin", begin, "The special token to put before every text (default: none)");
     app.add_option("--pattern", pattern, "How words are cut: gpt2, llama3 or qwen2")
         ->type_name("NAME")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, text::WordPattern>{{"gpt2", text::WordPattern::kGpt2},
-                                                     {"llama3", text::WordPattern::kLlama3},
-                                                     {"qwen2", text::WordPattern::kQwen2}}))
+        ->transform(named_value({{"gpt2", static_cast<int64_t>(text::WordPattern::kGpt2)},
+                                 {"llama3", static_cast<int64_t>(text::WordPattern::kLlama3)},
+                                 {"qwen2", static_cast<int64_t>(text::WordPattern::kQwen2)}}))
         ->option_text("NAME=llama3");
     app.add_option("--extensions", extensions, "Files to take from folders, as in txt,md")
         ->delimiter(',');

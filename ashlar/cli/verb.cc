@@ -5,6 +5,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/human.h"
 #include "ashlar/base/log.h"
+#include "ashlar/cli/flag_checks.h"
 
 #include <fmt/ranges.h>
 
@@ -54,7 +55,7 @@ void MachineFlags::add_to(CLI::App& app) {
       ->group("Machine");
   app.add_option("--threads", threads, "Threads to compute with (default: all cores)")
       ->type_name("N")
-      ->check(CLI::Range(1, kMostThreads))
+      ->check(between(1, kMostThreads))
       ->group("Machine");
   app.add_option("--log-level", log_level, "debug, info, warn, error or off")
       ->type_name("LEVEL")

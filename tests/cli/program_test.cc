@@ -39,10 +39,34 @@ TEST(ProgramTest, EveryVerbExplainsItself) {
 }
 
 TEST(ProgramTest, WrongCommandLinesExitWith2AndNameTheHelp) {
-  EXPECT_THAT(complaint(ashlar({"trian"}), 2), HasSubstr("ashlar --help"));
+  EXPECT_EQ(complaint(ashlar({"trian"}), 2),
+            "ashlar: unknown verb trian; did you mean train? (see ashlar --help)");
   EXPECT_THAT(complaint(ashlar({"run", "--no-such-flag"}), 2), HasSubstr("ashlar run --help"));
   EXPECT_THAT(complaint(ashlar({"logits", "m"}), 2), HasSubstr("--ids is required"));
+  EXPECT_EQ(complaint(ashlar({"serve", "m", "--prot", "80"}), 2),
+            "ashlar: unknown flag --prot; did you mean --port? (see ashlar serve --help)");
+  EXPECT_EQ(complaint(ashlar({"bench", "train", "--steq=3"}), 2),
+            "ashlar: unknown flag --steq; did you mean --seq? (see ashlar bench train --help)");
   EXPECT_EQ(ashlar({}).exit_code, 2);
+}
+
+TEST(ProgramTest, FlagsSayWhatTheyWant) {
+  const auto says = [](const std::vector<std::string>& words) {
+    const std::string line = complaint(ashlar(words), 2);
+    return line.substr(0, line.find(" (see "));
+  };
+  EXPECT_EQ(says({"bench", "train", "--batch", "0"}),
+            "ashlar: --batch: found 0, wanted a whole number above 0");
+  EXPECT_EQ(says({"bench", "train", "--batch", "4.5"}),
+            "ashlar: --batch: found 4.5, wanted a whole number above 0");
+  EXPECT_EQ(says({"bench", "train", "--steps", "2"}),
+            "ashlar: --steps: found 2, wanted a whole number from 3 to 1000000");
+  EXPECT_EQ(says({"bench", "train", "--shape", "gpt5"}),
+            "ashlar: --shape: found gpt5, wanted char-10m, gpt2-124m or llama-60m");
+  EXPECT_EQ(says({"logits", "m", "--dtype", "f16"}),
+            "ashlar: --dtype: found f16, wanted f32 or bf16");
+  EXPECT_EQ(says({"run", "m", "--threads", "many"}),
+            "ashlar: --threads: found many, wanted a whole number from 1 to 1024");
 }
 
 TEST(ProgramTest, DoctorTellsWhichTiersRun) {

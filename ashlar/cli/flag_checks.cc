@@ -1,0 +1,77 @@
+#include "ashlar/cli/flag_checks.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <string_view>
+
+namespace ashlar::cli {
+namespace {
+
+std::optional<int64_t> whole_number(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::string complaint(const std::string& found, const std::string& wanted) {
+  return fmt::format("found {}, wanted {}", found.empty() ? "nothing" : found, wanted);
+}
+
+std::string choice_complaint(const std::string& found, const std::vector<std::string>& names) {
+  const std::vector<std::string> but_last(names.begin(), names.end() - 1);
+  return complaint(found, fmt::format("{} or {}", fmt::join(but_last, ", "), names.back()));
+}
+
+}  // namespace
+
+CLI::Validator positive() {
+  return {[](std::string& text) {
+            const std::optional<int64_t> value = whole_number(text);
+            return value && *value > 0 ? "" : complaint(text, "a whole number above 0");
+          },
+          ""};
+}
+
+CLI::Validator between(int64_t least, int64_t most) {
+  return {[least, most](std::string& text) {
+            const std::optional<int64_t> value = whole_number(text);
+            return value && *value >= least && *value <= most
+                       ? ""
+                       : complaint(text, fmt::format("a whole number from {} to {}", least, most));
+          },
+          ""};
+}
+
+CLI::Validator one_of(std::vector<std::string> names) {
+  return {[names = std::move(names)](std::string& text) {
+            const bool known = std::ranges::find(names, text) != names.end();
+            return known ? "" : choice_complaint(text, names);
+          },
+          ""};
+}
+
+CLI::Validator named_value(std::vector<std::pair<std::string, int64_t>> values) {
+  return {[values = std::move(values)](std::string& text) -> std::string {
+            std::vector<std::string> names;
+            for (const auto& [name, value] : values) {
+              names.push_back(name);
+              if (name != text) continue;
+              text = fmt::to_string(value);
+              return "";
+            }
+            return choice_complaint(text, names);
+          },
+          ""};
+}
+
+CLI::Validator compute_dtype() {
+  return named_value(
+      {{"f32", static_cast<int64_t>(DType::kF32)}, {"bf16", static_cast<int64_t>(DType::kBF16)}});
+}
+
+}  // namespace ashlar::cli
