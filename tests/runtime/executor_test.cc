@@ -25,7 +25,12 @@ using testing::SmallBatch;
 using testing::SmallModelOptions;
 
 const SmallModelOptions kLlama{};
-const SmallModelOptions kGpt2{.layer_norm = true, .kv_heads = 3, .tied = true};
+const SmallModelOptions kGpt2{.layer_norm = true, .kv_heads = 3, .dropout = 0.1, .tied = true};
+constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
+
+std::string label(const SmallModelOptions& model, DType dtype) {
+  return fmt::format("{}, {}", model.layer_norm ? "gpt2" : "llama", name(dtype));
+}
 
 struct Trained {
   graph::Graph graph;
@@ -137,16 +142,21 @@ TEST_P(ExecutorTest, EqualsTheReferenceRun) {
 }
 
 TEST_P(ExecutorTest, ThreadsDoNotChangeBits) {
-  const Trained trained = training_graph(kLlama, true);
-  const SmallBatch batch = testing::small_batch(kLlama, {40, 3, 17}, 22);
-  Session one(trained, batch, GetParam(), 1, 1);
-  const Result expected = one.step(batch);
-  for (const int threads : {2, 3}) {
-    Session session(trained, batch, GetParam(), threads, 1);
-    const Result result = session.step(batch);
-    EXPECT_EQ(result.loss, expected.loss);
-    for (const auto& [name, gradient] : expected.gradients) {
-      EXPECT_TRUE(same_bits(gradient, result.gradients.at(name))) << name;
+  for (const SmallModelOptions& model : {kLlama, kGpt2}) {
+    for (const DType dtype : kDTypes) {
+      const Trained trained = training_graph(model, true, dtype);
+      const SmallBatch batch = testing::small_batch(model, {40, 3, 17}, 22);
+      Session one(trained, batch, GetParam(), 1, 1);
+      const Result expected = one.step(batch);
+      for (const int threads : {2, 3}) {
+        Session session(trained, batch, GetParam(), threads, 1);
+        const Result result = session.step(batch);
+        EXPECT_EQ(result.loss, expected.loss) << label(model, dtype);
+        for (const auto& [name, gradient] : expected.gradients) {
+          EXPECT_TRUE(same_bits(gradient, result.gradients.at(name)))
+              << label(model, dtype) << ", " << threads << " threads: " << name;
+        }
+      }
     }
   }
 }
@@ -208,7 +218,7 @@ TEST_P(ExecutorTest, Bf16StaysNearF32) {
 // byte, and not beyond.
 TEST_P(ExecutorTest, TheArenaIsUsedToItsMark) {
   for (const SmallModelOptions& model : {kLlama, kGpt2}) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const DType dtype : kDTypes) {
       for (const int slots : {1, 3}) {
         const Trained trained = training_graph(model, true, dtype);
         const SmallBatch batch = testing::small_batch(model, {30, 34}, 25);
@@ -216,10 +226,8 @@ TEST_P(ExecutorTest, TheArenaIsUsedToItsMark) {
         const testing::PatternedArena arena(session.executor());
         for (int slot = 0; slot < slots; ++slot) session.forward(batch, {.step = 1}, slot);
         for (int slot = 0; slot < slots; ++slot) session.backward(batch, {.step = 1}, slot);
-        testing::expect_used_to_its_mark(
-            arena, session.executor(),
-            fmt::format("{}, {}, {} slots", model.layer_norm ? "gpt2" : "llama", name(dtype),
-                        slots));
+        testing::expect_used_to_its_mark(arena, session.executor(),
+                                         fmt::format("{}, {} slots", label(model, dtype), slots));
       }
     }
   }
@@ -228,29 +236,31 @@ TEST_P(ExecutorTest, TheArenaIsUsedToItsMark) {
 // After three steps to warm up, no run allocates, on any thread, whatever the batch.
 TEST_P(ExecutorTest, RunsWithoutTheHeap) {
   if (!testing::counts_heap_calls()) GTEST_SKIP() << "the sanitizer has a malloc of its own";
-  const Trained trained = training_graph(kGpt2, true);
-  const SmallBatch largest = testing::small_batch(kGpt2, {30, 34, 20}, 28);
-  Session session(trained, largest, GetParam(), 3, 1);
-  std::vector<SmallBatch> batches;
-  for (const int32_t length : {3, 34, 1, 20}) {
-    batches.push_back(testing::small_batch(kGpt2, {length, 30}, 29));
+  for (const SmallModelOptions& model : {kLlama, kGpt2}) {
+    for (const DType dtype : kDTypes) {
+      const Trained trained = training_graph(model, true, dtype);
+      const SmallBatch largest = testing::small_batch(model, {30, 34, 20}, 28);
+      Session session(trained, largest, GetParam(), 3, 1);
+      std::vector<SmallBatch> batches;
+      for (const int32_t length : {3, 34, 1, 20}) {
+        batches.push_back(testing::small_batch(model, {length, 30}, 29));
+      }
+      for (uint64_t step = 1; step <= 3; ++step) {
+        session.forward(largest, {.seed = 3, .step = step});
+        session.backward(largest, {.seed = 3, .step = step});
+      }
+      std::vector<int64_t> calls;
+      calls.reserve(batches.size());
+      for (const SmallBatch& batch : batches) {
+        testing::bind_inputs(session.executor(), batch);
+        const int64_t before = testing::heap_calls();
+        session.executor().run(0, batch.bindings, {.seed = 3, .step = 4});
+        session.executor().run(1, batch.bindings, {.seed = 3, .step = 4});
+        calls.push_back(testing::heap_calls() - before);
+      }
+      EXPECT_EQ(calls, std::vector<int64_t>(batches.size(), 0)) << label(model, dtype);
+    }
   }
-  const auto run = [&](const SmallBatch& batch, uint64_t step) {
-    const graph::RunState state{.seed = 3, .step = step};
-    session.forward(batch, state);
-    session.backward(batch, state);
-  };
-  for (uint64_t step = 1; step <= 3; ++step) run(largest, step);
-  std::vector<int64_t> calls;
-  calls.reserve(batches.size());
-  for (const SmallBatch& batch : batches) {
-    testing::bind_inputs(session.executor(), batch);
-    const int64_t before = testing::heap_calls();
-    session.executor().run(0, batch.bindings, {.seed = 3, .step = 4});
-    session.executor().run(1, batch.bindings, {.seed = 3, .step = 4});
-    calls.push_back(testing::heap_calls() - before);
-  }
-  EXPECT_EQ(calls, std::vector<int64_t>(batches.size(), 0));
   EXPECT_GT(testing::heap_calls(), 0);
 }
 
