@@ -18,6 +18,8 @@
   void fill_elementwise(KernelTable& table); \
   void fill_rows(KernelTable& table);        \
   void fill_loss(KernelTable& table);        \
+  void fill_moe_route(KernelTable& table);   \
+  void fill_moe_rows(KernelTable& table);    \
   void fill_optimizer(KernelTable& table);   \
   static void fill(KernelTable& table) {     \
     fill_gemm(table);                        \
@@ -29,6 +31,8 @@
     fill_elementwise(table);                 \
     fill_rows(table);                        \
     fill_loss(table);                        \
+    fill_moe_route(table);                   \
+    fill_moe_rows(table);                    \
     fill_optimizer(table);                   \
   }                                          \
   }

@@ -5,6 +5,7 @@
 
 #include "ashlar/base/isa_tier.h"
 #include "ashlar/kernels/args.h"
+#include "ashlar/kernels/moe_args.h"
 #include "ashlar/kernels/parallel.h"
 
 namespace ashlar::kernels {
@@ -47,6 +48,14 @@ struct KernelTable {
   void (*gather_rows)(const GatherRowsArgs& args, const Team& team);
   void (*scatter_add_rows)(const ScatterAddRowsArgs& args, const Team& team);
   void (*cross_entropy)(const CrossEntropyArgs& args, const Team& team);
+
+  void (*moe_route)(const MoeRouteArgs& args, const Team& team);
+  void (*moe_route_grad)(const MoeRouteGradArgs& args, const Team& team);
+  void (*moe_load)(const MoeLoadArgs& args, const Team& team);
+  void (*moe_load_grad)(const MoeLoadGradArgs& args, const Team& team);
+  void (*moe_dispatch)(const MoeDispatchArgs& args, const Team& team);
+  void (*moe_combine)(const MoeCombineArgs& args, const Team& team);
+  void (*moe_weight_grad)(const MoeWeightGradArgs& args, const Team& team);
 
   void (*adamw)(const AdamWArgs& args, const Team& team);
   int64_t (*sum_squares_scratch)(int64_t elements);
