@@ -57,6 +57,7 @@ Operand ReferenceRun::operand(ValueId id) {
     operand.data = reinterpret_cast<std::byte*>(data);
   } else {
     operand.dtype = type.dtype;
+    if (graph_.value(id).producer >= 0) storage.ints.resize(elements);
     ASHLAR_CHECK(storage.ints.size() == elements, "reference: input {} has {} values, wanted {}",
                  graph_.value(id).name, storage.ints.size(), elements);
     operand.data = reinterpret_cast<std::byte*>(storage.ints.data());
@@ -86,6 +87,10 @@ void ReferenceRun::run(const graph::RunState& state, std::vector<Phase> phases) 
 
 const std::vector<double>& ReferenceRun::output(const std::string& name) const {
   return const_cast<ReferenceRun*>(this)->storage(graph_.output(name)).floats;
+}
+
+const std::vector<int32_t>& ReferenceRun::whole_numbers(const std::string& name) const {
+  return const_cast<ReferenceRun*>(this)->storage(graph_.output(name)).ints;
 }
 
 std::vector<double>& ReferenceRun::variable(const std::string& name) {

@@ -26,6 +26,7 @@ class ReferenceRun {
   void run(const graph::RunState& state);  // all
 
   const std::vector<double>& output(const std::string& name) const;
+  const std::vector<int32_t>& whole_numbers(const std::string& name) const;  // of an i32 output
   std::vector<double>& variable(const std::string& name);
 
  private:

@@ -2,8 +2,13 @@
 // parameter, in double, against central differences of sum(y d_y).
 #include "ashlar/graph/ops/attention.h"
 #include "ashlar/graph/ops/elementwise.h"
+#include "ashlar/graph/ops/grouped_linear.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/loss.h"
+#include "ashlar/graph/ops/moe_assign.h"
+#include "ashlar/graph/ops/moe_load.h"
+#include "ashlar/graph/ops/moe_route.h"
+#include "ashlar/graph/ops/moe_rows.h"
 #include "ashlar/graph/ops/norm.h"
 #include "ashlar/graph/ops/rope.h"
 #include "ashlar/graph/ops/rows.h"
@@ -54,6 +59,35 @@ ValueId rope_of(Builder& b) {
   const ValueId positions = b.input("positions", DType::kI32, {Symbol::kTokens});
   const ValueId table = b.constant("table", {9, 4}, counter_values("table", 36));
   return rope(b, matrix(b, "x", 12), positions, table, {2, 6, 4, interleaved}, "rope");
+}
+
+template <bool renormalise>
+ValueId route_of(Builder& b) {
+  return moe_route(b, matrix(b, "x", 5), {3, renormalise}, "route").weights;
+}
+// Over the tokens of two layers.
+ValueId balance_of(Builder& b) {
+  ValueId load;
+  for (const char* layer : {"x", "other"}) {
+    const ValueId logits = matrix(b, layer, 5);
+    const Route route = moe_route(b, logits, {2, true}, std::string("route_") + layer);
+    load = moe_load(b, logits, route.experts, load, std::string("load_") + layer);
+  }
+  return moe_balance(b, load, b.constant("scale", {1}, {0.25f}), {2, 1}, "balance");
+}
+// Three experts of which one takes two pairs at most, so that some are dropped.
+ValueId moe_rows_of(Builder& b) {
+  const ValueId experts = b.input("experts", DType::kI32, {Symbol::kTokens, 2});
+  const ValueId weights = matrix(b, "weights", 2);
+  const Assignment a = moe_assign(b, experts, weights, {3, 0.5}, "assign");
+  const ValueId rows = moe_dispatch(b, matrix(b, "x", 5), a.slots, a.sources, "dispatch");
+  const ValueId squares = gated(b, rows, rows, kernels::Activation::kSilu, "act");
+  return moe_combine(b, squares, weights, a.slots, a.sources, matrix(b, "residual", 5), "combine");
+}
+// An expert without rows, and a row without an expert.
+ValueId grouped_linear_of(Builder& b) {
+  const ValueId offsets = b.input("offsets", DType::kI32, {4});
+  return grouped_linear(b, matrix(b, "x", 5), weight(b, "w", {3, 4, 5}), offsets, "grouped");
 }
 
 const std::map<std::string, std::vector<int32_t>> kPacked = {{"row_start", {0, 2, 7}}};
@@ -129,6 +163,14 @@ const std::vector<Case>& cases() {
        },
        {{"ids", {0, 3, -1, 5, 0, 3, -1}}},
        {"x", "w"}},
+      {"moe_route", route_of<true>, {}, {"x"}},
+      {"moe_route_switch", route_of<false>, {}, {"x"}},
+      {"moe_balance", balance_of, {}, {"x", "other"}},
+      {"moe_rows",
+       moe_rows_of,
+       {{"experts", {0, 1, 0, 2, 1, 0, 0, 2, 0, 1, 2, 1, 0, 2}}},
+       {"x", "weights"}},
+      {"grouped_linear", grouped_linear_of, {{"offsets", {0, 2, 2, 6}}}, {"x", "w"}},
   };
   return all;
 }

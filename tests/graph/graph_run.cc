@@ -45,6 +45,10 @@ runtime::VariableStore filled_store(const Graph& graph, const RunData& data) {
 
 std::vector<double> widened(DType dtype, const void* data, int64_t elements) {
   std::vector<double> wide(static_cast<size_t>(elements));
+  if (dtype == DType::kI32) {
+    std::copy_n(static_cast<const int32_t*>(data), elements, wide.begin());
+    return wide;
+  }
   convert(dtype, data, DType::kF64, wide.data(), elements);
   return wide;
 }
@@ -98,7 +102,13 @@ RunResult run_reference(const Graph& graph, const RunData& data) {
   run.run(data.state);
   RunResult result;
   for (const auto& [name, id] : graph.outputs()) {
-    result.outputs[name] = {graph.type(id).dtype, run.output(name)};
+    const DType dtype = graph.type(id).dtype;
+    if (is_float(dtype)) {
+      result.outputs[name] = {dtype, run.output(name)};
+    } else {
+      const std::vector<int32_t>& whole = run.whole_numbers(name);
+      result.outputs[name] = {dtype, {whole.begin(), whole.end()}};
+    }
   }
   for (const Variable& variable : graph.variables()) {
     result.variables[variable.name] = {variable.dtype, run.variable(variable.name)};

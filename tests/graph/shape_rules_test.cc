@@ -2,8 +2,13 @@
 #include "ashlar/base/error.h"
 #include "ashlar/graph/ops/attention.h"
 #include "ashlar/graph/ops/elementwise.h"
+#include "ashlar/graph/ops/grouped_linear.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/loss.h"
+#include "ashlar/graph/ops/moe_assign.h"
+#include "ashlar/graph/ops/moe_load.h"
+#include "ashlar/graph/ops/moe_route.h"
+#include "ashlar/graph/ops/moe_rows.h"
 #include "ashlar/graph/ops/norm.h"
 #include "ashlar/graph/ops/optimizer.h"
 #include "ashlar/graph/ops/rope.h"
@@ -250,6 +255,39 @@ TEST(ShapeRules, Optimizer) {
 TEST(ShapeRules, NumberOfInputs) {
   expect_refused("add: 3 inputs, wanted 2 (op sum)", [](Case& c) {
     c.b.apply(std::make_shared<AddOp>(), {c.f32({1}), c.f32({1}), c.f32({1})}, "sum");
+  });
+}
+
+TEST(ShapeRules, MixtureOfExperts) {
+  expect_refused("moe_route: 3 choices of 2 experts, wanted 1 to 2 (op r)", [](Case& c) {
+    moe_route(c.b, c.f32({T, 2}), {3, true}, "r");
+  });
+  expect_refused("moe_route: logits is bf16[tokens, 8], wanted f32 (op r)", [](Case& c) {
+    moe_route(c.b, c.bf16({T, 8}), {2, true}, "r");
+  });
+  expect_refused("moe_load: load so far is f32[2, 8], wanted f64[2, 8] (op l)", [](Case& c) {
+    moe_load(c.b, c.f32({T, 8}), c.i32({T, 2}), c.f32({2, 8}), "l");
+  });
+  expect_refused("moe_assign: weights is f32[tokens, 3], wanted f32[tokens, 2] (op a)",
+                 [](Case& c) {
+                   moe_assign(c.b, c.i32({T, 2}), c.f32({T, 3}), {8}, "a");
+                 });
+  expect_refused("moe_dispatch: slots is i32[9, 2], wanted [tokens, 2] (op d)", [](Case& c) {
+    moe_dispatch(c.b, c.f32({T, 8}), c.i32({9, 2}), c.i32({Dim(T, 2)}), "d");
+  });
+  expect_refused("moe_combine: sources is i32[tokens], wanted [2*tokens] (op y)", [](Case& c) {
+    moe_combine(c.b, c.f32({Dim(T, 2), 8}), c.f32({T, 2}), c.i32({T, 2}), c.i32({T}), {}, "y");
+  });
+}
+
+TEST(ShapeRules, GroupedLinear) {
+  expect_refused(
+      "grouped_linear: inner dims differ: x is f32[routed, 8], weight is f32[4, 5, 9] (op g)",
+      [](Case& c) {
+        grouped_linear(c.b, c.f32({Symbol::kRouted, 8}), c.f32({4, 5, 9}), c.i32({5}), "g");
+      });
+  expect_refused("grouped_linear: offsets is i32[4], wanted i32[5] (op g)", [](Case& c) {
+    grouped_linear(c.b, c.f32({T, 8}), c.f32({4, 5, 8}), c.i32({4}), "g");
   });
 }
 
