@@ -3,6 +3,8 @@
 #include "ashlar/base/error.h"
 #include "ashlar/graph/gradient.h"
 
+#include <algorithm>
+
 namespace ashlar::passes {
 namespace {
 
@@ -33,16 +35,24 @@ std::vector<bool> values_leading_to_parameters(const Graph& graph) {
 }  // namespace
 
 std::map<graph::VariableId, graph::VariableId> differentiate(Graph& graph, ValueId loss) {
+  return differentiate(graph, std::vector<ValueId>{loss});
+}
+
+std::map<graph::VariableId, graph::VariableId> differentiate(Graph& graph,
+                                                             const std::vector<ValueId>& losses) {
   graph::GradientState state;
   state.wanted = values_leading_to_parameters(graph);
-  ASHLAR_CHECK(state.wanted[static_cast<size_t>(loss.index)],
-               "differentiate: the loss depends on no trainable parameter");
+  for (const ValueId loss : losses) {
+    ASHLAR_CHECK(state.wanted[static_cast<size_t>(loss.index)],
+                 "differentiate: the loss depends on no trainable parameter");
+  }
   const int forward_nodes = static_cast<int>(graph.nodes().size());
   for (int i = forward_nodes - 1; i >= 0; --i) {
     const Node node = graph.node(i);  // a copy: gradient() appends nodes
     bool reached = false, wanted = false;
     for (const ValueId output : node.outputs) {
-      reached = reached || output == loss || state.of_value.contains(output);
+      reached = reached || std::ranges::find(losses, output) != losses.end() ||
+                state.of_value.contains(output);
     }
     for (const ValueId input : node.inputs) {
       wanted = wanted || (input.valid() && state.wanted[static_cast<size_t>(input.index)]);

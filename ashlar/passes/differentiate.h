@@ -6,12 +6,15 @@
 #include "ashlar/graph/graph.h"
 
 #include <map>
+#include <vector>
 
 namespace ashlar::passes {
 
-// loss: the f64 [1] value of a loss op. Returns the gradient Variable of each trainable parameter
-// the loss depends on.
+// loss: the f64 [1] value of a loss op; several: their sum is differentiated. Returns the gradient
+// Variable of each trainable parameter the loss depends on.
 std::map<graph::VariableId, graph::VariableId> differentiate(graph::Graph& graph,
                                                              graph::ValueId loss);
+std::map<graph::VariableId, graph::VariableId> differentiate(
+    graph::Graph& graph, const std::vector<graph::ValueId>& losses);
 
 }  // namespace ashlar::passes

@@ -1,8 +1,10 @@
 #include "ashlar/passes/fuse.h"
 
 #include "ashlar/graph/ops/elementwise.h"
+#include "ashlar/graph/ops/grouped_linear.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/loss.h"
+#include "ashlar/graph/ops/moe_rows.h"
 #include "ashlar/graph/ops/norm.h"
 #include "ashlar/graph/ops/optimizer.h"
 #include "ashlar/passes/rewrite.h"
@@ -32,6 +34,10 @@ int free_residual(const Node& node) {
     slot = 2;
   } else if (as<graph::NormInputGradOp>(node)) {
     slot = graph::NormInputGradOp::kResidual;
+  } else if (as<graph::GroupedLinearInputGradOp>(node)) {
+    slot = graph::GroupedLinearInputGradOp::kResidual;
+  } else if (as<graph::MoeCombineOp>(node)) {
+    slot = graph::MoeCombineOp::kResidual;
   }
   if (slot < 0 || node.inputs[static_cast<size_t>(slot)].valid()) return -1;
   return slot;

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/graph/ops/elementwise.h"
+#include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/rows.h"
 #include "ashlar/passes/rewrite.h"
 
@@ -61,6 +62,28 @@ class Shadows {
   std::map<VariableId, VariableId> shadows_;
 };
 
+// Products whose result is asked for in f32, a router's logits and their way back: they read the
+// master, so that choices between near equals follow its small steps (Switch's selective
+// precision).
+bool stays_f32(const Node& node) {
+  const auto* linear = dynamic_cast<const graph::LinearOp*>(node.op.get());
+  const auto* input_grad = dynamic_cast<const graph::LinearInputGradOp*>(node.op.get());
+  return (linear != nullptr && linear->out() == DType::kF32) ||
+         (input_grad != nullptr && input_grad->out().has_value());
+}
+
+// Where activations begin, or come back from such a product, the op says their dtype.
+graph::OpPtr lowered(const Node& node, DType compute) {
+  if (dynamic_cast<const graph::GatherRowsOp*>(node.op.get()) != nullptr) {
+    return std::make_shared<graph::GatherRowsOp>(compute);
+  }
+  const auto* input_grad = dynamic_cast<const graph::LinearInputGradOp*>(node.op.get());
+  if (input_grad != nullptr && input_grad->out().has_value()) {
+    return std::make_shared<graph::LinearInputGradOp>(compute);
+  }
+  return node.op;
+}
+
 }  // namespace
 
 Graph precision(const Graph& graph, DType compute) {
@@ -81,14 +104,11 @@ Graph precision(const Graph& graph, DType compute) {
     }
     std::vector<ValueId> inputs = rewrite(node.inputs);
     for (size_t i = 0; i < inputs.size(); ++i) {
-      if (!inputs[i].valid()) continue;
+      if (!inputs[i].valid() || stays_f32(node)) continue;
       const VariableId variable = rewrite.result().value(inputs[i]).variable;
       if (variable.valid() && shadows.wanted(variable)) inputs[i] = shadows.read(variable);
     }
-    const bool starts_activations = dynamic_cast<const graph::GatherRowsOp*>(node.op.get());
-    rewrite.copy(node,
-                 starts_activations ? std::make_shared<graph::GatherRowsOp>(compute) : node.op,
-                 std::move(inputs));
+    rewrite.copy(node, lowered(node, compute), std::move(inputs));
   }
   return rewrite.take();
 }

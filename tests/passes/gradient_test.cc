@@ -20,9 +20,17 @@ struct Case {
 
 class GradientTest : public ::testing::TestWithParam<Case> {};
 
-double loss_of(runtime::ReferenceRun& run) {
+// What is differentiated: the loss, and the balance of experts times its coefficient.
+double objective_of(runtime::ReferenceRun& run, const SmallModelOptions& model) {
   run.run({.seed = 3, .step = 1}, {graph::Phase::kForward});
-  return run.output("loss")[0];
+  return run.output("loss")[0] +
+         (model.balance > 0 ? model.balance * run.output("aux_loss")[0] : 0);
+}
+
+std::vector<graph::ValueId> losses_of(const graph::Graph& graph) {
+  std::vector<graph::ValueId> losses;
+  for (const auto& [name, value] : graph.outputs()) losses.push_back(value);
+  return losses;
 }
 
 // A few elements of every parameter: the first, the last and some in between.
@@ -33,23 +41,25 @@ std::vector<size_t> probes(size_t size, uint64_t seed) {
   return picks;
 }
 
-TEST_P(GradientTest, EqualsCentralDifferences) {
-  const SmallModelOptions& model = GetParam().model;
+void expect_central_differences(const SmallModelOptions& model) {
   const auto batch = testing::small_batch(model, {7, 1, 4}, 11);
   graph::Graph forward = testing::small_model(model);
   graph::Graph full = forward;
-  const auto gradients = passes::differentiate(full, full.output("loss"));
+  const auto gradients = passes::differentiate(full, losses_of(full));
   EXPECT_GE(gradients.size(), 10u);
 
   runtime::VariableStore store(5);
   store.add_missing(full);
   runtime::ReferenceRun backward(full, batch.bindings, store);
   testing::set_inputs(backward, batch);
+  if (model.balance > 0) backward.set_input("aux_scale", std::vector{0.25});
   backward.run({.seed = 3, .step = 1});
 
   runtime::ReferenceRun run(forward, batch.bindings, store);
   testing::set_inputs(run, batch);
-  EXPECT_EQ(loss_of(run), backward.output("loss")[0]);  // differentiate only appends
+  if (model.balance > 0) run.set_input("aux_scale", std::vector{0.25});
+  objective_of(run, model);
+  EXPECT_EQ(run.output("loss")[0], backward.output("loss")[0]);  // differentiate only appends
   int checked = 0;
   for (const auto& [parameter, gradient] : gradients) {
     const std::string& name = full.variable(parameter).name;
@@ -59,9 +69,9 @@ TEST_P(GradientTest, EqualsCentralDifferences) {
       constexpr double kStep = 1e-5;
       const double value = values[i];
       values[i] = value + kStep;
-      const double above = loss_of(run);
+      const double above = objective_of(run, model);
       values[i] = value - kStep;
-      const double below = loss_of(run);
+      const double below = objective_of(run, model);
       values[i] = value;
       const double expected = (above - below) / (2 * kStep);
       EXPECT_NEAR(grad[i], expected, 1e-6 * std::abs(expected) + 1e-9) << name << "[" << i << "]";
@@ -69,6 +79,13 @@ TEST_P(GradientTest, EqualsCentralDifferences) {
     }
   }
   EXPECT_GT(checked, 50);
+}
+
+TEST_P(GradientTest, EqualsCentralDifferences) { expect_central_differences(GetParam().model); }
+
+// The balance of a microbatch is no sum over its tokens, so this model is not among those below.
+TEST(BalanceGradientTest, EqualsCentralDifferences) {
+  expect_central_differences({.experts = 4, .balance = 0.5});
 }
 
 // The fuse pass keeps loss and every gradient to 1e-12 in double.
@@ -142,7 +159,7 @@ TEST_P(GradientTest, MicrobatchesAddUp) {
 INSTANTIATE_TEST_SUITE_P(
     Models, GradientTest,
     ::testing::Values(Case{"llama", {}}, Case{"gpt2", {.layer_norm = true, .kv_heads = 3}},
-                      Case{"tied", {.tied = true}},
+                      Case{"tied", {.tied = true}}, Case{"mixture", {.experts = 4}},
                       Case{"dropout", {.layer_norm = true, .kv_heads = 3, .dropout = 0.25}}),
     [](const auto& test) { return std::string(test.param.name); });
 

@@ -3,8 +3,13 @@
 #include "ashlar/base/philox.h"
 #include "ashlar/graph/ops/attention.h"
 #include "ashlar/graph/ops/elementwise.h"
+#include "ashlar/graph/ops/grouped_linear.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/loss.h"
+#include "ashlar/graph/ops/moe_assign.h"
+#include "ashlar/graph/ops/moe_load.h"
+#include "ashlar/graph/ops/moe_route.h"
+#include "ashlar/graph/ops/moe_rows.h"
 #include "ashlar/graph/ops/norm.h"
 #include "ashlar/graph/ops/rope.h"
 #include "ashlar/graph/ops/rows.h"
@@ -54,8 +59,30 @@ std::vector<float> rope_table(int64_t positions, int64_t dim) {
   return table;
 }
 
+// x goes on to two of the experts; their sum is added to it. load: of the layers so far.
+ValueId mixture(Builder& b, const SmallModelOptions& o, ValueId x, ValueId h, ValueId& load) {
+  const auto expert = [&](ValueId rows, int64_t out, int64_t in, const std::string& name,
+                          ValueId offsets) {
+    const ValueId w = b.parameter(name + ".weight", {o.experts, out, in}, {"expert", "out", "in"},
+                                  {Init::Kind::kNormal, kStd, {}});
+    return grouped_linear(b, rows, w, offsets, name);
+  };
+  const ValueId logits =
+      linear(b, h, weight(b, "router.weight", o.experts, o.width), {}, "router", DType::kF32);
+  const Route route = moe_route(b, logits, {2, true}, "route");
+  if (o.balance > 0) load = moe_load(b, logits, route.experts, load, "load");
+  const Assignment a = moe_assign(b, route.experts, route.weights, {o.experts}, "assign");
+  const ValueId rows = moe_dispatch(b, h, a.slots, a.sources, "dispatch");
+  const ValueId inner =
+      gated(b, expert(rows, o.ffn, o.width, "gate", a.offsets),
+            expert(rows, o.ffn, o.width, "up", a.offsets), kernels::Activation::kSilu, "swiglu");
+  const ValueId down = expert(inner, o.width, o.ffn, "down", a.offsets);
+  const ValueId y = moe_combine(b, down, route.weights, a.slots, a.sources, {}, "combine");
+  return add(b, x, y, "residual2");
+}
+
 ValueId block(Builder& b, const SmallModelOptions& o, ValueId x, ValueId positions,
-              ValueId row_start) {
+              ValueId row_start, ValueId& load) {
   const int64_t dim = o.width / o.heads;
   const ValueId h = norm(b, o, x, "norm1");
   ValueId q = project(b, o, h, o.heads * dim, o.width, "q");
@@ -75,6 +102,7 @@ ValueId block(Builder& b, const SmallModelOptions& o, ValueId x, ValueId positio
   const ValueId middle = add(b, x, projected, "residual1");
 
   const ValueId h2 = norm(b, o, middle, "norm2");
+  if (o.experts > 0) return mixture(b, o, middle, h2, load);
   ValueId inner;
   if (o.layer_norm) {
     inner = activation(b, project(b, o, h2, o.ffn, o.width, "up"), kernels::Activation::kGeluTanh,
@@ -105,13 +133,18 @@ Graph small_model(const SmallModelOptions& o) {
     x = gather_rows(b, weight(b, "position.weight", 64, o.width), positions, x, DType::kF32,
                     "position");
   }
+  ValueId load;
   for (int64_t layer = 0; layer < o.layers; ++layer) {
     const auto scope = b.layer_scope("layers." + std::to_string(layer), static_cast<int>(layer));
-    x = block(b, o, x, positions, row_start);
+    x = block(b, o, x, positions, row_start, load);
   }
   x = norm(b, o, x, "norm");
   const ValueId head = o.tied ? embedding : weight(b, "head.weight", o.vocab, o.width);
   graph.mark_output("loss", linear_cross_entropy(b, x, head, targets, scale, "loss"));
+  if (o.balance > 0) {
+    const ValueId aux_scale = b.input("aux_scale", DType::kF32, {1});
+    graph.mark_output("aux_loss", moe_balance(b, load, aux_scale, {2, o.balance}, "aux_loss"));
+  }
   return graph;
 }
 

@@ -16,6 +16,8 @@ struct SmallModelOptions {
   int64_t width = 24, heads = 3, kv_heads = 1, ffn = 40, vocab = 31, layers = 2;
   double dropout = 0;
   bool tied = false;
+  int64_t experts = 0;  // > 0: mixtures of so many experts, two a token
+  double balance = 0;   // > 0: its coefficient; adds the input aux_scale and the output aux_loss
 };
 
 // Inputs: tokens, positions, row_start, targets, loss_scale; output: loss.

@@ -124,8 +124,11 @@ void LinearOp::gradient(GradientContext& context) const {
                "linear {}: a fused activation is not differentiable; fuse after differentiation",
                context.node().name);
   const ValueId d_y = context.grad(0);
+  const std::optional<DType> d_x =
+      out_ ? std::optional(context.type(context.input(kX)).dtype) : std::nullopt;
   const auto d_input = [&](ValueId d, ValueId weight, const char* suffix) {
-    return context.apply(std::make_shared<LinearInputGradOp>(), {d, weight, ValueId{}}, suffix)[0];
+    return context.apply(std::make_shared<LinearInputGradOp>(d_x), {d, weight, ValueId{}},
+                         suffix)[0];
   };
   const auto d_weight = [&](int input, ValueId d, ValueId x, const char* suffix) {
     context.add_to_parameter(
@@ -220,13 +223,17 @@ std::vector<AxisStrategy> LinearOp::strategies(const AxisSite&) const {
 }
 
 // ---------------------------------------------------------------- input gradient
+std::string LinearInputGradOp::attributes() const {
+  return out_ ? "out=" + std::string(ashlar::name(*out_)) : "";
+}
+
 std::vector<ValueType> LinearInputGradOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, 3);
   check_rank(kind(), "d_y", in[0], 2);
   check_rank(kind(), "weight", in[1], 2);
   ASHLAR_CHECK(in[0].shape[1] == in[1].shape[0],
                "linear_input_grad: dims differ: d_y is {}, weight is {}", in[0].str(), in[1].str());
-  const ValueType d_x{in[0].dtype, {in[0].shape[0], in[1].shape[1]}};
+  const ValueType d_x{out_.value_or(in[0].dtype), {in[0].shape[0], in[1].shape[1]}};
   if (in[2].present) check_type(kind(), "residual", in[2], d_x);
   return {d_x};
 }

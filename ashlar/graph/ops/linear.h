@@ -50,9 +50,13 @@ class LinearOp : public Op {
   int64_t packed_outputs_;
 };
 
-// d_x = d_y W (+ residual, a gradient that reaches x another way). Inputs (d_y, weight, residual).
+// d_x = d_y W (+ residual, a gradient that reaches x another way), of d_y's dtype, or `out` when
+// set (x's, where y is not of it). Inputs (d_y, weight, residual).
 class LinearInputGradOp : public Op {
  public:
+  explicit LinearInputGradOp(std::optional<DType> out = std::nullopt) : out_(out) {}
+  std::optional<DType> out() const { return out_; }
+  std::string attributes() const override;
   std::string_view kind() const override { return "linear_input_grad"; }
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
@@ -61,6 +65,9 @@ class LinearInputGradOp : public Op {
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+
+ private:
+  std::optional<DType> out_;
 };
 
 // grad (+)= d_y^T x. Inputs (d_y, x, grad); `first`: nothing was added before in this step, so the
