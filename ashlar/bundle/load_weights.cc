@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <set>
 
 namespace ashlar::bundle {
@@ -23,6 +24,7 @@ const graph::Variable& parameter(const graph::Graph& graph, const std::string& n
 // The shape of the rule's tensor in the file.
 Shape wanted_shape(const WeightRule& rule, const graph::Graph& graph) {
   Shape shape = parameter(graph, rule.parameters.front()).shape;
+  if (rule.index) shape = Shape(shape.dims().subspan(1));
   for (size_t i = 1; i < rule.parameters.size(); ++i) {
     shape[0] += parameter(graph, rule.parameters[i]).shape[0];
   }
@@ -63,11 +65,16 @@ class Loader {
     fail("model {}: the weights do not match config.json: {}", where, text.substr(2));
   }
 
-  void load(Storage storage, const PutParameter& put) const {
+  void load(Storage storage, const PutParameter& put) {
     for (const WeightRule& rule : rules_) {
       const std::string name = name_in_file(rule);
       Tensor tensor = file_.tensor(name);
       if (rule.transpose) tensor = tensor.transposed();
+      if (rule.index) {
+        add_part(rule, tensor, put);
+        file_.release(name);  // copied
+        continue;
+      }
       int64_t row = 0;
       for (const std::string& target : rule.parameters) {
         const graph::Variable& variable = parameter(graph_, target);
@@ -108,6 +115,20 @@ class Loader {
     return {};
   }
 
+  // Parts of a parameter come in ascending order; the last one completes it.
+  void add_part(const WeightRule& rule, const Tensor& tensor, const PutParameter& put) {
+    const std::string& target = rule.parameters.front();
+    const graph::Variable& variable = parameter(graph_, target);
+    Tensor& whole = incomplete_[target];
+    if (whole.empty()) whole = Tensor(variable.dtype, variable.shape);
+    const int64_t index = *rule.index;
+    Tensor part = whole.rows(index, index + 1);
+    convert(tensor.dtype(), tensor.data(), part.dtype(), part.data(), part.elements());
+    if (index + 1 < variable.shape[0]) return;
+    put(target, std::move(whole));
+    incomplete_.erase(target);
+  }
+
   static Tensor stored(const Tensor& tensor, DType dtype, Storage storage) {
     if (tensor.dtype() != dtype) return tensor.to(dtype);
     if (storage == Storage::kMapped) return tensor;
@@ -121,6 +142,7 @@ class Loader {
   const graph::Graph& graph_;
   std::vector<WeightRule> rules_;
   std::string_view prefix_;
+  std::map<std::string, Tensor> incomplete_;  // parameters of which some parts are missing
 };
 
 }  // namespace
@@ -128,7 +150,7 @@ class Loader {
 void load_weights(const SafetensorsReader& file, const models::DecoderConfig& config,
                   const graph::Graph& graph, Storage storage, const std::string& where,
                   const PutParameter& put) {
-  const Loader loader(file, config, graph);
+  Loader loader(file, config, graph);
   loader.check(where);
   loader.load(storage, put);
 }

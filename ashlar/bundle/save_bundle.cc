@@ -20,6 +20,10 @@ using models::WeightRule;
 
 // Parameters one after the other along dim 0.
 Tensor concatenated(const WeightRule& rule, const GetParameter& get) {
+  if (rule.index) {
+    const Tensor part = get(rule.parameters.front()).rows(*rule.index, *rule.index + 1);
+    return part.reshaped(Shape(part.shape().dims().subspan(1)));
+  }
   if (rule.parameters.size() == 1) return get(rule.parameters.front());
   std::vector<Tensor> parts;
   int64_t rows = 0;
@@ -46,6 +50,7 @@ Tensor in_file(const WeightRule& rule, const GetParameter& get, DType dtype) {
 
 Shape shape_in_file(const WeightRule& rule, const GetParameter& get) {
   Shape shape = get(rule.parameters.front()).shape();
+  if (rule.index) shape = Shape(shape.dims().subspan(1));
   for (size_t i = 1; i < rule.parameters.size(); ++i) {
     shape[0] += get(rule.parameters[i]).shape()[0];
   }

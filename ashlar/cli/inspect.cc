@@ -54,12 +54,15 @@ Json facts_of(const bundle::Bundle& model, int64_t context) {
       {"model", model.path()},
       {"family", config.family},
       {"parameters", models::parameter_count(config)},
+      {"active_parameters", models::active_parameter_count(config)},
       {"layers", config.layers},
       {"width", config.width},
       {"heads", config.heads},
       {"kv_heads", config.kv_heads},
       {"head_dim", config.head_dim},
       {"ffn", config.ffn},
+      {"experts", config.mixture.experts},
+      {"experts_per_token", config.mixture.experts > 0 ? config.mixture.per_token : 0},
       {"vocab", config.vocab},
       {"context", config.max_positions},
       {"window", config.window},
@@ -97,8 +100,16 @@ std::string report(const Json& facts) {
   const auto bytes = [](const Json& value) { return human_bytes(double(value.get<int64_t>())); };
   line("model", facts["model"].get<std::string>());
   line("family", facts["family"].get<std::string>());
+  const bool mixture = number("experts") > 0;
   line("parameters",
-       fmt::format("{} ({})", human_count(double(number("parameters"))), number("parameters")));
+       fmt::format("{} ({}){}", human_count(double(number("parameters"))), number("parameters"),
+                   mixture ? fmt::format(", {} of them for each token",
+                                         human_count(double(number("active_parameters"))))
+                           : ""));
+  if (mixture) {
+    line("experts",
+         fmt::format("{}, {} for each token", number("experts"), number("experts_per_token")));
+  }
   line("shape", fmt::format("{} layers, width {}, MLP {}, vocabulary {}{}", number("layers"),
                             number("width"), number("ffn"), number("vocab"),
                             facts["tied_head"].get<bool>() ? " (head tied)" : ""));
@@ -134,7 +145,7 @@ std::string report(const Json& facts) {
 void write_graph(const models::DecoderConfig& config, bool training, const std::string& path) {
   graph::Graph graph =
       training ? models::build_training(config.without_dropout()) : models::build_logits(config);
-  if (training) passes::differentiate(graph, graph.output("loss"));
+  if (training) passes::differentiate(graph, models::training_losses(graph));
   if (path.ends_with(".svg")) {
     write_file(path, graph::to_svg(graph, fmt::format("{}, {}", config.family,
                                                       training ? "training" : "forward")));

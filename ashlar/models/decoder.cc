@@ -4,6 +4,7 @@
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/rope.h"
 #include "ashlar/graph/ops/rows.h"
+#include "ashlar/models/mixture.h"
 #include "ashlar/models/rope_table.h"
 
 #include <fmt/format.h>
@@ -44,16 +45,17 @@ class Decoder {
   Decoder(Builder& b, const DecoderConfig& config, const DecoderOptions& options, KeySource& keys)
       : b_(b), config_(config), options_(options), keys_(keys) {}
 
-  ValueId build(const DecoderInputs& inputs) {
+  DecoderStates build(const DecoderInputs& inputs) {
     positions_ = inputs.positions;
     if (config_.positions == Positions::kRotary) rotary_table_ = rotary_table();
     ValueId x = embed(inputs);
     for (int layer = 0; layer < static_cast<int>(config_.layers); ++layer) {
       const auto scope = b_.layer_scope(fmt::format("layers.{}", layer), layer);
       x = attention(norm(x, "attn_norm"), x);
-      x = mlp(norm(x, "mlp_norm"), x);
+      const ValueId normed = norm(x, "mlp_norm");
+      x = config_.mixture.experts > 0 ? mixture(normed, x) : mlp(normed, x);
     }
-    return norm(x, "final_norm");
+    return {norm(x, "final_norm"), expert_load_};
   }
 
  private:
@@ -113,6 +115,15 @@ class Decoder {
     return project_onto(residual, inner, {"down", width, ffn, "embed", "ffn", bias});
   }
 
+  ValueId mixture(ValueId x, ValueId residual) {
+    const auto scope = b_.scope("mlp");
+    const bool adds = config_.residual_dropout == 0;  // the sum is the last op's epilogue
+    const MixtureStates y =
+        mixture_of_experts(b_, config_, options_, x, adds ? residual : ValueId{}, expert_load_);
+    expert_load_ = y.load;
+    return adds ? y.y : add_dropped(residual, y.y, "combine");
+  }
+
   ValueId norm(ValueId x, const std::string& name) {
     const Shape shape{config_.width};
     const ValueId weight =
@@ -137,16 +148,17 @@ class Decoder {
 
   // residual + dropout(projection of x); without dropout the sum is the projection's epilogue.
   ValueId project_onto(ValueId residual, ValueId x, const Projection& p) {
-    const double scale =
-        config_.scaled_init ? 1 / std::sqrt(2 * static_cast<double>(config_.layers)) : 1;
-    const ValueId weight = matrix(p, config_.initializer_range * scale);
+    const ValueId weight = matrix(p, output_std(config_));
     graph::LinearOptions terms{.bias = bias(p)};
     const std::string name = p.name;
     if (config_.residual_dropout == 0) {
       terms.residual = residual;
       return linear(b_, x, weight, terms, name);
     }
-    const ValueId y = linear(b_, x, weight, terms, name);
+    return add_dropped(residual, linear(b_, x, weight, terms, name), name);
+  }
+
+  ValueId add_dropped(ValueId residual, ValueId y, const std::string& name) {
     return add(b_, residual, dropout(b_, y, config_.residual_dropout, name + ".dropout"),
                name + ".add");
   }
@@ -167,12 +179,13 @@ class Decoder {
   KeySource& keys_;
   ValueId positions_;
   ValueId rotary_table_;
+  ValueId expert_load_;  // of the layers so far
 };
 
 }  // namespace
 
-ValueId hidden_states(Builder& b, const DecoderConfig& config, const DecoderOptions& options,
-                      const DecoderInputs& inputs, KeySource& keys) {
+DecoderStates hidden_states(Builder& b, const DecoderConfig& config, const DecoderOptions& options,
+                            const DecoderInputs& inputs, KeySource& keys) {
   return Decoder(b, config, options, keys).build(inputs);
 }
 

@@ -21,10 +21,13 @@ struct DecoderInputs {
   graph::ValueId positions;  // i32 [T], each token's place in its sequence
 };
 
-// The residual stream after the final norm, [T, width].
-graph::ValueId hidden_states(graph::Builder& b, const DecoderConfig& config,
-                             const DecoderOptions& options, const DecoderInputs& inputs,
-                             KeySource& keys);
+struct DecoderStates {
+  graph::ValueId hidden;       // the residual stream after the final norm, [T, width]
+  graph::ValueId expert_load;  // f64 [2, experts], over all layers; invalid without balance
+};
+DecoderStates hidden_states(graph::Builder& b, const DecoderConfig& config,
+                            const DecoderOptions& options, const DecoderInputs& inputs,
+                            KeySource& keys);
 
 // [vocab, width]: a matrix of its own, or the embedding where tied.
 graph::ValueId head_weight(graph::Builder& b, const DecoderConfig& config,

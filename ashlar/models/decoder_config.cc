@@ -13,7 +13,8 @@ namespace {
 // for.
 constexpr int64_t kMaxLayers = 10'000;
 constexpr int64_t kMaxWidth = int64_t{1} << 24;  // of a row of anything
-constexpr int64_t kMaxRows = int64_t{1} << 28;   // of a table
+constexpr int64_t kMaxExperts = int64_t{1} << 16;
+constexpr int64_t kMaxRows = int64_t{1} << 28;  // of a table
 
 struct Size {
   const char* what;
@@ -32,6 +33,14 @@ void check_rate(const std::string& where, const char* what, double rate) {
                rate);
 }
 
+void check_mixture(const std::string& where, const MixtureConfig& mixture) {
+  if (mixture.experts == 0) return;
+  check_sizes(where, {{"number of experts", mixture.experts, kMaxExperts},
+                      {"experts per token", mixture.per_token, mixture.experts}});
+  ASHLAR_CHECK(mixture.coefficient >= 0, "{}: load-balancing coefficient {} is negative", where,
+               mixture.coefficient);
+}
+
 }  // namespace
 
 void DecoderConfig::resize(const DecoderSizes& sizes) {
@@ -45,6 +54,8 @@ void DecoderConfig::resize(const DecoderSizes& sizes) {
   const int64_t usual_ffn = gated ? (8 * width / 3 + 63) / 64 * 64 : 4 * width;
   ffn = sizes.ffn > 0 ? sizes.ffn : usual_ffn;
   if (positions == Positions::kRotary) rope.rotary_dim = head_dim;
+  if (sizes.experts > 0) mixture.experts = sizes.experts;
+  if (sizes.experts_per_token > 0) mixture.per_token = sizes.experts_per_token;
 }
 
 void DecoderConfig::validate(const std::string& where) const {
@@ -64,6 +75,7 @@ void DecoderConfig::validate(const std::string& where) const {
   check_rate(where, "embedding dropout", embedding_dropout);
   check_rate(where, "residual dropout", residual_dropout);
   check_rate(where, "attention dropout", attention_dropout);
+  check_mixture(where, mixture);
   if (positions != Positions::kRotary) return;
   ASHLAR_CHECK(rope.rotary_dim > 0 && rope.rotary_dim % 2 == 0 && rope.rotary_dim <= head_dim,
                "{}: {} rotary channels of a head of size {}, wanted an even number up to it", where,
@@ -83,6 +95,21 @@ DecoderConfig DecoderConfig::without_dropout() const {
   DecoderConfig config = *this;
   config.embedding_dropout = config.residual_dropout = config.attention_dropout = 0;
   return config;
+}
+
+DecoderConfig DecoderConfig::as_inference() const {
+  DecoderConfig config = without_dropout();
+  config.mixture.balance = config.mixture.random_second = false;
+  config.mixture.capacity = 0;
+  return config;
+}
+
+int64_t active_parameter_count(const DecoderConfig& config) {
+  if (config.mixture.experts == 0) return parameter_count(config);
+  DecoderConfig fewer = config;  // as if there were only as many experts as a token meets
+  fewer.mixture.experts = config.mixture.per_token;
+  const int64_t routers = config.layers * config.width;  // a row of each for every expert
+  return parameter_count(fewer) + routers * (config.mixture.experts - config.mixture.per_token);
 }
 
 int64_t parameter_count(const DecoderConfig& config) {

@@ -28,12 +28,27 @@ struct RopeConfig {
   bool operator==(const RopeConfig&) const = default;
 };
 
+// A mixture of experts in place of each layer's MLP (Mixtral, Jiang et al. 2024): a router sends
+// every token to `per_token` of `experts` MLPs of width ffn.
+struct MixtureConfig {
+  int64_t experts = 0;  // 0: a plain MLP
+  int64_t per_token = 2;
+  bool renormalise = true;    // a token's weights sum to 1; else those of the softmax over all
+  bool balance = false;       // training adds coefficient * balance (graph/ops/moe_load.h)
+  double coefficient = 0.02;  // of the load-balancing loss
+  // Training only (graph/ops/moe_assign.h). A file does not say them.
+  double capacity = 0;         // factor; 0: nothing is dropped
+  bool random_second = false;  // GShard's
+  bool operator==(const MixtureConfig&) const = default;
+};
+
 // What a new model of a family is asked for; 0: as the family has it.
 struct DecoderSizes {
   int64_t vocab = 0, width = 0, layers = 0, heads = 0, max_positions = 0;
   int64_t kv_heads = 0;  // as many as heads
   int64_t head_dim = 0;  // width / heads
   int64_t ffn = 0;       // plain: 4 width; gated: 8/3 width, up to the next multiple of 64
+  int64_t experts = 0, experts_per_token = 0;  // of families with a mixture of experts
 };
 
 struct DecoderConfig {
@@ -41,8 +56,9 @@ struct DecoderConfig {
 
   int64_t vocab = 0, width = 0, layers = 0;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  int64_t ffn = 0;  // inner width of the MLP
+  int64_t ffn = 0;  // inner width of the MLP, or of each expert
   int64_t max_positions = 0;
+  MixtureConfig mixture;
 
   graph::NormKind norm = graph::NormKind::kRms;
   double norm_eps = 1e-6;
@@ -71,10 +87,14 @@ struct DecoderConfig {
   // Throws Error naming `where` for sizes that do not go together.
   void validate(const std::string& where) const;
   DecoderConfig without_dropout() const;
+  // Without all that training adds: dropout, capacity, the balance of experts.
+  DecoderConfig as_inference() const;
   bool operator==(const DecoderConfig&) const = default;
 };
 
 // Learnt numbers, a tied head counted once.
 int64_t parameter_count(const DecoderConfig& config);
+// Those that a token meets: of experts, the ones it is sent to.
+int64_t active_parameter_count(const DecoderConfig& config);
 
 }  // namespace ashlar::models

@@ -2,6 +2,7 @@
 
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/loss.h"
+#include "ashlar/graph/ops/moe_load.h"
 #include "ashlar/graph/ops/rows.h"
 
 namespace ashlar::models {
@@ -27,15 +28,21 @@ void mark_loss(Builder& b, const DecoderConfig& config, const DecoderOptions& op
   BatchKeys keys(row_start_input(b));
   const ValueId targets = b.input("targets", DType::kI32, {Symbol::kTokens});
   const ValueId scale = b.input("loss_scale", DType::kF32, {1});
-  const ValueId x = hidden_states(b, config, options, inputs, keys);
+  const DecoderStates states = hidden_states(b, config, options, inputs, keys);
   const ValueId head = head_weight(b, config, options);
-  b.graph().mark_output("loss", linear_cross_entropy(b, x, head, targets, scale, "loss"));
+  b.graph().mark_output("loss",
+                        linear_cross_entropy(b, states.hidden, head, targets, scale, "loss"));
+  if (!states.expert_load.valid()) return;
+  const ValueId aux_scale = b.input("aux_scale", DType::kF32, {1});
+  const graph::BalanceSpec balance{config.mixture.per_token, config.mixture.coefficient};
+  b.graph().mark_output("aux_loss",
+                        moe_balance(b, states.expert_load, aux_scale, balance, "aux_loss"));
 }
 
 void mark_logits(Builder& b, const DecoderConfig& config, const DecoderOptions& options,
                  const DecoderInputs& inputs, KeySource& keys) {
   const ValueId rows = b.input("output_rows", DType::kI32, {Symbol::kOutputs});
-  const ValueId x = hidden_states(b, config, options, inputs, keys);
+  const ValueId x = hidden_states(b, config, options, inputs, keys).hidden;
   const ValueId chosen = gather_rows(b, x, rows, {}, options.activations, "output");
   const ValueId head = head_weight(b, config, options);
   b.graph().mark_output("logits", linear(b, chosen, head, {}, "head", DType::kF32));
@@ -50,8 +57,17 @@ Graph build_training(const DecoderConfig& config, const DecoderOptions& options)
   return graph;
 }
 
+std::vector<ValueId> training_losses(const Graph& graph) {
+  std::vector<ValueId> losses;
+  for (const char* name : {"loss", "aux_loss"}) {
+    const auto found = graph.outputs().find(name);
+    if (found != graph.outputs().end()) losses.push_back(found->second);
+  }
+  return losses;
+}
+
 Graph build_evaluation(const DecoderConfig& config, const DecoderOptions& options) {
-  return build_training(config.without_dropout(), options);
+  return build_training(config.as_inference(), options);
 }
 
 Graph build_logits(const DecoderConfig& config, const DecoderOptions& options) {
@@ -59,7 +75,7 @@ Graph build_logits(const DecoderConfig& config, const DecoderOptions& options) {
   Builder b(graph);
   const DecoderInputs inputs = token_inputs(b);
   BatchKeys keys(row_start_input(b));
-  mark_logits(b, config.without_dropout(), options, inputs, keys);
+  mark_logits(b, config.as_inference(), options, inputs, keys);
   return graph;
 }
 
@@ -74,7 +90,7 @@ Graph build_serving(const DecoderConfig& config, const ServingSpec& spec,
   batch.block_table = b.input("block_table", DType::kI32, {Symbol::kSeqs, spec.table_width});
   batch.slots = b.input("slots", DType::kI32, {Symbol::kTokens});
   PagedKeys keys(batch, spec.blocks, spec.pool);
-  mark_logits(b, config.without_dropout(), options, inputs, keys);
+  mark_logits(b, config.as_inference(), options, inputs, keys);
   return graph;
 }
 

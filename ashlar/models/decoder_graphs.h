@@ -8,11 +8,14 @@
 namespace ashlar::models {
 
 // Adds targets i32 [tokens] (negative: not counted) and loss_scale f32 [1] (1 / counted tokens of
-// the global batch). Output "loss" f64 [1]. Master weights are f32; passes::precision lowers what
-// is computed.
+// the global batch). Output "loss" f64 [1]. A balanced mixture of experts adds the input aux_scale
+// f32 [1] (1 / microbatches of a step) and the output "aux_loss" f64 [1], the balance of its load.
+// Master weights are f32; passes::precision lowers what is computed.
 graph::Graph build_training(const DecoderConfig& config, const DecoderOptions& options = {});
+// What is differentiated: "loss", and "aux_loss" where it is.
+std::vector<graph::ValueId> training_losses(const graph::Graph& graph);
 
-// The same loss without dropout, for validation and evaluation.
+// The loss alone, without what is for training only, for validation and evaluation.
 graph::Graph build_evaluation(const DecoderConfig& config, const DecoderOptions& options = {});
 
 // Adds output_rows; each sequence's keys are its own rows. Output "logits" f32 [outputs, vocab].

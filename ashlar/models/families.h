@@ -7,5 +7,6 @@ namespace ashlar::models {
 
 Family gpt2_family();
 Family llama_family();
+Family mixtral_family();
 
 }  // namespace ashlar::models

@@ -12,7 +12,7 @@
 namespace ashlar::models {
 
 std::span<const Family> families() {
-  static const std::vector<Family> table = {gpt2_family(), llama_family()};
+  static const std::vector<Family> table = {gpt2_family(), llama_family(), mixtral_family()};
   return table;
 }
 

@@ -5,6 +5,7 @@
 #include "ashlar/models/decoder_config.h"
 #include "ashlar/models/hf_config.h"
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,10 +15,12 @@ namespace ashlar::models {
 
 // One tensor of a checkpoint. Our weights are [outputs, inputs]; it holds the parameters one after
 // the other along dim 0, after transposing where `transpose` says that it is [inputs, outputs].
+// With an index it is a part of one parameter: element `index` of its dim 0 (an expert's matrix).
 struct WeightRule {
   std::string tensor;
   std::vector<std::string> parameters;
   bool transpose = false;
+  std::optional<int64_t> index = std::nullopt;
 };
 
 struct Family {
@@ -33,7 +36,7 @@ struct Family {
   DecoderConfig (*parse)(HfConfig& config);
   // The family's own keys of config.json, a JSON object.
   std::string (*write)(const DecoderConfig& config);
-  // Covers every parameter of the decoder exactly once.
+  // Covers every parameter of the decoder exactly once; one given in parts, in ascending order.
   std::vector<WeightRule> (*weights)(const DecoderConfig& config);
 };
 

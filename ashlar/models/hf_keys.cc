@@ -89,10 +89,10 @@ void read_shared_keys(HfConfig& keys, DecoderConfig& config) {
   config.initializer_range = keys.number("initializer_range", 0.02);
 }
 
-RopeConfig read_rope(HfConfig& keys, int64_t rotary_dim) {
+RopeConfig read_rope(HfConfig& keys, int64_t rotary_dim, double default_theta) {
   RopeConfig rope;
   rope.rotary_dim = rotary_dim;
-  rope.theta = keys.number("rope_theta", rope.theta);
+  rope.theta = keys.number("rope_theta", default_theta);
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     auto scaling = keys.object(key);
     if (!scaling) continue;

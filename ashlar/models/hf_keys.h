@@ -18,6 +18,6 @@ void read_shared_keys(HfConfig& keys, DecoderConfig& config);
 std::string dtype_name(DType dtype);  // "float32"
 
 // rope_theta with rope_scaling, or both in rope_parameters as newer files have it.
-RopeConfig read_rope(HfConfig& keys, int64_t rotary_dim);
+RopeConfig read_rope(HfConfig& keys, int64_t rotary_dim, double default_theta = 10000);
 
 }  // namespace ashlar::models

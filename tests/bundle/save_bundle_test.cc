@@ -76,7 +76,8 @@ TEST_P(SaveBundle, InBf16AndInShards) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, SaveBundle, ::testing::Values("gpt2", "llama", "llama2"),
+INSTANTIATE_TEST_SUITE_P(Models, SaveBundle,
+                         ::testing::Values("gpt2", "llama", "llama2", "mixtral"),
                          [](const auto& model) { return std::string(model.param); });
 
 TEST(SaveBundle, RecordsEveryFile) {

@@ -10,7 +10,7 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(GenerateTest, GreedyIdsAreTheGoldens) {
-  for (const char* model : {"gpt2", "llama", "llama2"}) {
+  for (const char* model : {"gpt2", "llama", "llama2", "mixtral"}) {
     const Json items = golden(model)["generate"];
     for (const Json& item : items) {
       const Json found = ashlar_json({"run", fixture_model(model), "--ids",
@@ -21,7 +21,7 @@ TEST(GenerateTest, GreedyIdsAreTheGoldens) {
 }
 
 TEST(GenerateTest, LogitsAreTheGoldens) {
-  for (const char* model : {"gpt2", "llama", "llama2"}) {
+  for (const char* model : {"gpt2", "llama", "llama2", "mixtral"}) {
     const Json item = golden(model)["forward"][0];
     const Json found =
         ashlar_json({"logits", fixture_model(model), "--ids", join_ids(item["ids"])})["logits"];

@@ -17,7 +17,7 @@ void spoil(const std::string& model, const std::function<void(Json&)>& change) {
 }
 
 TEST(VerifyTest, TheFixturesPass) {
-  for (const char* model : {"gpt2", "llama", "llama2"}) {
+  for (const char* model : {"gpt2", "llama", "llama2", "mixtral"}) {
     const Json json = ashlar_json({"verify", fixture_model(model)});
     EXPECT_EQ(json["passed"], true) << json;
     for (const char* section : {"tokenizer", "forward", "generate", "train"}) {

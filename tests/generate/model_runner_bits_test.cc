@@ -102,7 +102,7 @@ std::vector<RowHashes> run_together(ModelRunner& runner,
   return hashes;
 }
 
-TEST(ModelRunner, AloneInABatchOfEightAndOnAnyThreadCountTheSameBits) {
+void expect_same_bits_in_any_company(const testing::RandomModelSizes& sizes) {
   for (const DType compute : {DType::kF32, DType::kBF16}) {
     ModelOptions options;
     options.limits = {.tokens = 200, .seqs = 8, .outputs = 200};
@@ -115,7 +115,7 @@ TEST(ModelRunner, AloneInABatchOfEightAndOnAnyThreadCountTheSameBits) {
     std::vector<RowHashes> wanted;
     for (const int threads : {1, 2, 3}) {
       ThreadPool pool(threads);
-      const auto runner = random_runner({}, options, pool);
+      const auto runner = random_runner(sizes, options, pool);
       if (wanted.empty()) {
         for (const auto& prompt : prompts) wanted.push_back(run_alone(*runner, prompt));
       }
@@ -125,6 +125,15 @@ TEST(ModelRunner, AloneInABatchOfEightAndOnAnyThreadCountTheSameBits) {
       }
     }
   }
+}
+
+TEST(ModelRunner, AloneInABatchOfEightAndOnAnyThreadCountTheSameBits) {
+  expect_same_bits_in_any_company({});
+}
+
+// What other sequences send to an expert changes no bit of a row.
+TEST(ModelRunner, AMixtureOfExpertsGivesTheSameBitsInAnyCompany) {
+  expect_same_bits_in_any_company({.experts = 5});
 }
 
 // llama-160m as it is: every width, layer and row of its vocabulary. Alone the long prompt goes in

@@ -14,13 +14,15 @@
 namespace ashlar::testing {
 
 models::DecoderConfig random_model_config(const RandomModelSizes& sizes) {
+  const std::string experts =
+      sizes.experts > 0 ? fmt::format(R"("num_local_experts": {}, )", sizes.experts) : "";
   const std::string text = fmt::format(
-      R"({{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": {},
-           "num_hidden_layers": {}, "num_attention_heads": {}, "num_key_value_heads": {},
-           "intermediate_size": {}, "vocab_size": {}, "max_position_embeddings": {},
-           "rms_norm_eps": 1e-6, "hidden_act": "silu", "eos_token_id": 2}})",
-      sizes.width, sizes.layers, sizes.heads, sizes.kv_heads, sizes.ffn, sizes.vocab,
-      sizes.max_positions);
+      R"({{"model_type": "{}", {}"hidden_size": {}, "num_hidden_layers": {},
+           "num_attention_heads": {}, "num_key_value_heads": {}, "intermediate_size": {},
+           "vocab_size": {}, "max_position_embeddings": {}, "rms_norm_eps": 1e-6,
+           "hidden_act": "silu", "eos_token_id": 2}})",
+      sizes.experts > 0 ? "mixtral" : "llama", experts, sizes.width, sizes.layers, sizes.heads,
+      sizes.kv_heads, sizes.ffn, sizes.vocab, sizes.max_positions);
   return models::parse_config(text, "random model");
 }
 
@@ -32,8 +34,10 @@ runtime::VariableStore random_weights(const graph::Graph& graph, uint64_t seed) 
     const RandomStream random(seed, variable.name);
     const std::span<float> elements = values.span<float>();
     // Matrices: uniform around 0, so that a row of width C gives numbers near 1. Norms: near 1.
-    const bool matrix = variable.shape.rank() == 2;
-    const float scale = matrix ? 3.0f / std::sqrt(static_cast<float>(variable.shape[1])) : 0.2f;
+    const int rank = variable.shape.rank();
+    const bool matrix = rank >= 2;
+    const float scale =
+        matrix ? 3.0f / std::sqrt(static_cast<float>(variable.shape[rank - 1])) : 0.2f;
     for (size_t i = 0; i < elements.size(); i += 4) {
       const PhiloxBlock words = random.block(i / 4);
       for (size_t j = i; j < std::min(i + 4, elements.size()); ++j) {

@@ -12,9 +12,10 @@ namespace ashlar::testing {
 struct RandomModelSizes {
   int64_t width = 32, layers = 2, heads = 4, kv_heads = 2, ffn = 48, vocab = 97;
   int64_t max_positions = 256;
+  int64_t experts = 0;  // > 0: Mixtral's architecture, two experts a token
 };
 
-// LLaMA's architecture.
+// LLaMA's architecture, or Mixtral's.
 models::DecoderConfig random_model_config(const RandomModelSizes& sizes);
 
 // Weights of every matrix in the graph, of its dtype, from one seed.

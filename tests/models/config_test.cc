@@ -84,8 +84,51 @@ TEST(Config, Llama) {
   EXPECT_EQ(config, wanted);
 }
 
+TEST(Config, Mixtral) {
+  const DecoderConfig config = parse(fixture_config("mixtral"));
+  DecoderConfig wanted;
+  wanted.family = "mixtral";
+  wanted.vocab = 512;
+  wanted.width = 64;
+  wanted.layers = 2;
+  wanted.heads = 4;
+  wanted.kv_heads = 2;
+  wanted.head_dim = 16;
+  wanted.ffn = 176;
+  wanted.max_positions = 256;
+  wanted.norm_eps = 1e-5;
+  wanted.rope.theta = 1e6;
+  wanted.rope.rotary_dim = 16;
+  wanted.mixture = {.experts = 4, .per_token = 2, .balance = true, .coefficient = 0.02};
+  wanted.initializer_range = 0.15;
+  wanted.bos = 1;
+  wanted.eos = {2};
+  EXPECT_EQ(config, wanted);
+  EXPECT_EQ(error_with("mixtral", {{"num_experts_per_tok", 5}}),
+            "m/config.json: experts per token is 5, wanted 1 to 4");
+  EXPECT_EQ(error_with("mixtral", {{"router_jitter_noise", 0.1}}),
+            "m/config.json: router_jitter_noise = 0.1 is not supported (only 0)");
+  json windowed = fixture_config("mixtral");
+  windowed["sliding_window"] = 32;
+  EXPECT_EQ(parse(windowed).window, 32);
+}
+
+// What training adds is left out of every other graph.
+TEST(Config, BalanceAndCapacityAreForTrainingOnly) {
+  DecoderConfig config = parse(fixture_config("mixtral"));
+  config.mixture.capacity = 1.25;
+  config.mixture.random_second = true;
+  const graph::Graph training = models::build_training(config);
+  EXPECT_TRUE(training.outputs().contains("aux_loss"));
+  EXPECT_THAT(training.str(), ::testing::HasSubstr("capacity=1.25 random_second"));
+  const graph::Graph evaluation = models::build_evaluation(config);
+  EXPECT_FALSE(evaluation.outputs().contains("aux_loss"));
+  EXPECT_EQ(evaluation.str(), models::build_training(config.as_inference()).str());
+  EXPECT_THAT(models::build_logits(config).str(), ::testing::Not(::testing::HasSubstr("capacity")));
+}
+
 TEST(Config, WrittenAndReadAgain) {
-  for (const char* name : {"gpt2", "llama", "llama2"}) {
+  for (const char* name : {"gpt2", "llama", "llama2", "mixtral"}) {
     DecoderConfig config = parse(fixture_config(name));
     config.dtype = DType::kBF16;
     config.eos = {2, 7};
@@ -96,12 +139,13 @@ TEST(Config, WrittenAndReadAgain) {
 
 // Every key of the fixture that we write has its value there.
 TEST(Config, WrittenKeysAgreeWithTransformers) {
-  for (const char* name : {"gpt2", "llama", "llama2"}) {
+  for (const char* name : {"gpt2", "llama", "llama2", "mixtral"}) {
     const json theirs = fixture_config(name);
     const json ours = json::parse(models::write_config(parse(theirs)));
     for (const auto& [key, value] : theirs.items()) {
       if (key.starts_with("summary_") || key == "transformers_version") continue;
-      if (key == "n_inner") continue;  // null there, which means 4 n_embd
+      if (key == "n_inner") continue;                      // null there, which means 4 n_embd
+      if (key == "head_dim" && value.is_null()) continue;  // hidden_size / num_attention_heads
       ASSERT_TRUE(ours.contains(key)) << name << " " << key;
       EXPECT_EQ(ours[key], value) << name << " " << key;
     }
@@ -120,6 +164,15 @@ TEST(Config, ParameterCounts) {
                                                                   .max_positions = 4096,
                                                                   .ffn = 11008})),
             6'738'415'616);  // Llama 2 7B
+  const DecoderConfig mixtral = models::new_decoder("mixtral", {.vocab = 32000,
+                                                                .width = 4096,
+                                                                .layers = 32,
+                                                                .heads = 32,
+                                                                .max_positions = 32768,
+                                                                .kv_heads = 8,
+                                                                .ffn = 14336});
+  EXPECT_EQ(models::parameter_count(mixtral), 46'702'792'704);         // Mixtral 8x7B
+  EXPECT_EQ(models::active_parameter_count(mixtral), 12'879'925'248);  // "12.9B" of them a token
 }
 
 TEST(Config, NewDecoderFillsTheUsualSizes) {
@@ -135,7 +188,7 @@ TEST(Config, NewDecoderFillsTheUsualSizes) {
             }),
             "model: width 10 is not a multiple of 4 heads");
   EXPECT_EQ(error_of([] { models::new_decoder("lama", {}); }),
-            "model.family: model_type 'lama' is not known; known are gpt2, llama");
+            "model.family: model_type 'lama' is not known; known are gpt2, llama, mixtral");
 }
 
 TEST(Config, OtherNamesOfKeys) {
@@ -199,7 +252,7 @@ TEST(Config, WhatChangesTheMathematicsIsRefused) {
             "m/config.json: key 'rope_scaling.beta' (= 1) is not understood; if it does not change "
             "what the model computes, remove it");
   EXPECT_EQ(error_with("llama", {{"model_type", "mamba"}}),
-            "m/config.json: model_type 'mamba' is not known; known are gpt2, llama");
+            "m/config.json: model_type 'mamba' is not known; known are gpt2, llama, mixtral");
 }
 
 TEST(Config, ValuesThatCannotBe) {

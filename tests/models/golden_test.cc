@@ -104,7 +104,7 @@ TEST_P(Golden, PagedCacheInChunks) {
   EXPECT_LT(max_difference(last, entry.at("last_logits")), 1e-4);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Golden, ::testing::Values("gpt2", "llama", "llama2"),
+INSTANTIATE_TEST_SUITE_P(Models, Golden, ::testing::Values("gpt2", "llama", "llama2", "mixtral"),
                          [](const auto& model) { return std::string(model.param); });
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 namespace ashlar::testing {
@@ -23,12 +24,20 @@ TEST_P(WeightRules, CoverTheFileExactly) {
 
 TEST_P(WeightRules, CoverTheParametersExactly) {
   std::vector<std::string> covered, parameters;
+  std::map<std::string, int64_t> parts;  // of parameters given in parts
   for (const auto& rule : models::weight_rules(model_.config())) {
+    if (rule.index) {
+      EXPECT_EQ(*rule.index, parts[rule.parameters.front()]++) << rule.tensor;
+      if (*rule.index > 0) continue;
+    }
     covered.insert(covered.end(), rule.parameters.begin(), rule.parameters.end());
   }
   const graph::Graph graph = models::build_training(model_.config());
   for (const graph::Variable& variable : graph.variables()) {
-    if (variable.kind == graph::VariableKind::kParameter) parameters.push_back(variable.name);
+    if (variable.kind != graph::VariableKind::kParameter) continue;
+    parameters.push_back(variable.name);
+    const int64_t wanted = parts.contains(variable.name) ? variable.shape[0] : 0;
+    EXPECT_EQ(parts[variable.name], wanted) << variable.name;
   }
   std::ranges::sort(covered);
   std::ranges::sort(parameters);
@@ -57,7 +66,8 @@ TEST_P(WeightRules, GraphsShareParameters) {
   EXPECT_EQ(parameters(models::build_serving(model_.config(), {4, 4, DType::kBF16})), training);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, WeightRules, ::testing::Values("gpt2", "llama", "llama2"),
+INSTANTIATE_TEST_SUITE_P(Models, WeightRules,
+                         ::testing::Values("gpt2", "llama", "llama2", "mixtral"),
                          [](const auto& model) { return std::string(model.param); });
 
 TEST(WeightRules, KnownBuffers) {

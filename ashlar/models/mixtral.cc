@@ -1,0 +1,89 @@
+// Mixtral (Jiang et al. 2024): a LLaMA whose MLPs are mixtures of experts, two of eight a token,
+// with weights that sum to 1 over the chosen ones.
+#include "ashlar/models/families.h"
+#include "ashlar/models/llama.h"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace ashlar::models {
+namespace {
+
+DecoderConfig blank() {
+  DecoderConfig config;
+  config.norm_eps = 1e-5;
+  config.rope.theta = 1e6;
+  config.mixture.experts = 8;
+  config.mixture.balance = true;
+  return config;
+}
+
+DecoderConfig parse(HfConfig& keys) {
+  keys.only("router_jitter_noise", 0.0);
+  DecoderConfig config = blank();
+  parse_llama(keys,
+              {.norm_eps = config.norm_eps,
+               .rope_theta = config.rope.theta,
+               .kv_heads = 8,
+               .max_positions = 131072},
+              config);
+  if (keys.has("sliding_window")) config.window = keys.size("sliding_window");
+  MixtureConfig& mixture = config.mixture;
+  mixture.experts = keys.size("num_local_experts", 8);
+  mixture.per_token = keys.size("num_experts_per_tok", 2);
+  // transformers adds the loss where it returns the router's logits.
+  mixture.balance = keys.flag("output_router_logits", false);
+  mixture.coefficient = keys.number("router_aux_loss_coef", 0.001);
+  // Qwen's name for what Mixtral always does; a model trained otherwise says so.
+  mixture.renormalise = keys.flag("norm_topk_prob", true);
+  return config;
+}
+
+std::string write(const DecoderConfig& config) {
+  auto keys = nlohmann::ordered_json::parse(write_llama(config));
+  const MixtureConfig& mixture = config.mixture;
+  keys["sliding_window"] = nullptr;
+  if (config.window > 0) keys["sliding_window"] = config.window;
+  keys["num_local_experts"] = mixture.experts;
+  keys["num_experts_per_tok"] = mixture.per_token;
+  keys["output_router_logits"] = mixture.balance;
+  keys["router_aux_loss_coef"] = mixture.coefficient;
+  keys["router_jitter_noise"] = 0.0;
+  if (!mixture.renormalise) keys["norm_topk_prob"] = false;
+  return keys.dump();
+}
+
+void mlp_rules(const DecoderConfig& config, const std::string& theirs, const std::string& ours,
+               std::vector<WeightRule>& rules) {
+  const std::string moe = theirs + "block_sparse_moe.";
+  rules.push_back({moe + "gate.weight", {ours + "mlp.router.weight"}});
+  for (int64_t expert = 0; expert < config.mixture.experts; ++expert) {
+    const auto add = [&](const char* name, const char* parameter) {
+      rules.push_back({.tensor = fmt::format("{}experts.{}.{}.weight", moe, expert, name),
+                       .parameters = {fmt::format("{}mlp.experts.{}.weight", ours, parameter)},
+                       .index = expert});
+    };
+    add("w1", "gate");
+    add("w2", "down");
+    add("w3", "up");
+  }
+}
+
+std::vector<WeightRule> weights(const DecoderConfig& config) {
+  return llama_weights(config, mlp_rules);
+}
+
+}  // namespace
+
+Family mixtral_family() {
+  return {.model_type = "mixtral",
+          .architecture = "MixtralForCausalLM",
+          .prefix = "model.",
+          .buffers = {"rotary_emb.inv_freq"},
+          .blank = blank,
+          .parse = parse,
+          .write = write,
+          .weights = weights};
+}
+
+}  // namespace ashlar::models

@@ -1,0 +1,23 @@
+// The mixture of experts of one layer: router, rows to their experts, the experts' MLPs, and back.
+// Built below the current scope: "router.weight" [E, width], "experts.up.weight" [E, ffn, width],
+// "experts.gate.weight" the same where gated, "experts.down.weight" [E, width, ffn].
+#pragma once
+
+#include "ashlar/models/decoder.h"
+
+namespace ashlar::models {
+
+struct MixtureStates {
+  graph::ValueId y;     // [T, width]
+  graph::ValueId load;  // with the layers before; invalid without balance
+};
+
+// residual [T, width] is added to y where it is valid.
+MixtureStates mixture_of_experts(graph::Builder& b, const DecoderConfig& config,
+                                 const DecoderOptions& options, graph::ValueId x,
+                                 graph::ValueId residual, graph::ValueId load_so_far);
+
+// Of the initial matrices that write to the residual stream.
+double output_std(const DecoderConfig& config);
+
+}  // namespace ashlar::models
