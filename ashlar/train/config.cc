@@ -18,19 +18,43 @@ int64_t default_ffn(const std::string& family, int64_t width) {
   return family == "gpt2" ? 4 * width : (8 * width / 3 + 31) / 32 * 32;
 }
 
+// The keys of a mixture of experts in config.json.
+void add_experts(const ModelSection& model, nlohmann::ordered_json& json) {
+  if (model.family != "mixtral") {
+    if (model.experts > 0 || model.experts_per_token > 0) {
+      fail_usage("config model.experts: {} has none; use model.family=mixtral", model.family);
+    }
+    return;
+  }
+  const models::MixtureConfig usual = models::find_family(model.family).blank().mixture;
+  const int64_t all = model.experts > 0 ? model.experts : usual.experts;
+  const int64_t chosen = model.experts_per_token > 0 ? model.experts_per_token : usual.per_token;
+  if (chosen > all) {
+    fail_usage("config model.experts_per_token: {} is more than model.experts={}", chosen, all);
+  }
+  json.update({{"num_local_experts", all},
+               {"num_experts_per_tok", chosen},
+               {"output_router_logits", usual.balance},
+               {"router_aux_loss_coef", usual.coefficient}});
+}
+
 }  // namespace
 
 void ModelSection::bind(ConfigBinder& b) {
   b.key("from", from, "model folder to start from; empty: a new model of the sizes below");
-  b.choice<std::string>("family", family, {{"llama", "llama"}, {"gpt2", "gpt2"}},
+  b.choice<std::string>("family", family,
+                        {{"llama", "llama"}, {"gpt2", "gpt2"}, {"mixtral", "mixtral"}},
                         "architecture of a new model");
   b.key("vocab", vocab, "rows of the embedding; 0: as many as the tokenizer has").at_least(0);
   b.key("width", width, "channels of the residual stream").positive();
   b.key("layers", layers, "transformer layers").positive();
   b.key("heads", heads, "query heads").positive();
   b.key("kv_heads", kv_heads, "key-value heads; 0: as many as heads").at_least(0);
-  b.key("ffn", ffn, "inner channels of the MLP; 0: 4 x width (gpt2), 8/3 x width (llama)")
+  b.key("ffn", ffn, "inner channels of the MLP; 0: 4 x width (gpt2), 8/3 x width (others)")
       .at_least(0);
+  b.key("experts", experts, "experts of each layer; 0: as the family has it (mixtral: 8)")
+      .at_least(0);
+  b.key("experts_per_token", experts_per_token, "those a token goes to; 0: 2").at_least(0);
   b.key("seq", seq, "longest context; 0: train.seq").at_least(0);
   b.key("tied", tied, "head shares the embedding's weights; unset: as the family has it");
 }
@@ -72,8 +96,47 @@ models::DecoderConfig ModelSection::decoder(int64_t default_vocab, int64_t defau
                  {"max_position_embeddings", positions},
                  {"rms_norm_eps", 1e-5}});
   }
+  add_experts(*this, json);
   if (tied) json["tie_word_embeddings"] = *tied;
   return models::parse_config(json.dump(), "config model");
+}
+
+void MoeSection::bind(ConfigBinder& b) {
+  b.choice<Router>(
+      "router", router,
+      {{"model", Router::kModel}, {"switch", Router::kSwitch}, {"gshard", Router::kGShard}},
+      "switch: one expert a token, by its probability; gshard: two, the second at "
+      "random");
+  b.key("capacity", capacity,
+        "an expert takes at most this many times its fair share, the rest is dropped; unset: all")
+      .positive();
+  b.key("aux_loss_coef", aux_loss_coef, "weight of the load-balancing loss; unset: the model's own")
+      .at_least(0);
+}
+
+void MoeSection::apply(models::MixtureConfig& mixture) const {
+  if (!is_set()) return;
+  if (mixture.experts == 0) {
+    fail_usage("config moe: the model has no experts; remove the keys under moe.");
+  }
+  const auto want_choices = [&](const char* name, int64_t wanted) {
+    if (mixture.per_token == wanted) return;
+    fail_usage("config moe.router: {} sends a token to {} of the experts, the model to {}", name,
+               wanted, mixture.per_token);
+  };
+  if (router == Router::kSwitch) {
+    want_choices("switch", 1);
+    mixture.renormalise = false;
+  }
+  if (router == Router::kGShard) {
+    want_choices("gshard", 2);
+    mixture.random_second = true;
+  }
+  if (capacity) mixture.capacity = *capacity;
+  if (aux_loss_coef) {
+    mixture.balance = *aux_loss_coef > 0;
+    mixture.coefficient = *aux_loss_coef;
+  }
 }
 
 void TrainSection::bind(ConfigBinder& b) {
@@ -182,6 +245,7 @@ void TrainConfig::bind(ConfigBinder& b) {
                                {"sqrt", passes::Recompute::kSqrt}},
                               "which activations backward computes again instead of keeping them");
   b.section("model", model);
+  b.section("moe", moe);
   b.section("data", data);
   b.section("train", train);
   b.section("valid", valid);

@@ -1,4 +1,4 @@
-// The keys of `ashlar train`, all with defaults: what to train (model.), on what (data.), how
+// The keys of `ashlar train`, all with defaults: what to train (model., moe.), on what (data.), how
 // (train.), what to look at meanwhile (valid., sample.), what to keep (checkpoint.) and where
 // (run.). A ConfigTable fills a TrainConfig; validate() says what ranges alone do not.
 #pragma once
@@ -23,18 +23,34 @@ namespace ashlar::train {
 enum class Optimizer : uint8_t { kAdamW, kMuon };
 enum class Decay : uint8_t { kAll, kMatrices };
 enum class Schedule : uint8_t { kConstant, kLinear, kCosine, kWsd };
+// How tokens are sent to experts: as the model says; to one, by its probability (Switch); to two,
+// the second at random (GShard).
+enum class Router : uint8_t { kModel, kSwitch, kGShard };
 
 // A model to start from, or the sizes of a new one.
 struct ModelSection {
   std::string from;
   std::string family = "llama";
   int64_t vocab = 0, width = 384, layers = 6, heads = 6, kv_heads = 0, ffn = 0, seq = 0;
-  std::optional<bool> tied;  // unset: as the family has it
+  int64_t experts = 0, experts_per_token = 0;  // 0: as the family has it
+  std::optional<bool> tied;                    // unset: as the family has it
 
   void bind(ConfigBinder& b);
   bool from_scratch() const { return from.empty(); }
   // The new model; vocab and seq where the keys leave them open.
   models::DecoderConfig decoder(int64_t default_vocab, int64_t default_seq) const;
+};
+
+// Training of a mixture of experts.
+struct MoeSection {
+  Router router = Router::kModel;
+  std::optional<double> capacity;       // unset: nothing is dropped
+  std::optional<double> aux_loss_coef;  // unset: the model's own
+
+  void bind(ConfigBinder& b);
+  bool is_set() const { return router != Router::kModel || capacity || aux_loss_coef; }
+  // Throws UsageError where the model's experts do not go with the keys.
+  void apply(models::MixtureConfig& mixture) const;
 };
 
 struct TrainSection {
@@ -115,6 +131,7 @@ struct CommSection {
 
 struct TrainConfig {
   ModelSection model;
+  MoeSection moe;
   data::DataConfig data;
   TrainSection train;
   ValidSection valid;

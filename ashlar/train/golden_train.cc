@@ -27,6 +27,7 @@ constexpr double kGradientOfGlobal = 1e-6;  // plus this of the global norm
 struct Golden {
   Rows inputs, targets;
   double cross_entropy = 0;
+  std::optional<double> aux_loss;  // of a mixture of experts
   std::map<std::string, double> grad_norms;
   std::vector<std::pair<double, double>> steps;  // loss and gradient norm before each update
   double lr = 0;
@@ -39,6 +40,7 @@ Golden parse(const Json& train, const std::string& source) {
     golden.inputs = train.at("input_ids").get<Rows>();
     golden.targets = train.at("target_ids").get<Rows>();
     golden.cross_entropy = train.at("cross_entropy").get<double>();
+    if (train.contains("aux_loss")) golden.aux_loss = train["aux_loss"].get<double>();
     golden.grad_norms = train.at("grad_norms").get<std::map<std::string, double>>();
     const Json& adamw = train.at("adamw");
     golden.lr = adamw.at("lr").get<double>();
@@ -93,6 +95,13 @@ data::StepBatch make_batch(const Golden& golden, const models::DecoderConfig& co
   return step;
 }
 
+// The part of a parameter's gradient that belongs to one of the file's tensors.
+Tensor gradient_of(const models::WeightRule& rule, const std::string& parameter,
+                   TrainingStep& step) {
+  const Tensor gradient = step.store().at(step.gradient_of().at(parameter));
+  return rule.index ? gradient.rows(*rule.index, *rule.index + 1) : gradient;
+}
+
 double sum_of_squares(const Tensor& tensor) {
   double sum = 0;
   for (const float value : tensor.span<float>()) {
@@ -111,7 +120,7 @@ void check_gradients(const Golden& golden, const models::DecoderConfig& config, 
   for (const models::WeightRule& rule : models::weight_rules(config)) {
     double sum = 0;
     for (const std::string& parameter : rule.parameters) {
-      sum += sum_of_squares(step.store().at(step.gradient_of().at(parameter)));
+      sum += sum_of_squares(gradient_of(rule, parameter, step));
     }
     found[rule.tensor] = std::sqrt(sum);
   }
@@ -163,6 +172,9 @@ std::optional<GoldenTrain> check_golden_train(const std::string& model, ThreadPo
     const StepResult found = step.run(batch, 0, static_cast<int64_t>(i) + 1, golden.lr);
     if (i == 0) {
       result.checks.push_back({"cross_entropy", found.loss, golden.cross_entropy, kLossTolerance});
+      if (golden.aux_loss) {
+        result.checks.push_back({"aux_loss", found.aux_loss, *golden.aux_loss, kLossTolerance});
+      }
       check_gradients(golden, spec.model, step, source, result.checks);
     }
     const auto [loss, norm] = golden.steps[i];

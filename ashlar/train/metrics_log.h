@@ -16,8 +16,8 @@ namespace ashlar::train {
 // One step as metrics.jsonl has it.
 struct StepMetrics {
   int64_t step = 0;
-  double loss = 0;  // mean cross-entropy of the counted tokens of the global batch
-  double aux_loss = 0;
+  double loss = 0;       // mean cross-entropy of the counted tokens of the global batch
+  double aux_loss = 0;   // balance of the experts' load (graph/ops/moe_load.h); no experts: 0
   double grad_norm = 0;  // before clipping
   double lr = 0;
   int64_t tokens = 0;  // trained on since step 1, this step's included

@@ -72,6 +72,7 @@ ModelSource open_model_source(const TrainConfig& config) {
                  source.config.max_positions, model.from);
     }
     set_dropout(source.config, config.train.dropout);
+    config.moe.apply(source.config.mixture);
     return source;
   }
   data::TokenizerEncoder encoder = data::TokenizerEncoder::open(config.data.tokenizer);
@@ -81,6 +82,7 @@ ModelSource open_model_source(const TrainConfig& config) {
                decoder.max_positions);
   }
   set_dropout(decoder, config.train.dropout);
+  config.moe.apply(decoder.mixture);
   decoder.bos.reset();
   for (const int32_t id : encoder.document_begin()) decoder.bos = id;
   decoder.eos.clear();

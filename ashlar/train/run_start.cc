@@ -8,10 +8,11 @@
 namespace ashlar::train {
 namespace {
 
-// Dropout may change from start to start, and checkpoints are f32 whatever the model came in.
+// Dropout and the balance of experts may change from start to start, and checkpoints are f32
+// whatever the model came in.
 std::string description(models::DecoderConfig config) {
   config.dtype = DType::kF32;
-  return models::write_config(config.without_dropout());
+  return models::write_config(config.as_inference());
 }
 
 }  // namespace

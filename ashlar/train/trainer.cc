@@ -207,6 +207,7 @@ StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started
   StepMetrics metrics;
   metrics.step = step;
   metrics.loss = result.loss;
+  metrics.aux_loss = result.aux_loss;
   metrics.grad_norm = result.grad_norm;
   metrics.lr = lr;
   metrics.tokens = state_.tokens;

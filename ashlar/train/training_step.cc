@@ -48,7 +48,7 @@ void split_at_norm(const graph::Graph& graph, graph::PlannedPrograms& plan) {
 
 TrainingGraph build_training_graph(const StepSpec& spec) {
   graph::Graph graph = models::build_training(spec.model);
-  const auto gradients = passes::differentiate(graph, graph.output("loss"));
+  const auto gradients = passes::differentiate(graph, models::training_losses(graph));
   TrainingGraph result;
   for (const auto& [parameter, gradient] : gradients) {
     result.gradient_of[graph.variable(parameter).name] = graph.variable(gradient).name;
@@ -89,6 +89,8 @@ TrainingStep::TrainingStep(TrainingGraph training, const StepSpec& spec,
   targets_ = executor_->input_index("targets");
   executor_->bind_input("loss_scale", &loss_scale_);
   executor_->bind_input("lr", &lr_);
+  balanced_ = graph.outputs().contains("aux_loss");
+  if (balanced_) executor_->bind_input("aux_scale", &aux_scale_);
 }
 
 Bindings TrainingStep::bind(const data::Batch& batch) {
@@ -107,11 +109,11 @@ double TrainingStep::sum_over_ranks(double share) const {
   return sum;
 }
 
-double TrainingStep::run_microbatches(const data::StepBatch& batch, graph::RunState state,
-                                      Checks checks) {
+StepResult TrainingStep::run_microbatches(const data::StepBatch& batch, graph::RunState state,
+                                          Checks checks) {
   const auto run = checks == Checks::kEveryOp ? &runtime::Executor::run_checked  //
                                               : &runtime::Executor::run;
-  double loss = 0;
+  StepResult result;
   state.first_microbatch = true;
   const data::Batch& first = batch.microbatches.front();
   const int64_t tokens = first.rows * first.seq;
@@ -122,21 +124,25 @@ double TrainingStep::run_microbatches(const data::StepBatch& batch, graph::RunSt
     const Bindings bindings = bind(microbatch);
     state.tokens = bindings[Symbol::kTokens];
     (*executor_.*run)(forward_, bindings, state, 0);
-    loss += *executor_->output("loss", bindings).as<double>();
-    if (checks == Checks::kLossOnly && !std::isfinite(loss)) break;
+    result.loss += *executor_->output("loss", bindings).as<double>();
+    if (balanced_) result.aux_loss += *executor_->output("aux_loss", bindings).as<double>();
+    // Ranks go through the same collectives, so only one that is alone may leave.
+    const bool alone = ranks_ == nullptr || ranks_->count() == 1;
+    if (alone && checks == Checks::kLossOnly && !std::isfinite(result.loss)) break;
     (*executor_.*run)(backward_, bindings, state, 0);
     state.first_microbatch = false;
     state.first_token += static_cast<uint64_t>(tokens);
   }
-  return sum_over_ranks(loss);
+  result.loss = sum_over_ranks(result.loss);
+  return result;
 }
 
 StepResult TrainingStep::run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr) {
   loss_scale_ = 1.0f / static_cast<float>(std::max<int64_t>(batch.valid_tokens, 1));
+  aux_scale_ = 1.0f / static_cast<float>(batch.microbatches.size());
   lr_ = static_cast<float>(lr);
   const graph::RunState state{.seed = seed, .step = static_cast<uint64_t>(step)};
-  StepResult result;
-  result.loss = run_microbatches(batch, state, Checks::kLossOnly);
+  StepResult result = run_microbatches(batch, state, Checks::kLossOnly);
   if (!std::isfinite(result.loss)) find_non_finite(batch, state, "loss");
 
   const Bindings bindings = bind(batch.microbatches.back());

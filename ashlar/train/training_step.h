@@ -31,7 +31,8 @@ struct StepSpec {
 };
 
 struct StepResult {
-  double loss = 0;       // mean over the counted tokens of the global batch
+  double loss = 0;       // cross-entropy, mean over the counted tokens of the global batch
+  double aux_loss = 0;   // balance of the experts' load, mean over the microbatches; else 0
   double grad_norm = 0;  // before clipping
 };
 
@@ -71,7 +72,7 @@ class TrainingStep {
   enum class Checks : uint8_t { kLossOnly, kEveryOp };
   graph::Bindings bind(const data::Batch& batch);
   double sum_over_ranks(double share) const;
-  double run_microbatches(const data::StepBatch& batch, graph::RunState state, Checks checks);
+  StepResult run_microbatches(const data::StepBatch& batch, graph::RunState state, Checks checks);
   [[noreturn]] void find_non_finite(const data::StepBatch& batch, const graph::RunState& state,
                                     const char* what);
 
@@ -82,7 +83,8 @@ class TrainingStep {
   std::unique_ptr<runtime::Executor> executor_;
   int forward_ = -1, backward_ = -1, reduce_ = -1, norm_ = -1, update_ = -1;
   int tokens_ = -1, positions_ = -1, row_start_ = -1, targets_ = -1;
-  float loss_scale_ = 0, lr_ = 0;
+  float loss_scale_ = 0, aux_scale_ = 0, lr_ = 0;
+  bool balanced_ = false;  // there is an aux_loss
 };
 
 }  // namespace ashlar::train

@@ -11,7 +11,7 @@ namespace {
 TEST(GoldenTrainTest, EqualsTheGoldens) {
   ThreadPool pool(2);
   for (const IsaTier tier : runnable_isa_tiers()) {
-    for (const char* model : {"gpt2", "llama", "llama2"}) {
+    for (const char* model : {"gpt2", "llama", "llama2", "mixtral"}) {
       const auto golden = check_golden_train(testing::fixture(model), pool, tier);
       ASSERT_TRUE(golden.has_value());
       EXPECT_GT(golden->checks.size(), 20u);
