@@ -19,7 +19,7 @@ std::string_view name(VariableKind kind) {
 }
 
 std::string_view name(Phase phase) {
-  constexpr std::string_view names[] = {"F", "B", "W", "R", "U"};
+  constexpr std::string_view names[] = {"F", "B", "W", "R", "N", "U"};
   return names[static_cast<int>(phase)];
 }
 

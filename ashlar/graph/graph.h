@@ -61,11 +61,12 @@ struct Variable {
 };
 
 // When a node runs. B and W are the two halves of backward: gradients of inputs, and of weights; R
-// sums gradients over ranks, after the last microbatch.
-enum class Phase : uint8_t { kForward, kInputGrad, kWeightGrad, kReduce, kUpdate };
+// sums gradients over ranks, after the last microbatch. N is the part of the update that runs
+// before the stages of a pipeline agree on the norm (passes/split_stages.h).
+enum class Phase : uint8_t { kForward, kInputGrad, kWeightGrad, kReduce, kNorm, kUpdate };
 inline constexpr Phase kPhases[] = {Phase::kForward, Phase::kInputGrad, Phase::kWeightGrad,
-                                    Phase::kReduce, Phase::kUpdate};
-std::string_view name(Phase phase);  // "F", "B", "W", "R", "U"
+                                    Phase::kReduce,  Phase::kNorm,      Phase::kUpdate};
+std::string_view name(Phase phase);  // "F", "B", "W", "R", "N", "U"
 
 struct Node {
   OpPtr op;

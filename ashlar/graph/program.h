@@ -12,11 +12,12 @@ namespace ashlar::graph {
 // Where a value lives while Programs run.
 struct Location {
   enum class Kind : uint8_t {
-    kAbsent,    // optional input left out
-    kInput,     // memory the caller binds; index = its place in Graph::inputs()
-    kVariable,  // index = VariableId
-    kArena,     // offset into the arena
-    kSlot,      // offset into the slot of the microbatch
+    kAbsent,      // optional input left out
+    kInput,       // memory the caller binds; index = its place in Graph::inputs()
+    kVariable,    // index = VariableId
+    kArena,       // offset into the arena
+    kSlot,        // offset into the slot of the microbatch
+    kWeightSlot,  // offset into its other slot, which it holds until its weight gradients are made
   } kind = Kind::kAbsent;
   int64_t offset = 0;       // or index
   int64_t part_offset = 0;  // kVariable: bytes to the part of it
@@ -30,13 +31,14 @@ struct Step {
 };
 
 struct Program {
-  std::string name;  // "forward", "backward", "reduce", "update"
+  std::string name;  // "forward", "backward", "reduce", "norm", "update"
   std::vector<Step> steps;
   std::vector<VariableId> reads, writes;
 };
 
 // Programs that share one arena. Values written by one Program and read by a later one live in
-// numbered microbatch slots when there is more than one slot.
+// numbered microbatch slots when there is more than one slot. Where backward is two Programs,
+// "input_grad" and "weight_grad", what the second reads lives in slots of its own.
 struct PlannedPrograms {
   std::vector<Program> programs;
   std::vector<Location> values;  // of every value of the graph
@@ -44,7 +46,10 @@ struct PlannedPrograms {
   int slots = 1;
   int64_t arena_bytes = 0;  // transient values and scratch
   int64_t slot_bytes = 0;   // of one slot; 0 when slots == 1 (saved values share the arena)
-  int64_t total_bytes() const { return arena_bytes + slots * slot_bytes; }
+  int weight_slots = 0;     // 0: backward is one Program
+  int64_t weight_slot_bytes = 0;
+  int64_t all_slots_bytes() const { return slots * slot_bytes + weight_slots * weight_slot_bytes; }
+  int64_t total_bytes() const { return arena_bytes + all_slots_bytes(); }
 };
 
 }  // namespace ashlar::graph

@@ -27,6 +27,8 @@ Colours colours(Phase phase) {
       return {"#e4f4e3", "#3c8a3a", "backward: gradients of weights"};
     case Phase::kReduce:
       return {"#fbe6ea", "#b23a58", "sums over ranks"};
+    case Phase::kNorm:
+      return {"#f1e6f7", "#5a6ab0", "norm of the gradients"};
     case Phase::kUpdate:
       return {"#f1e6f7", "#7d4aa0", "update"};
   }

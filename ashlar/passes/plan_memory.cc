@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -22,37 +23,28 @@ using graph::Program;
 using graph::Step;
 using graph::ValueId;
 
-constexpr std::array<const char*, 4> kProgramNames = {"forward", "backward", "reduce", "update"};
-constexpr int kProgramCount = static_cast<int>(kProgramNames.size());
-
-int program_of(Phase phase) {
-  switch (phase) {
-    case Phase::kForward:
-      return 0;
-    case Phase::kInputGrad:
-    case Phase::kWeightGrad:
-      return 1;
-    case Phase::kReduce:
-      return 2;
-    case Phase::kUpdate:
-      return 3;
-  }
-  return 0;
-}
+// Programs in the order in which a step passes them.
+enum ProgramId { kForward, kBackward, kWeightGrad, kReduce, kNorm, kUpdate, kProgramCount };
 
 // Storage that one or more values share (in place), and when it is alive. Time counts nodes in the
 // order they run, over all Programs.
 struct Buffer {
   int64_t bytes = 0;
   int first = 0, last = 0;
-  bool crosses = false;  // written by one Program, read by a later one
+  bool crosses = false;     // written by one Program, read by a later one
+  bool for_weight = false;  // which is that of the weight gradients
 };
+
+using Regions = std::map<Location::Kind, std::vector<Interval>>;
+using Home = std::pair<Location::Kind, size_t>;  // of a buffer: its place in a region
 
 class Planner {
  public:
   Planner(const Graph& graph, const PlanOptions& options) : graph_(graph), options_(options) {
     ASHLAR_CHECK(options.slots >= 1, "plan: {} microbatch slots, at least 1 is needed",
                  options.slots);
+    ASHLAR_CHECK(options.weight_slots >= 0, "plan: {} slots for weight gradients is negative",
+                 options.weight_slots);
     order_nodes();
     find_last_uses();
     assign_buffers();
@@ -61,6 +53,7 @@ class Planner {
   PlannedPrograms run() {
     plan_.max_bindings = options_.max;
     plan_.slots = options_.slots;
+    plan_.weight_slots = options_.weight_slots;
     measure_scratch();
     place();
     write_programs();
@@ -68,6 +61,35 @@ class Planner {
   }
 
  private:
+  bool splits_backward() const { return options_.weight_slots > 0; }
+  bool has_slots() const {
+    return options_.slots > 1 || splits_backward() || options_.shares_arena;
+  }
+
+  int program_of(Phase phase) const {
+    switch (phase) {
+      case Phase::kForward:
+        return kForward;
+      case Phase::kInputGrad:
+        return kBackward;
+      case Phase::kWeightGrad:
+        return splits_backward() ? kWeightGrad : kBackward;
+      case Phase::kReduce:
+        return kReduce;
+      case Phase::kNorm:
+        return kNorm;
+      case Phase::kUpdate:
+        return kUpdate;
+    }
+    return kForward;
+  }
+  const char* name_of(int program) const {
+    constexpr std::array<const char*, kProgramCount> names = {"forward", "backward", "weight_grad",
+                                                              "reduce",  "norm",     "update"};
+    return program == kBackward && splits_backward() ? "input_grad"
+                                                     : names[static_cast<size_t>(program)];
+  }
+
   void order_nodes() {
     time_.resize(graph_.nodes().size());
     for (int program = 0; program < kProgramCount; ++program) {
@@ -76,15 +98,22 @@ class Planner {
         time_[i] = static_cast<int>(order_.size());
         order_.push_back(static_cast<int>(i));
       }
+      end_[static_cast<size_t>(program)] = static_cast<int>(order_.size());
     }
   }
 
   void find_last_uses() {
     last_use_.assign(graph_.values().size(), -1);
+    last_program_.assign(graph_.values().size(), -1);
+    read_for_weight_.assign(graph_.values().size(), false);
     for (const int i : order_) {
       const Node& node = graph_.node(i);
+      const int program = program_of(node.phase);
       for (const ValueId input : node.inputs) {
-        if (input.valid()) last_use_[index(input)] = time_[static_cast<size_t>(i)];
+        if (!input.valid()) continue;
+        last_use_[index(input)] = time_[static_cast<size_t>(i)];
+        last_program_[index(input)] = program;
+        if (program == kWeightGrad) read_for_weight_[index(input)] = true;
       }
       for (const ValueId output : node.outputs) {
         last_use_[index(output)] =
@@ -93,7 +122,12 @@ class Planner {
     }
     // Results are read by the caller after the run.
     for (const auto& [name, id] : graph_.outputs()) {
-      last_use_[index(id)] = static_cast<int>(order_.size());
+      const int maker = graph_.value(id).producer;
+      const bool until_next = options_.shares_arena && maker >= 0;
+      const int end = until_next
+                          ? end_[static_cast<size_t>(program_of(graph_.node(maker).phase))] - 1
+                          : static_cast<int>(order_.size());
+      last_use_[index(id)] = std::max(last_use_[index(id)], end);
       results_.insert(id);
     }
   }
@@ -116,11 +150,12 @@ class Planner {
         if (buffer < 0) {
           buffer = static_cast<int>(buffers_.size());
           const int now = time_[static_cast<size_t>(i)];
-          buffers_.push_back({bytes(output), now, now, false});
+          buffers_.push_back({.bytes = bytes(output), .first = now, .last = now});
         }
         Buffer& storage = buffers_[static_cast<size_t>(buffer)];
         storage.last = std::max(storage.last, last_use_[index(output)]);
         storage.crosses = storage.crosses || crosses(output);
+        storage.for_weight = storage.for_weight || read_for_weight_[index(output)];
         buffer_of_[index(output)] = buffer;
       }
     }
@@ -151,9 +186,7 @@ class Planner {
 
   bool crosses(ValueId value) const {
     const int made = program_of(graph_.node(graph_.value(value).producer).phase);
-    const int last = last_use_[index(value)];
-    if (last >= static_cast<int>(order_.size())) return false;
-    return program_of(graph_.node(order_[static_cast<size_t>(last)]).phase) != made;
+    return last_program_[index(value)] > made;
   }
 
   void measure_scratch() {
@@ -166,28 +199,31 @@ class Planner {
   }
 
   void place() {
-    std::vector<Interval> arena, slot;
-    std::vector<std::pair<bool, size_t>> home;  // of each buffer: in a slot?, index
+    Regions regions;
+    std::vector<Interval>& arena = regions[Location::Kind::kArena];
+    std::vector<Home> home;
     for (const Buffer& buffer : buffers_) {
-      const bool in_slot = options_.slots > 1 && buffer.crosses;
-      std::vector<Interval>& region = in_slot ? slot : arena;
-      home.emplace_back(in_slot, region.size());
-      region.push_back({buffer.bytes, buffer.first, buffer.last, -1});
+      const bool in_slot = has_slots() && buffer.crosses;
+      const Location::Kind kind = !in_slot            ? Location::Kind::kArena
+                                  : buffer.for_weight ? Location::Kind::kWeightSlot
+                                                      : Location::Kind::kSlot;
+      home.emplace_back(kind, regions[kind].size());
+      regions[kind].push_back({buffer.bytes, buffer.first, buffer.last, -1});
     }
     const size_t first_scratch = arena.size();
     for (size_t t = 0; t < scratch_.size(); ++t) {
       arena.push_back({scratch_[t], static_cast<int>(t), static_cast<int>(t), -1});
     }
     plan_.arena_bytes = pack_intervals(arena);
-    plan_.slot_bytes = pack_intervals(slot);
+    plan_.slot_bytes = pack_intervals(regions[Location::Kind::kSlot]);
+    plan_.weight_slot_bytes = pack_intervals(regions[Location::Kind::kWeightSlot]);
     for (size_t t = 0; t < scratch_.size(); ++t) {
       scratch_offset_.push_back(arena[first_scratch + t].offset);
     }
-    place_values(arena, slot, home);
+    place_values(regions, home);
   }
 
-  void place_values(const std::vector<Interval>& arena, const std::vector<Interval>& slot,
-                    const std::vector<std::pair<bool, size_t>>& home) {
+  void place_values(const Regions& regions, const std::vector<Home>& home) {
     plan_.values.resize(graph_.values().size());
     int64_t input_index = 0;
     for (const auto& [name, id] : graph_.inputs()) {
@@ -198,9 +234,8 @@ class Planner {
       if (value.variable.valid()) {
         plan_.values[v] = {Location::Kind::kVariable, value.variable.index, part_offset(value)};
       } else if (buffer_of_[v] >= 0) {
-        const auto [in_slot, i] = home[static_cast<size_t>(buffer_of_[v])];
-        plan_.values[v] = {in_slot ? Location::Kind::kSlot : Location::Kind::kArena,
-                           in_slot ? slot[i].offset : arena[i].offset};
+        const auto [kind, i] = home[static_cast<size_t>(buffer_of_[v])];
+        plan_.values[v] = {kind, regions.at(kind)[i].offset};
       }
     }
   }
@@ -208,7 +243,7 @@ class Planner {
   void write_programs() {
     for (int p = 0; p < kProgramCount; ++p) {
       Program program;
-      program.name = kProgramNames[static_cast<size_t>(p)];
+      program.name = name_of(p);
       std::set<graph::VariableId> reads, writes;
       for (size_t t = 0; t < order_.size(); ++t) {
         const Node& node = graph_.node(order_[t]);
@@ -267,9 +302,12 @@ class Planner {
   const Graph& graph_;
   const PlanOptions& options_;
   PlannedPrograms plan_;
-  std::vector<int> order_;     // nodes as they run
-  std::vector<int> time_;      // of each node
-  std::vector<int> last_use_;  // of each value
+  std::vector<int> order_;                // nodes as they run
+  std::vector<int> time_;                 // of each node
+  std::array<int, kProgramCount> end_{};  // of each Program
+  std::vector<int> last_use_;             // of each value
+  std::vector<int> last_program_;         // that reads each value
+  std::vector<bool> read_for_weight_;     // by "weight_grad"
   std::vector<int> buffer_of_;
   std::vector<Buffer> buffers_;
   std::set<ValueId> results_;

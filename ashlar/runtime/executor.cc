@@ -3,6 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/kernels/team.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace ashlar::runtime {
@@ -42,20 +43,36 @@ bool all_finite(const Operand& operand) {
 }  // namespace
 
 Executor::Executor(const graph::Graph& graph, graph::PlannedPrograms plan, VariableStore& store,
-                   const kernels::KernelTable& table, ThreadPool& pool)
+                   const kernels::KernelTable& table, ThreadPool& pool,
+                   const ExecutorMemory& memory)
     : graph_(graph),
       plan_(std::move(plan)),
       store_(store),
       table_(table),
       pool_(pool),
-      arena_(plan_.total_bytes()),
+      arena_(memory.arena == nullptr ? plan_.total_bytes() : 0),
+      memory_(memory),
       programs_(plan_.programs.size()),
       inputs_(graph.inputs().size(), nullptr) {
+  if (memory.arena == nullptr) memory_ = {arena_.data(), arena_.data() + plan_.arena_bytes};
   for (size_t i = 0; i < programs_.size(); ++i) bind_program(plan_.programs[i], programs_[i]);
 }
 
-std::byte* Executor::slot_data(int slot) const {
-  return arena_.data() + plan_.arena_bytes + slot * plan_.slot_bytes;
+// Of what lies elsewhere from run to run.
+std::byte* Executor::place(const Location& location, SlotPair slot) const {
+  switch (location.kind) {
+    case Location::Kind::kSlot:
+      return memory_.slots + slot.backward * plan_.slot_bytes + location.offset;
+    case Location::Kind::kWeightSlot:
+      return memory_.slots + plan_.slots * plan_.slot_bytes +
+             slot.weight * plan_.weight_slot_bytes + location.offset;
+    case Location::Kind::kInput:
+      // Kernels never write to a run's inputs.
+      return static_cast<std::byte*>(
+          const_cast<void*>(inputs_[static_cast<size_t>(location.offset)]));
+    default:
+      return nullptr;
+  }
 }
 
 Operand Executor::make_operand(graph::ValueId id, const Location& location) const {
@@ -69,7 +86,7 @@ Operand Executor::make_operand(graph::ValueId id, const Location& location) cons
     const auto& variable = graph_.variable({static_cast<int32_t>(location.offset)});
     operand.data = store_.at(variable.name).data() + location.part_offset;
   } else if (location.kind == Location::Kind::kArena) {
-    operand.data = arena_.data() + location.offset;
+    operand.data = memory_.arena + location.offset;
   }
   return operand;
 }
@@ -78,7 +95,7 @@ void Executor::bind_program(const graph::Program& program, BoundProgram& bound) 
   bound.steps.reserve(program.steps.size());
   for (const graph::Step& step : program.steps) {
     const graph::Node& node = graph_.node(step.node);
-    bound.steps.push_back({&node, {}, {}, arena_.data() + step.scratch_offset, step.scratch_bytes});
+    bound.steps.push_back({&node, {}, {}, memory_.arena + step.scratch_offset, step.scratch_bytes});
     BoundStep& target = bound.steps.back();
     const auto bind = [&](const std::vector<graph::ValueId>& ids,
                           const std::vector<Location>& locations, std::vector<Operand>& operands) {
@@ -87,10 +104,9 @@ void Executor::bind_program(const graph::Program& program, BoundProgram& bound) 
         operands.push_back(make_operand(ids[i], locations[i]));
         if (!ids[i].valid()) continue;
         Operand* operand = &operands.back();
-        if (locations[i].kind == Location::Kind::kSlot) {
-          bound.slots.push_back({operand, locations[i].offset});
-        } else if (locations[i].kind == Location::Kind::kInput) {
-          bound.inputs.push_back({operand, locations[i].offset});
+        if (locations[i].kind != Location::Kind::kVariable &&
+            locations[i].kind != Location::Kind::kArena) {
+          bound.moving.push_back({operand, locations[i]});
         }
         const graph::SymShape& shape = graph_.type(ids[i]).shape;
         if (!shape.fixed()) bound.shapes.push_back({operand, &shape});
@@ -131,9 +147,12 @@ int Executor::program_index(const std::string& name) const {
   return -1;
 }
 
-Executor::BoundProgram& Executor::prepare(int program, const Bindings& bindings, int slot) {
+Executor::BoundProgram& Executor::prepare(int program, const Bindings& bindings, SlotPair slot) {
   BoundProgram& bound = programs_[static_cast<size_t>(program)];
-  ASHLAR_CHECK(slot >= 0 && slot < plan_.slots, "executor: slot {} of {}", slot, plan_.slots);
+  ASHLAR_CHECK(slot.backward >= 0 && slot.backward < plan_.slots, "executor: slot {} of {}",
+               slot.backward, plan_.slots);
+  ASHLAR_CHECK(slot.weight >= 0 && slot.weight < std::max(plan_.weight_slots, 1),
+               "executor: slot {} of {} for weight gradients", slot.weight, plan_.weight_slots);
   if (!bound.bound || !(bound.bindings == bindings)) {
     for (int s = 1; s < graph::kSymbols; ++s) {
       const auto symbol = static_cast<Symbol>(s);
@@ -147,13 +166,8 @@ Executor::BoundProgram& Executor::prepare(int program, const Bindings& bindings,
     bound.bindings = bindings;
     bound.bound = true;
   }
-  for (const Moving& moving : bound.slots) {
-    moving.operand->data = slot_data(slot) + moving.offset_or_index;
-  }
-  for (const Moving& moving : bound.inputs) {
-    const void* data = inputs_[static_cast<size_t>(moving.offset_or_index)];
-    // Kernels never write to a run's inputs.
-    moving.operand->data = static_cast<std::byte*>(const_cast<void*>(data));
+  for (const Moving& moving : bound.moving) {
+    moving.operand->data = place(moving.location, slot);
   }
   return bound;
 }
@@ -178,7 +192,8 @@ void Executor::wait_for_started() {
   started_.clear();
 }
 
-void Executor::run(int program, const Bindings& bindings, const graph::RunState& state, int slot) {
+void Executor::run(int program, const Bindings& bindings, const graph::RunState& state,
+                   SlotPair slot) {
   const BoundProgram& bound = prepare(program, bindings, slot);
   if (profiler_ == nullptr) {
     for (const BoundStep& step : bound.steps) run_step(step, state);
@@ -195,7 +210,7 @@ void Executor::run(int program, const Bindings& bindings, const graph::RunState&
 }
 
 void Executor::run_checked(int program, const Bindings& bindings, const graph::RunState& state,
-                           int slot) {
+                           SlotPair slot) {
   const BoundProgram& bound = prepare(program, bindings, slot);
   for (const BoundStep& step : bound.steps) {
     run_step(step, state);
@@ -209,12 +224,12 @@ void Executor::run_checked(int program, const Bindings& bindings, const graph::R
   wait_for_started();
 }
 
-Operand Executor::output(const std::string& name, const Bindings& bindings, int slot) const {
+Operand Executor::output(const std::string& name, const Bindings& bindings, SlotPair slot) const {
   const graph::ValueId id = graph_.output(name);
   const Location& location = plan_.values[static_cast<size_t>(id.index)];
   Operand operand = make_operand(id, location);
   operand.shape = graph_.type(id).shape.bind(bindings);
-  if (location.kind == Location::Kind::kSlot) operand.data = slot_data(slot) + location.offset;
+  if (operand.data == nullptr) operand.data = place(location, slot);
   return operand;
 }
 

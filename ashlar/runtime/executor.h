@@ -15,12 +15,24 @@
 
 namespace ashlar::runtime {
 
+// Memory for Programs that was planned with shares_arena: executors may share the arena, each has
+// slots of its own (PlannedPrograms::all_slots_bytes).
+struct ExecutorMemory {
+  std::byte* arena = nullptr;
+  std::byte* slots = nullptr;
+};
+
+// The slots of a microbatch: until backward, and until its weight gradients.
+struct SlotPair {
+  int backward = 0, weight = 0;
+};
+
 class Executor {
  public:
   // The graph, store and pool outlive the executor. Variables must be in the store already, and
-  // must not be put() anew while the executor lives.
+  // must not be put() anew while the executor lives. Without `memory` it has an arena of its own.
   Executor(const graph::Graph& graph, graph::PlannedPrograms plan, VariableStore& store,
-           const kernels::KernelTable& table, ThreadPool& pool);
+           const kernels::KernelTable& table, ThreadPool& pool, const ExecutorMemory& memory = {});
 
   // Memory of the caller's that holds an input during the following runs.
   void bind_input(const std::string& name, const void* data);
@@ -32,15 +44,15 @@ class Executor {
 
   // Throws Error when a binding exceeds what memory was planned for.
   void run(int program, const graph::Bindings& bindings, const graph::RunState& state,
-           int slot = 0);
+           SlotPair slot = {});
   // The same with a look at every result: throws Error naming the first op (and layer) that gave a
   // NaN or infinity. Several times slower.
   void run_checked(int program, const graph::Bindings& bindings, const graph::RunState& state,
-                   int slot = 0);
+                   SlotPair slot = {});
 
   // A named result of the last run, valid until the next.
   graph::Operand output(const std::string& name, const graph::Bindings& bindings,
-                        int slot = 0) const;
+                        SlotPair slot = {}) const;
 
   const graph::PlannedPrograms& plan() const { return plan_; }
   const graph::Graph& graph() const { return graph_; }
@@ -61,7 +73,7 @@ class Executor {
   // Operands whose place changes from run to run.
   struct Moving {
     graph::Operand* operand;
-    int64_t offset_or_index;
+    graph::Location location;
   };
   struct SymbolicShape {
     graph::Operand* operand;
@@ -69,7 +81,7 @@ class Executor {
   };
   struct BoundProgram {
     std::vector<BoundStep> steps;
-    std::vector<Moving> slots, inputs;
+    std::vector<Moving> moving;
     std::vector<SymbolicShape> shapes;
     graph::Bindings bindings;
     bool bound = false;
@@ -77,8 +89,8 @@ class Executor {
 
   void bind_program(const graph::Program& program, BoundProgram& bound);
   graph::Operand make_operand(graph::ValueId id, const graph::Location& location) const;
-  std::byte* slot_data(int slot) const;
-  BoundProgram& prepare(int program, const graph::Bindings& bindings, int slot);
+  std::byte* place(const graph::Location& location, SlotPair slot) const;
+  BoundProgram& prepare(int program, const graph::Bindings& bindings, SlotPair slot);
   void run_step(const BoundStep& step, const graph::RunState& state);
   void wait_for_started();
 
@@ -87,7 +99,8 @@ class Executor {
   VariableStore& store_;
   const kernels::KernelTable& table_;
   ThreadPool& pool_;
-  Arena arena_;
+  Arena arena_;  // of no bytes where memory was given
+  ExecutorMemory memory_;
   std::vector<BoundProgram> programs_;
   std::vector<const void*> inputs_;
   Profiler* profiler_ = nullptr;

@@ -38,7 +38,7 @@ double model_flops(const graph::Graph& graph, const graph::Bindings& bindings,
   };
   double flops = 0;
   for (const graph::Node& node : graph.nodes()) {
-    if (node.phase == graph::Phase::kUpdate || node.recomputed) continue;
+    if (node.phase >= graph::Phase::kNorm || node.recomputed) continue;
     flops += node.op->cost(operands(node.inputs), operands(node.outputs)).flops;
   }
   return flops;

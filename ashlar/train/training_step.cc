@@ -123,13 +123,13 @@ StepResult TrainingStep::run_microbatches(const data::StepBatch& batch, graph::R
   for (const data::Batch& microbatch : batch.microbatches) {
     const Bindings bindings = bind(microbatch);
     state.tokens = bindings[Symbol::kTokens];
-    (*executor_.*run)(forward_, bindings, state, 0);
+    (*executor_.*run)(forward_, bindings, state, {});
     result.loss += *executor_->output("loss", bindings).as<double>();
     if (balanced_) result.aux_loss += *executor_->output("aux_loss", bindings).as<double>();
     // Ranks go through the same collectives, so only one that is alone may leave.
     const bool alone = ranks_ == nullptr || ranks_->count() == 1;
     if (alone && checks == Checks::kLossOnly && !std::isfinite(result.loss)) break;
-    (*executor_.*run)(backward_, bindings, state, 0);
+    (*executor_.*run)(backward_, bindings, state, {});
     state.first_microbatch = false;
     state.first_token += static_cast<uint64_t>(tokens);
   }

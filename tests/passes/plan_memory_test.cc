@@ -97,7 +97,7 @@ class PlanChecker {
     std::vector<Live> outputs;
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       const auto kind = step.outputs[i].kind;
-      if (kind != Location::Kind::kArena && kind != Location::Kind::kSlot) continue;
+      if (kind == Location::Kind::kVariable) continue;
       Live output = place(node.outputs[i], step.outputs[i]);
       for (const Live& other : outputs) EXPECT_FALSE(overlap(output, other)) << node.name;
       for (const Live& other : live_) {
@@ -122,13 +122,18 @@ class PlanChecker {
     std::erase_if(live_, [now](const Live& value) { return value.last_read <= now; });
   }
 
-  // Where the value lies; slots come after the arena (their number 0 stands for all).
+  // Where the value lies; slots come after the arena (their number 0 stands for all), those for W
+  // after the others.
   Live place(graph::ValueId id, const Location& location) const {
     const graph::ValueType& type = graph_.type(id);
     const int64_t bytes = type.shape.bind(plan_.max_bindings).elements() * size_of(type.dtype);
     const bool in_slot = location.kind == Location::Kind::kSlot;
-    EXPECT_LE(location.offset + bytes, in_slot ? plan_.slot_bytes : plan_.arena_bytes);
-    const int64_t begin = location.offset + (in_slot ? plan_.arena_bytes : 0);
+    const bool for_weight = location.kind == Location::Kind::kWeightSlot;
+    EXPECT_LE(location.offset + bytes, in_slot      ? plan_.slot_bytes
+                                       : for_weight ? plan_.weight_slot_bytes
+                                                    : plan_.arena_bytes);
+    const int64_t begin = location.offset + (in_slot || for_weight ? plan_.arena_bytes : 0) +
+                          (for_weight ? plan_.slot_bytes : 0);
     return {id, begin, begin + bytes, last_read_[index(id)]};
   }
 
@@ -156,7 +161,7 @@ class PlanChecker {
 TEST(PlanMemory, NothingAliveIsWrittenOver) {
   for (const bool gpt2 : {false, true}) {
     for (const bool fused : {false, true}) {
-      for (const int slots : {1, 3}) {
+      for (const auto& [slots, weight_slots] : {std::pair{1, 0}, {3, 0}, {1, 1}, {2, 3}}) {
         graph::Graph graph = testing::small_model({.layer_norm = gpt2, .kv_heads = 3});
         differentiate(graph, graph.output("loss"));
         if (fused) graph = fuse(graph);
@@ -165,6 +170,8 @@ TEST(PlanMemory, NothingAliveIsWrittenOver) {
         max[graph::Symbol::kSeqs] = 3;
         const auto plan = plan_memory(graph, {.max = max,
                                               .slots = slots,
+                                              .weight_slots = weight_slots,
+                                              .shares_arena = weight_slots > 1,
                                               .table = &kernels::kernel_table(best_isa_tier()),
                                               .threads = 2});
         PlanChecker checker(graph, plan);

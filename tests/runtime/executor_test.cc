@@ -8,6 +8,7 @@
 #include "ashlar/passes/fuse.h"
 #include "ashlar/passes/plan_memory.h"
 #include "ashlar/passes/precision.h"
+#include "ashlar/passes/recompute.h"
 #include "tests/base/heap_calls.h"
 #include "tests/runtime/patterned_arena.h"
 #include "tests/runtime/small_models.h"
@@ -53,28 +54,35 @@ struct Result {
 
 class Session {
  public:
-  Session(const Trained& trained, const SmallBatch& largest, IsaTier tier, int threads, int slots)
+  Session(const Trained& trained, const SmallBatch& largest, IsaTier tier, int threads, int slots,
+          int weight_slots = 0, bool shares_arena = false)
       : trained_(trained), pool_(threads), store_(5) {
     store_.add_missing(trained.graph);
     store_.refresh_shadows(trained.graph);
     const kernels::KernelTable& table = kernels::kernel_table(tier);
-    auto plan = passes::plan_memory(
-        trained.graph,
-        {.max = largest.bindings, .slots = slots, .table = &table, .threads = threads});
+    auto plan = passes::plan_memory(trained.graph, {.max = largest.bindings,
+                                                    .slots = slots,
+                                                    .weight_slots = weight_slots,
+                                                    .shares_arena = shares_arena,
+                                                    .table = &table,
+                                                    .threads = threads});
     executor_.emplace(trained.graph, std::move(plan), store_, table, pool_);
   }
 
   Executor& executor() { return *executor_; }
   VariableStore& store() { return store_; }
 
-  double forward(const SmallBatch& batch, const graph::RunState& state, int slot = 0) {
-    testing::bind_inputs(*executor_, batch);
-    executor_->run(executor_->program_index("forward"), batch.bindings, state, slot);
+  double forward(const SmallBatch& batch, const graph::RunState& state, SlotPair slot = {}) {
+    run("forward", batch, state, slot);
     return *executor_->output("loss", batch.bindings, slot).as<double>();
   }
-  void backward(const SmallBatch& batch, const graph::RunState& state, int slot = 0) {
+  void backward(const SmallBatch& batch, const graph::RunState& state, SlotPair slot = {}) {
+    run("backward", batch, state, slot);
+  }
+  void run(const char* program, const SmallBatch& batch, const graph::RunState& state,
+           SlotPair slot = {}) {
     testing::bind_inputs(*executor_, batch);
-    executor_->run(executor_->program_index("backward"), batch.bindings, state, slot);
+    executor_->run(executor_->program_index(program), batch.bindings, state, slot);
   }
   Result step(const SmallBatch& batch) {
     const graph::RunState state{.seed = 3, .step = 1};
@@ -181,16 +189,52 @@ TEST_P(ExecutorTest, MicrobatchSlotsKeepBits) {
     in_turn.backward(batches[i], state(i));
   }
   for (size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(pipelined.forward(batches[i], state(i), static_cast<int>(i)), losses[i]);
+    EXPECT_EQ(pipelined.forward(batches[i], state(i), {static_cast<int>(i)}), losses[i]);
   }
   for (size_t i = 0; i < 3; ++i) {
-    pipelined.backward(batches[i], state(i), static_cast<int>(i));
+    pipelined.backward(batches[i], state(i), {static_cast<int>(i)});
   }
   const auto expected = in_turn.gradients(), found = pipelined.gradients();
   for (const auto& [name, gradient] : expected) {
     EXPECT_TRUE(same_bits(gradient, found.at(name))) << name;
   }
   EXPECT_GT(pipelined.executor().plan().slot_bytes, 0);
+}
+
+// W runs behind B, two microbatches late: fewer slots until B than until W. Between the Programs
+// somebody else has the arena.
+TEST_P(ExecutorTest, DelayedWeightGradientsKeepBits) {
+  for (const bool recomputes : {false, true}) {
+    Trained trained = training_graph(kLlama, true);
+    if (recomputes) trained.graph = passes::recompute(trained.graph, passes::Recompute::kFull);
+    std::vector<SmallBatch> batches;
+    for (const uint64_t seed : {31u, 32u, 33u, 34u}) {
+      batches.push_back(testing::small_batch(kLlama, {8, 4}, seed));
+    }
+    Session in_turn(trained, batches[0], GetParam(), 2, 1);
+    Session split(trained, batches[0], GetParam(), 2, 1, 3, true);
+    const auto state = [](size_t i) {
+      return graph::RunState{.seed = 3, .step = 1, .first_microbatch = i == 0};
+    };
+    const auto run = [&](const char* program, size_t i) {
+      split.run(program, batches[i], state(i), {0, static_cast<int>(i % 3)});
+      const auto bytes = static_cast<size_t>(split.executor().plan().arena_bytes);
+      std::memset(split.executor().arena().data(), 0xff, bytes);
+    };
+    for (size_t i = 0; i < batches.size(); ++i) {
+      in_turn.forward(batches[i], state(i));
+      in_turn.backward(batches[i], state(i));
+      run("forward", i);
+      run("input_grad", i);
+      if (i >= 2) run("weight_grad", i - 2);
+    }
+    run("weight_grad", 2);
+    run("weight_grad", 3);
+    const auto expected = in_turn.gradients(), found = split.gradients();
+    for (const auto& [name, gradient] : expected) {
+      EXPECT_TRUE(same_bits(gradient, found.at(name))) << name;
+    }
+  }
 }
 
 TEST_P(ExecutorTest, Bf16StaysNearF32) {
@@ -224,8 +268,8 @@ TEST_P(ExecutorTest, TheArenaIsUsedToItsMark) {
         const SmallBatch batch = testing::small_batch(model, {30, 34}, 25);
         Session session(trained, batch, GetParam(), 1, slots);
         const testing::PatternedArena arena(session.executor());
-        for (int slot = 0; slot < slots; ++slot) session.forward(batch, {.step = 1}, slot);
-        for (int slot = 0; slot < slots; ++slot) session.backward(batch, {.step = 1}, slot);
+        for (int slot = 0; slot < slots; ++slot) session.forward(batch, {.step = 1}, {slot});
+        for (int slot = 0; slot < slots; ++slot) session.backward(batch, {.step = 1}, {slot});
         testing::expect_used_to_its_mark(arena, session.executor(),
                                          fmt::format("{}, {} slots", label(model, dtype), slots));
       }

@@ -32,6 +32,9 @@ int64_t PatternedArena::planned_end(graph::ValueId value, const graph::Location&
   int64_t begin = location.offset;
   if (location.kind == graph::Location::Kind::kSlot) {
     begin += plan.arena_bytes + (plan.slots - 1) * plan.slot_bytes;  // the last slot
+  } else if (location.kind == graph::Location::Kind::kWeightSlot) {
+    begin += plan.arena_bytes + plan.slots * plan.slot_bytes +
+             (plan.weight_slots - 1) * plan.weight_slot_bytes;
   } else if (location.kind != graph::Location::Kind::kArena) {
     return 0;
   }
