@@ -12,7 +12,8 @@ using graph::ValueId;
 
 ReferenceRun::ReferenceRun(const graph::Graph& graph, const graph::Bindings& bindings,
                            const VariableStore& store, comm::Communicator* comm)
-    : graph_(graph), bindings_(bindings), comm_(comm), values_(graph.values().size()) {
+    : graph_(graph), bindings_(bindings), comm_(comm) {
+  select(0, bindings);
   for (const graph::Variable& variable : graph.variables()) {
     const Tensor& tensor = store.at(variable.name);
     Storage storage;
@@ -20,6 +21,13 @@ ReferenceRun::ReferenceRun(const graph::Graph& graph, const graph::Bindings& bin
     convert(tensor.dtype(), tensor.data(), DType::kF64, storage.floats.data(), tensor.elements());
     variables_.push_back(std::move(storage));
   }
+}
+
+void ReferenceRun::select(int microbatch, const graph::Bindings& bindings) {
+  bindings_ = bindings;
+  selected_ = static_cast<size_t>(microbatch);
+  if (values_.size() <= selected_) values_.resize(selected_ + 1);
+  values_[selected_].resize(graph_.values().size());
 }
 
 void ReferenceRun::set_input(const std::string& name, std::vector<int32_t> values) {
@@ -33,7 +41,7 @@ void ReferenceRun::set_input(const std::string& name, std::vector<double> values
 ReferenceRun::Storage& ReferenceRun::storage(ValueId id) {
   const graph::VariableId variable = graph_.value(id).variable;
   return variable.valid() ? variables_[static_cast<size_t>(variable.index)]
-                          : values_[static_cast<size_t>(id.index)];
+                          : values_[selected_][static_cast<size_t>(id.index)];
 }
 
 Operand ReferenceRun::operand(ValueId id) {
@@ -91,6 +99,10 @@ const std::vector<double>& ReferenceRun::output(const std::string& name) const {
 
 const std::vector<int32_t>& ReferenceRun::whole_numbers(const std::string& name) const {
   return const_cast<ReferenceRun*>(this)->storage(graph_.output(name)).ints;
+}
+
+Operand ReferenceRun::output_operand(const std::string& name) const {
+  return const_cast<ReferenceRun*>(this)->operand(graph_.output(name));
 }
 
 std::vector<double>& ReferenceRun::variable(const std::string& name) {

@@ -18,6 +18,10 @@ class ReferenceRun {
                const VariableStore& store, comm::Communicator* comm = nullptr);
 
   void bind(const graph::Bindings& bindings) { bindings_ = bindings; }  // for the runs that follow
+  // Values are kept apart for each microbatch, whose inputs and runs follow; Variables are shared.
+  // Without a call there is one.
+  void select(int microbatch, const graph::Bindings& bindings);
+
   void set_input(const std::string& name, std::vector<int32_t> values);
   void set_input(const std::string& name, std::vector<double> values);
 
@@ -27,6 +31,7 @@ class ReferenceRun {
 
   const std::vector<double>& output(const std::string& name) const;
   const std::vector<int32_t>& whole_numbers(const std::string& name) const;  // of an i32 output
+  graph::Operand output_operand(const std::string& name) const;
   std::vector<double>& variable(const std::string& name);
 
  private:
@@ -41,7 +46,8 @@ class ReferenceRun {
   graph::Bindings bindings_;
   comm::Communicator* comm_;  // of a sharded graph
   std::vector<Storage> variables_;
-  std::vector<Storage> values_;
+  std::vector<std::vector<Storage>> values_;  // of each microbatch
+  size_t selected_ = 0;
 };
 
 }  // namespace ashlar::runtime

@@ -22,6 +22,10 @@ class AllReduceOp : public Op {
       : on_(std::move(on)), values_(values), variables_(variables), reduce_(reduce) {}
   const comm::Group& group() const { return on_.group; }
   int values() const { return values_; }
+  // The same of another number of values.
+  std::shared_ptr<const AllReduceOp> over(int values) const {
+    return std::make_shared<AllReduceOp>(on_, values, variables_, reduce_);
+  }
   std::string_view kind() const override { return "all_reduce"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
