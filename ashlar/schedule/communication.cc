@@ -1,6 +1,7 @@
 #include "ashlar/schedule/communication.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/schedule/check.h"
 #include "ashlar/schedule/text.h"
 #include "ashlar/schedule/values.h"
 
@@ -140,6 +141,17 @@ Schedule add_update(const Schedule& schedule) {
     }
     with.push_back({Kind::kStep});
   }
+  return out;
+}
+
+Schedule ready_to_run(const Schedule& schedule) {
+  Schedule out = schedule.has_messages() ? schedule : add_messages(schedule);
+  const bool steps = std::ranges::any_of(out.ranks, [](const InstructionList& list) {
+    return std::ranges::any_of(list,
+                               [](const Instruction& each) { return each.kind == Kind::kStep; });
+  });
+  if (!steps) out = add_update(out);
+  check(out);
   return out;
 }
 

@@ -19,4 +19,7 @@ Schedule add_messages(const Schedule& schedule, Sends sends = Sends::kBuffered);
 // Appends to each rank, after the last gradient of a chunk, its reduce, and at the end a step.
 Schedule add_update(const Schedule& schedule);
 
+// The schedule with the messages and the update that it lacks, checked.
+Schedule ready_to_run(const Schedule& schedule);
+
 }  // namespace ashlar::schedule

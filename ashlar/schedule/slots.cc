@@ -63,6 +63,13 @@ InstructionSlots assign(ChunkPools& pools, const Instruction& instruction) {
 
 }  // namespace
 
+bool splits_backward(const Schedule& schedule, int rank, int chunk) {
+  return std::ranges::any_of(
+      schedule.ranks[static_cast<size_t>(rank)], [chunk](const Instruction& instruction) {
+        return instruction.kind == Kind::kInputGrad && instruction.chunk == chunk;
+      });
+}
+
 Slots assign_slots(const Schedule& schedule) {
   Slots slots;
   for (int rank = 0; rank < schedule.stages.ranks(); ++rank) {

@@ -25,6 +25,9 @@ struct Slots {
   std::vector<std::vector<InstructionSlots>> instructions;  // [rank], as schedule.ranks
 };
 
+// Whether B and W of a chunk ever run apart. Where they do not, one slot serves both.
+bool splits_backward(const Schedule& schedule, int rank, int chunk);
+
 // The lowest free slot is taken first, so the counts are the least possible. The schedule must pass
 // check().
 Slots assign_slots(const Schedule& schedule);

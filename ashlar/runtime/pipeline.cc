@@ -1,0 +1,293 @@
+#include "ashlar/runtime/pipeline.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/schedule/text.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace ashlar::runtime {
+
+using graph::Operand;
+using schedule::Instruction;
+using schedule::Kind;
+
+namespace {
+
+// Values of one message have tags of their own, the same on both sides.
+constexpr int kMostValues = 16;
+
+int tag_of(size_t value, size_t item) {
+  const size_t tag = value * kMostValues + item;
+  ASHLAR_CHECK(item < kMostValues && tag < comm::Communicator::kTags,
+               "pipeline: {} values in one message, or too many microbatches and stages", item + 1);
+  return static_cast<int>(tag);
+}
+
+template <typename T>
+void add(T* sum, const T* term, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) sum[i] += term[i];
+}
+
+void add(const comm::Buffer& sum, const comm::Buffer& term) {
+  ASHLAR_CHECK(sum.dtype == DType::kF32 || sum.dtype == DType::kF64,
+               "pipeline: gradients are f32 or f64, this one is {}", name(sum.dtype));
+  if (sum.dtype == DType::kF32) {
+    add(static_cast<float*>(sum.data), static_cast<const float*>(term.data), sum.elements);
+  } else {
+    add(static_cast<double*>(sum.data), static_cast<const double*>(term.data), sum.elements);
+  }
+}
+
+}  // namespace
+
+double PipelineTotals::grad_norm() const { return std::sqrt(squares); }
+
+void Pipeline::bind_input(const std::string& name, const void* data) {
+  shared_inputs_[name] = data;
+}
+
+PipelineTotals Pipeline::run(std::span<const PipelineMicrobatch> microbatches,
+                             const graph::RunState& state) {
+  check_inputs(microbatches);
+  microbatches_ = microbatches;
+  state_ = state;
+  std::ranges::fill(totals_, 0.0);
+  for (Chunk& chunk : chunks_) chunk.reduced = false;
+  for (const Step& step : steps_) {
+    const Instruction& each = step.instruction;
+    if (is_compute(each.kind)) {
+      compute(step);
+    } else if (is_send(each.kind)) {
+      send(each);
+    } else if (is_recv(each.kind)) {
+      receive(each);
+    } else if (each.kind == Kind::kReduce) {
+      reduce(chunk(each.chunk));
+    }
+    comm_.poll();
+  }
+  return join();
+}
+
+void Pipeline::check_inputs(std::span<const PipelineMicrobatch> microbatches) const {
+  ASHLAR_CHECK(static_cast<int>(microbatches.size()) == schedule_.microbatches,
+               "pipeline: {} microbatches, schedule {} is for {}", microbatches.size(),
+               schedule_.name, schedule_.microbatches);
+  for (const Chunk& chunk : chunks_) {
+    for (const auto& [name, index] : chunk.inputs) {
+      if (name == graph::kSquaresWhole || shared_inputs_.contains(name)) continue;
+      for (const PipelineMicrobatch& microbatch : microbatches) {
+        const bool bound = std::ranges::any_of(
+            microbatch.inputs, [&](const auto& input) { return input.first == name; });
+        ASHLAR_CHECK(bound, "pipeline: stage {} reads the input {}, which is not bound",
+                     chunk.at.stage, name);
+      }
+    }
+  }
+}
+
+void Pipeline::compute(const Step& step) {
+  const Instruction& each = step.instruction;
+  Chunk& chunk = this->chunk(each.chunk);
+  const PipelineMicrobatch& microbatch = microbatches_[static_cast<size_t>(each.microbatch)];
+  StageRunner& runner = *chunk.parts.runner;
+  runner.select(each.microbatch, microbatch.bindings, step.slots);
+  for (const auto& [name, data] : microbatch.inputs) {
+    const auto found = chunk.inputs.find(name);
+    if (found == chunk.inputs.end()) continue;
+    const auto& inputs = chunk.parts.stage->graph.inputs();
+    runner.bind_input(found->second, data, chunk.parts.stage->graph.type(inputs.at(name)).dtype);
+  }
+  bind_shared_inputs(chunk);
+  for (const bool gradient : {false, true}) bind_received(chunk, each, gradient);
+
+  graph::RunState state = state_;
+  state.first_microbatch = step.first;
+  state.first_token = microbatch.first_token;
+  state.tokens = microbatch.tokens;
+  if (each.kind == Kind::kForward) {
+    runner.run(StageProgram::kForward, state);
+    if (chunk.has_loss) {
+      totals_[static_cast<size_t>(each.microbatch)] = *runner.output("loss").as<double>();
+    }
+  } else if (each.kind == Kind::kInputGrad) {
+    runner.run(StageProgram::kInputGrad, state);
+  } else if (each.kind == Kind::kWeightGrad) {
+    runner.run(StageProgram::kWeightGrad, state);
+  } else if (chunk.splits_backward) {
+    runner.run(StageProgram::kInputGrad, state);
+    hand_over(chunk, each);
+    runner.run(StageProgram::kWeightGrad, state);
+    return;
+  } else {
+    runner.run(StageProgram::kBackward, state);
+  }
+  hand_over(chunk, each);
+}
+
+void Pipeline::bind_shared_inputs(Chunk& chunk) {
+  const graph::Graph& graph = chunk.parts.stage->graph;
+  for (const auto& [name, data] : shared_inputs_) {
+    const auto found = chunk.inputs.find(name);
+    if (found == chunk.inputs.end()) continue;
+    chunk.parts.runner->bind_input(found->second, data, graph.type(graph.inputs().at(name)).dtype);
+  }
+}
+
+void Pipeline::bind_received(Chunk& chunk, const Instruction& instruction, bool gradient) {
+  const Inbox& inbox = chunk.inbox[gradient];
+  const Kind kind = instruction.kind;
+  const bool reads = kind == Kind::kForward      ? !gradient
+                     : kind == Kind::kWeightGrad ? inbox.last == kAfterWeight
+                                                 : inbox.last >= kAfterBackward;
+  if (!reads || inbox.layout.empty()) return;
+  const int k = instruction.microbatch, c = instruction.chunk;
+  const auto value =
+      values_.input(rank(), gradient ? schedule::backward(k, c) : schedule::forward(k, c));
+  ReceivedMessage& message = received_[*value];
+  for (comm::Pending& pending : message.under_way) pending.wait();
+  message.under_way.clear();
+  for (const MessageLayout::Item& item : inbox.layout.items()) {
+    chunk.parts.runner->bind_input(item.input, message.data + item.offset, item.dtype);
+  }
+}
+
+// What a Program made for the next stage is copied out of the arena, which the next Program needs:
+// to the chunk of this rank that reads it, or to where it waits to be sent.
+void Pipeline::hand_over(Chunk& chunk, const Instruction& instruction) {
+  const auto value = values_.output(rank(), instruction);
+  if (!value) return;
+  const MessageLayout& layout = chunk.out[values_.is_gradient(*value)];
+  if (layout.empty()) return;
+  std::byte* target = received_[*value].data;
+  if (values_.travels(*value)) {
+    letters_[*value] = &outbox_.take(layout.bytes());
+    target = letters_[*value]->data;
+  }
+  for (const MessageLayout::Item& item : layout.items()) {
+    const Operand output = chunk.parts.runner->output(item.output);
+    std::memcpy(target + item.offset, output.data,
+                static_cast<size_t>(output.shape.elements() * size_of(output.dtype)));
+  }
+}
+
+void Pipeline::send(const Instruction& instruction) {
+  const size_t value = *values_.output(rank(), instruction);
+  const bool gradient = values_.is_gradient(value);
+  const MessageLayout& layout = chunk(instruction.chunk).out[gradient];
+  if (layout.empty()) return;
+  Outbox::Letter& letter = *letters_[value];
+  const graph::Bindings& bindings =
+      microbatches_[static_cast<size_t>(instruction.microbatch)].bindings;
+  for (size_t i = 0; i < layout.items().size(); ++i) {
+    const MessageLayout::Item& item = layout.items()[i];
+    letter.under_way.push_back(comm_.start_send(
+        pipe_, values_.user(value), tag_of(value, i),
+        {item.dtype, letter.data + item.offset, item.shape.bind(bindings).elements()},
+        gradient ? "gradient for the stage before" : "activation for the next stage"));
+  }
+  letter.held = false;
+}
+
+void Pipeline::receive(const Instruction& instruction) {
+  const size_t value = *values_.input(rank(), instruction);
+  const bool gradient = values_.is_gradient(value);
+  const MessageLayout& layout = chunk(instruction.chunk).inbox[gradient].layout;
+  const graph::Bindings& bindings =
+      microbatches_[static_cast<size_t>(instruction.microbatch)].bindings;
+  ReceivedMessage& message = received_[value];
+  for (size_t i = 0; i < layout.items().size(); ++i) {
+    const MessageLayout::Item& item = layout.items()[i];
+    message.under_way.push_back(comm_.start_recv(
+        pipe_, values_.maker(value), tag_of(value, i),
+        {item.dtype, message.data + item.offset, item.shape.bind(bindings).elements()},
+        gradient ? "gradient from the next stage" : "activation from the stage before"));
+  }
+}
+
+void Pipeline::select_for_update(Chunk& chunk) {
+  chunk.parts.runner->select(0, microbatches_[0].bindings, {});
+  bind_shared_inputs(chunk);
+}
+
+void Pipeline::reduce(Chunk& chunk) {
+  select_for_update(chunk);
+  chunk.parts.runner->run(StageProgram::kReduce, state_);
+  chunk.reduced = true;
+  for (const int copied : chunk.early_sums) start_sum(copies_[static_cast<size_t>(copied)]);
+}
+
+// The rows of a copy that the update reads.
+comm::Buffer Pipeline::copy_of(const CopiedGradient& copied, int chunk) {
+  const Chunk& holder = this->chunk(chunk);
+  const graph::Graph& graph = holder.parts.stage->graph;
+  const int64_t all_rows = graph.variable(*graph.find_variable(copied.name)).shape[0];
+  comm::Buffer buffer = holder.parts.runner->variable(copied.name);
+  const int64_t row = buffer.elements / all_rows;
+  return {buffer.dtype,
+          static_cast<std::byte*>(buffer.data) +
+              copied.gradient.first_row * row * size_of(buffer.dtype),
+          copied.gradient.rows * row};
+}
+
+// Copies on this rank are added into the first of them, which then meets those of other ranks.
+void Pipeline::start_sum(const CopiedGradient& copied) {
+  const comm::Buffer sum = copy_of(copied, copied.chunks[0]);
+  for (size_t i = 1; i < copied.chunks.size(); ++i) add(sum, copy_of(copied, copied.chunks[i]));
+  if (copied.group.size() == 1) return;
+  sums_.push_back(comm_.start_all_reduce(copied.group, comm::Reduce::kSum, sum, copied.name));
+}
+
+void Pipeline::finish_sums() {
+  for (const CopiedGradient& copied : copies_) {
+    if (!copied.early) start_sum(copied);
+  }
+  for (comm::Pending& sum : sums_) sum.wait();
+  sums_.clear();
+  for (const CopiedGradient& copied : copies_) {
+    const comm::Buffer sum = copy_of(copied, copied.chunks[0]);
+    for (size_t i = 1; i < copied.chunks.size(); ++i) {
+      std::memcpy(copy_of(copied, copied.chunks[i]).data, sum.data, sum.bytes());
+    }
+  }
+}
+
+// Losses and squares are exchanged by microbatch and stage and then added in that order, so that
+// the totals depend neither on the schedule nor on where the stages are.
+PipelineTotals Pipeline::join() {
+  for (Chunk& chunk : chunks_) {
+    if (!chunk.reduced) reduce(chunk);
+  }
+  finish_sums();
+  const auto m = static_cast<size_t>(schedule_.microbatches);
+  for (Chunk& chunk : chunks_) {
+    select_for_update(chunk);
+    chunk.parts.runner->run(StageProgram::kNorm, state_);
+    if (!chunk.has_squares) continue;
+    totals_[m + static_cast<size_t>(chunk.at.stage)] =
+        *chunk.parts.runner->output(graph::kSquaresPart).as<double>();
+  }
+  if (pipe_.size() > 1) {
+    comm_.all_reduce(pipe_, comm::Reduce::kSum, comm::buffer(std::span(totals_)),
+                     "loss and gradient norm of the pipeline");
+  }
+  outbox_.wait_for_all();
+  PipelineTotals totals;
+  for (size_t i = 0; i < totals_.size(); ++i) (i < m ? totals.loss : totals.squares) += totals_[i];
+  squares_ = totals.squares;
+  return totals;
+}
+
+void Pipeline::update(const graph::RunState& state) {
+  for (Chunk& chunk : chunks_) {
+    select_for_update(chunk);
+    const auto whole = chunk.inputs.find(graph::kSquaresWhole);
+    if (whole != chunk.inputs.end()) {
+      chunk.parts.runner->bind_input(whole->second, &squares_, DType::kF64);
+    }
+    chunk.parts.runner->run(StageProgram::kUpdate, state);
+  }
+}
+
+}  // namespace ashlar::runtime

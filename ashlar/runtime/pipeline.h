@@ -1,0 +1,148 @@
+// Runs one rank's list of a pipeline schedule, instruction by instruction, on the stages it holds.
+// It knows no method: the schedule says what runs when, the slots say where it is kept, the stages
+// say what is sent. All of the rank's communication comes from the thread that calls.
+//
+// What a trainer does on each rank:
+//   schedule = schedule::ready_to_run(schedule::generate(...));
+//   stages = passes::split_stages(graph, schedule.stages.stages());      // then passes::fuse each
+//   chunk c is the stage schedule.stages.at(rank, c).stage; plan it with chunk_plan's slots;
+//   ChunkExecutors executors(...);  Pipeline pipeline(...);
+//   each step: totals = pipeline.run(microbatches, state); pipeline.update(state);
+#pragma once
+
+#include "ashlar/comm/communicator.h"
+#include "ashlar/graph/stage.h"
+#include "ashlar/runtime/mailbox.h"
+#include "ashlar/runtime/stage_runner.h"
+#include "ashlar/schedule/schedule.h"
+#include "ashlar/schedule/slots.h"
+#include "ashlar/schedule/values.h"
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ashlar::runtime {
+
+struct PipelineChunk {
+  const graph::Stage* stage = nullptr;
+  StageRunner* runner = nullptr;
+};
+
+// One microbatch of this rank's data, which every rank of the pipeline gives alike. Inputs that a
+// stage does not read are passed over.
+struct PipelineMicrobatch {
+  graph::Bindings bindings;
+  uint64_t first_token = 0;  // see RunState
+  int64_t tokens = 0;
+  std::vector<std::pair<std::string, const void*>> inputs;  // name, data
+};
+
+// The same on all ranks of the pipeline, and for any placement of the stages.
+struct PipelineTotals {
+  double loss = 0;     // of all microbatches, added in their order
+  double squares = 0;  // of the gradients of all stages
+  double grad_norm() const;
+};
+
+class Pipeline {
+ public:
+  // schedule: ready to run. pipe: its ranks, in their order. chunks: of this rank, as the schedule
+  // numbers them. max: the largest microbatch. Throws for instructions that are not there yet.
+  Pipeline(schedule::Schedule schedule, comm::Group pipe, std::vector<PipelineChunk> chunks,
+           const graph::Bindings& max, comm::Communicator& comm);
+
+  // Memory of the caller's that holds an input of every microbatch and of the update.
+  void bind_input(const std::string& name, const void* data);
+
+  // The step up to the update: all microbatches, gradients summed over copies and data ranks, the
+  // norm. state: seed and step.
+  PipelineTotals run(std::span<const PipelineMicrobatch> microbatches,
+                     const graph::RunState& state);
+  // The update by the gradients of the run before, of every chunk.
+  void update(const graph::RunState& state);
+
+  const schedule::Schedule& schedule() const { return schedule_; }
+  // Of received messages and of sent ones that are on their way.
+  int64_t message_bytes() const { return inbox_->bytes() + outbox_.bytes(); }
+
+ private:
+  enum Last : uint8_t { kAfterForward, kAfterBackward, kAfterWeight };
+  // The messages of one kind that reach a chunk.
+  struct Inbox {
+    MessageLayout layout;
+    Last last = kAfterForward;  // Program that reads them
+    int64_t offset = 0;         // of the first buffer
+    int buffers = 0;
+  };
+  struct Chunk {
+    PipelineChunk parts;
+    schedule::Chunk at;
+    std::map<std::string, int> inputs;  // by name: those not received
+    Inbox inbox[2];                     // activations, gradients
+    MessageLayout out[2];
+    bool splits_backward = false, has_loss = false, has_squares = false, reduced = false;
+    std::vector<int> early_sums;  // that its reduce can start
+  };
+  struct Step {
+    schedule::Instruction instruction;
+    SlotPair slots;
+    bool first = false;  // of its Program on its chunk
+  };
+  // A gradient of which the pipeline holds several copies.
+  struct CopiedGradient {
+    std::string name;
+    std::vector<int> chunks;  // of this rank
+    comm::Group group;
+    graph::StageGradient gradient;
+    bool early = false;  // the reduce of its chunk starts the sum
+  };
+
+  void set_up_chunks(const graph::Bindings& max);
+  void set_up_steps();
+  void set_up_inbox();
+  void set_up_copies();
+  void check_inputs(std::span<const PipelineMicrobatch> microbatches) const;
+
+  void compute(const Step& step);
+  void bind_shared_inputs(Chunk& chunk);
+  void bind_received(Chunk& chunk, const schedule::Instruction& instruction, bool gradient);
+  void hand_over(Chunk& chunk, const schedule::Instruction& instruction);
+  void send(const schedule::Instruction& instruction);
+  void receive(const schedule::Instruction& instruction);
+  void select_for_update(Chunk& chunk);
+  void reduce(Chunk& chunk);
+  comm::Buffer copy_of(const CopiedGradient& copied, int chunk);
+  void start_sum(const CopiedGradient& copied);
+  void finish_sums();
+  PipelineTotals join();
+
+  Chunk& chunk(int index) { return chunks_[static_cast<size_t>(index)]; }
+  int rank() const { return pipe_.index; }
+
+  schedule::Schedule schedule_;
+  schedule::Values values_;
+  comm::Group pipe_;
+  comm::Communicator& comm_;
+  std::vector<Chunk> chunks_;
+  std::vector<Step> steps_;
+  std::vector<int> buffer_of_;             // of each schedule value that reaches this rank
+  std::vector<ReceivedMessage> received_;  // by schedule value
+  std::vector<Outbox::Letter*> letters_;   // by schedule value: written, not sent
+  std::vector<CopiedGradient> copies_;
+  std::vector<comm::Pending> sums_;  // under way
+  std::optional<Arena> inbox_;
+  Outbox outbox_;
+  std::map<std::string, const void*> shared_inputs_;
+
+  // Of the step that runs.
+  std::span<const PipelineMicrobatch> microbatches_;
+  graph::RunState state_;
+  std::vector<double> totals_;  // losses by microbatch, squares by stage
+  double squares_ = 0;
+};
+
+}  // namespace ashlar::runtime
