@@ -80,23 +80,39 @@ struct AttentionDropout {
   int64_t first_head = 0;    // h of head 0
 };
 
+// Where ranks share a sequence: some of its rows as queries, against some of its rows as keys. What
+// a query sees, key blocks and dropout go by positions in the sequence, so they are those of one
+// rank with all keys.
+struct AttentionSegment {
+  int64_t query_row = 0, queries = 0;  // rows of q, out and lse
+  int64_t query_position = 0;          // of the first of them
+  int64_t key_row = 0;                 // row of k and v of the first key
+  int64_t key_begin = 0, key_end = 0;  // positions of the keys
+  int64_t token = 0;                   // t of the first query, from AttentionDropout's first_token
+};
+
 // Sequences of a batch laid end to end: sequence s owns rows row_start[s] .. row_start[s+1] of q.
 // In training its keys are the same rows, so packed documents are simply sequences.
+// With segments, out and lse are softmax over some keys at first (none: 0 and minus infinity) and
+// over these too afterwards (the merge by log-sum-exp of Ring Attention, Liu et al. 2023).
 struct AttentionArgs {
   AttentionMask mask;
   int64_t tokens = 0, seqs = 0;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  const int32_t* row_start = nullptr;  // [S+1]
-  DType dtype = DType::kF32;           // of q, k, v, out
-  const void* q = nullptr;             // [T,H,D], row stride q_stride
-  const void* k = nullptr;             // [T,K,D]
-  const void* v = nullptr;             // [T,K,D]
+  const int32_t* row_start = nullptr;          // [S+1]
+  const AttentionSegment* segments = nullptr;  // [S] instead, if set; no row of q, k in two
+  DType dtype = DType::kF32;                   // of q, k, v, and out, which is f32 with segments
+  const void* q = nullptr;                     // [T,H,D], row stride q_stride
+  const void* k = nullptr;                     // [T,K,D]
+  const void* v = nullptr;                     // [T,K,D]
   int64_t q_stride = 0, k_stride = 0, v_stride = 0;
   AttentionDropout dropout;
   void* out = nullptr;   // [T,H,D] contiguous
   float* lse = nullptr;  // [T,H] log-sum-exp of the scores; may be null
 };
 
+// With segments, d_q, d_k and d_v are f32 and what these pairs give is added to them; out (of
+// `dtype` here) and lse are those over all keys.
 struct AttentionGradArgs {
   AttentionArgs forward;        // as in forward; out and lse are inputs here
   const void* d_out = nullptr;  // [T,H,D]

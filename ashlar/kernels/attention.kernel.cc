@@ -21,7 +21,9 @@ static int64_t attention_scratch(const AttentionArgs& args, int threads) {
 
 static void attention(const AttentionArgs& args, const Team& team) {
   const TileShape shape = tile_shape(args.heads, args.kv_heads, kQueryRows);
-  const TileIndex index = index_tiles(args.seqs, args.row_start, shape.positions, team.scratch);
+  const TileIndex index = index_tiles(
+      args.seqs, [&](int64_t s) { return segment_of(args, s).queries; }, shape.positions,
+      team.scratch);
   std::byte* thread_scratch = team.scratch + tile_index_bytes(args.seqs);
   const int64_t bytes = thread_bytes(args);
   const int64_t columns = args.kv_heads * shape.parts;
@@ -34,14 +36,19 @@ static void attention(const AttentionArgs& args, const Team& team) {
     const TilePlace place = find_tile(index, task / columns);
     const int64_t kv_head = task % columns / shape.parts;
     const int64_t in_group = task % shape.parts * shape.heads;
-    const int64_t first = args.row_start[place.seq];
-    const int64_t keys = args.row_start[place.seq + 1] - first;
-    const QueryRows at{first + place.begin, place.end - place.begin, kv_head * group + in_group,
-                       smaller(shape.heads, group - in_group), args.heads};
-    tile.dropout = tile_dropout(args.dropout, at);
-    load_queries(tile, at, args.q, args.dtype, args.q_stride, place.begin, keys);
-    attend(tile, BatchKeys{args, buffer, first, keys, kv_head});
-    store_outputs(tile, at, args.out, args.dtype, args.lse);
+    const AttentionSegment segment = segment_of(args, place.seq);
+    const QueryRows at{
+        segment.query_row + place.begin, smaller(shape.positions, segment.queries - place.begin),
+        kv_head * group + in_group, smaller(shape.heads, group - in_group), args.heads};
+    tile.dropout = tile_dropout(segment_dropout(args.dropout, segment), at);
+    load_queries(tile, at, args.q, args.dtype, args.q_stride, segment.query_position + place.begin,
+                 {segment.key_begin, segment.key_end});
+    start_span(tile, tile.merged);
+    if (args.segments != nullptr)
+      load_outputs(tile, at, static_cast<const float*>(args.out), args.lse);
+    attend(tile, batch_keys(args, buffer, segment, kv_head));
+    store_outputs(tile, at, args.out, args.segments != nullptr ? DType::kF32 : args.dtype,
+                  args.lse);
   };
   parallel_for(team, index.before[args.seqs] * columns, run);
 }

@@ -57,46 +57,54 @@ static int64_t attention_grad_scratch(const AttentionGradArgs& args, int threads
   return scratch.used;
 }
 
-// One sequence and one key-value head.
+// One sequence or segment and one key-value head.
 struct GradSequence {
   const GradCall& call;
-  int64_t first, keys;  // rows of the sequence
+  AttentionSegment segment;
   int64_t kv_head;
 
+  KeyRange present() const { return {segment.key_begin, segment.key_end}; }
+  int64_t first_block() const { return segment.key_begin / kKeyBlock * kKeyBlock; }
   QueryRows rows_of(int64_t begin, int64_t part) const {
     const int64_t in_group = part * call.shape.heads;
-    return {first + begin, smaller(call.shape.positions, keys - begin),
+    return {segment.query_row + begin, smaller(call.shape.positions, segment.queries - begin),
             kv_head * call.group + in_group, smaller(call.shape.heads, call.group - in_group),
             call.forward.heads};
   }
   // Whether any of the rows sees a key of the block.
   bool sees(int64_t begin, int64_t positions, int64_t block) const {
     const AttentionMask& mask = call.forward.mask;
-    return visible_keys(mask, begin, keys).begin < block + kKeyBlock &&
-           visible_keys(mask, begin + positions - 1, keys).end > block;
+    const int64_t first = segment.query_position + begin;
+    const int64_t from = visible_keys(mask, first, present()).begin;
+    const int64_t to = visible_keys(mask, first + positions - 1, present()).end;
+    return from < to && from < block + kKeyBlock && to > block;
+  }
+  void load_rows(GradTile& tile, const QueryRows& at, int64_t begin) const {
+    load_grad_rows(tile, at, call.args, segment_dropout(call.forward.dropout, segment),
+                   segment.query_position + begin, present());
   }
   GradKeys load_keys(const GradBuffer& buffer, int64_t block) const {
-    return load_grad_keys(BatchKeys{call.forward, buffer.keys, first, keys, kv_head}, buffer, block,
-                          smaller(kKeyBlock, keys - block));
+    return load_grad_keys(batch_keys(call.forward, buffer.keys, segment, kv_head), buffer, block);
   }
 
-  // d_k and d_v of one block; with d_q, [keys][group][width], its terms are added too.
+  // d_k and d_v of one block; with d_q, [queries][group][width], its terms are added too.
   void visit_block(GradWork& work, int64_t block, float* d_q) const {
     const GradKeys loaded = load_keys(work.buffer, block);
     clear(loaded.d_k, loaded.count * call.width);
     clear(loaded.d_v, loaded.count * call.width);
-    for (int64_t begin = 0; begin < keys; begin += call.shape.positions) {
+    for (int64_t begin = 0; begin < segment.queries; begin += call.shape.positions) {
       for (int64_t part = 0; part < call.shape.parts; ++part) {
         const QueryRows at = rows_of(begin, part);
         if (!sees(begin, at.positions, block)) continue;
-        load_grad_rows(work.tile, at, call.args, begin, keys);
+        load_rows(work.tile, at, begin);
         grad_scores(call.forward.mask, work.tile, loaded, block);
         add_key_grads(work.tile, loaded, block);
         if (d_q != nullptr) add_query_grads(work.tile, loaded, block, d_q + d_q_offset(begin, at));
       }
     }
-    for (int64_t i = 0; i < loaded.count; ++i) {
-      const int64_t row = (first + block + i) * call.forward.kv_heads + kv_head;
+    for (int64_t i = loaded.begin; i < loaded.count; ++i) {
+      const int64_t key = block + i - segment.key_begin;
+      const int64_t row = (segment.key_row + key) * call.forward.kv_heads + kv_head;
       store_grad(loaded.d_k + i * call.width, call.args.d_k, row);
       store_grad(loaded.d_v + i * call.width, call.args.d_v, row);
     }
@@ -105,9 +113,9 @@ struct GradSequence {
   // d_q of one tile, all by itself.
   void visit_tile(GradWork& work, int64_t begin, int64_t part) const {
     const QueryRows at = rows_of(begin, part);
-    load_grad_rows(work.tile, at, call.args, begin, keys);
+    load_rows(work.tile, at, begin);
     clear(work.d_q, work.tile.rows * call.width);
-    for (int64_t block = 0; block < keys; block += kKeyBlock) {
+    for (int64_t block = first_block(); block < segment.key_end; block += kKeyBlock) {
       if (!sees(begin, at.positions, block)) continue;
       const GradKeys loaded = load_keys(work.buffer, block);
       grad_scores(call.forward.mask, work.tile, loaded, block);
@@ -116,13 +124,18 @@ struct GradSequence {
     store_query_grads(work.d_q, at);
   }
 
-  // Where a tile's rows lie in [keys][group][width]: the rows of a tile are contiguous.
+  // Where a tile's rows lie in [queries][group][width]: the rows of a tile are contiguous.
   int64_t d_q_offset(int64_t begin, const QueryRows& at) const {
     const int64_t in_group = at.first_head - kv_head * call.group;
     return (begin * call.group + in_group * at.positions) * call.width;
   }
   void store_grad(const float* from, void* to, int64_t row) const {
-    store_row(from, call.forward.head_dim, 1, to, call.forward.dtype, row * call.forward.head_dim);
+    const int64_t D = call.forward.head_dim;
+    if (call.forward.segments != nullptr) {
+      add_row(from, D, static_cast<float*>(to) + row * D);
+    } else {
+      store_row(from, D, 1, to, call.forward.dtype, row * D);
+    }
   }
   void store_query_grads(const float* d_q, const QueryRows& at) const {
     for (int64_t r = 0; r < at.positions * at.heads; ++r) {
@@ -140,15 +153,15 @@ static void grad_together(const GradCall& call, const Team& team, std::byte* wor
   const auto run = [&](int64_t task, int thread) {
     Scratch scratch{work_memory + thread * bytes};
     GradWork work = take_work(scratch, forward.head_dim);
-    const int64_t first = forward.row_start[task / K];
-    const GradSequence sequence{call, first, forward.row_start[task / K + 1] - first, task % K};
+    const AttentionSegment segment = segment_of(forward, task / K);
+    const GradSequence sequence{call, segment, task % K};
     const int64_t slot = team.threads < K ? thread : sequence.kv_head;
-    float* d_q = waiting + (slot * forward.tokens + first) * call.group * call.width;
-    clear(d_q, sequence.keys * call.group * call.width);
-    for (int64_t block = 0; block < sequence.keys; block += kKeyBlock) {
+    float* d_q = waiting + (slot * forward.tokens + segment.query_row) * call.group * call.width;
+    clear(d_q, segment.queries * call.group * call.width);
+    for (int64_t block = sequence.first_block(); block < segment.key_end; block += kKeyBlock) {
       sequence.visit_block(work, block, d_q);
     }
-    for (int64_t begin = 0; begin < sequence.keys; begin += call.shape.positions) {
+    for (int64_t begin = 0; begin < segment.queries; begin += call.shape.positions) {
       for (int64_t part = 0; part < call.shape.parts; ++part) {
         const QueryRows at = sequence.rows_of(begin, part);
         sequence.store_query_grads(d_q + sequence.d_q_offset(begin, at), at);
@@ -171,11 +184,10 @@ static void grad_apart(const GradCall& call, const Team& team, std::byte* work_m
     if (!is_block) task -= block_tasks;
     const int64_t columns = is_block ? K : K * parts;
     const TilePlace place = find_tile(is_block ? blocks : tiles, task / columns);
-    const int64_t first = forward.row_start[place.seq];
-    const GradSequence sequence{call, first, forward.row_start[place.seq + 1] - first,
+    const GradSequence sequence{call, segment_of(forward, place.seq),
                                 is_block ? task % K : task % columns / parts};
     if (is_block) {
-      sequence.visit_block(work, place.begin, nullptr);
+      sequence.visit_block(work, sequence.first_block() + place.begin, nullptr);
     } else {
       sequence.visit_tile(work, place.begin, task % parts);
     }
@@ -189,9 +201,10 @@ static bool share_by_sequence(const AttentionArgs& forward, int threads) {
   if (threads == 1) return true;
   double most = 0, all = 0;
   for (int64_t s = 0; s < forward.seqs; ++s) {
-    const int64_t keys = forward.row_start[s + 1] - forward.row_start[s];
+    const AttentionSegment segment = segment_of(forward, s);
+    const int64_t keys = segment.key_end - segment.key_begin;
     const int64_t seen = forward.mask.window > 0 ? smaller(forward.mask.window, keys) : keys;
-    const double work = static_cast<double>(keys) * static_cast<double>(seen);
+    const double work = static_cast<double>(segment.queries) * static_cast<double>(seen);
     most = most > work ? most : work;
     all += work;
   }
@@ -210,10 +223,13 @@ static void attention_grad(const AttentionGradArgs& args, const Team& team) {
   if (share_by_sequence(forward, team.threads)) {
     grad_together(call, team, work_memory, reinterpret_cast<float*>(team.scratch + scratch.used));
   } else {
-    const int32_t* row_start = forward.row_start;
-    grad_apart(call, team, work_memory,
-               index_tiles(forward.seqs, row_start, kKeyBlock, blocks_before),
-               index_tiles(forward.seqs, row_start, call.shape.positions, tiles_before));
+    const auto keys = [&](int64_t s) {  // from the first block on
+      const AttentionSegment segment = segment_of(forward, s);
+      return segment.key_end - segment.key_begin / kKeyBlock * kKeyBlock;
+    };
+    const auto queries = [&](int64_t s) { return segment_of(forward, s).queries; };
+    grad_apart(call, team, work_memory, index_tiles(forward.seqs, keys, kKeyBlock, blocks_before),
+               index_tiles(forward.seqs, queries, call.shape.positions, tiles_before));
   }
 }
 

@@ -44,7 +44,7 @@ ASHLAR_INLINE GradTile take_grad_tile(Scratch& scratch, int64_t head_dim) {
 
 // One key block: k and v transposed for scores, k in rows for d_q, and the sums of its gradients.
 struct GradKeys {
-  int64_t count;
+  int64_t begin, count;          // those present, counted from the block: begin ... count - 1
   const float* k_slabs[kSlabs];  // [D][16]
   const float* v_slabs[kSlabs];
   const float* k_rows[kSlabs];  // 16 rows, k_stride apart
@@ -72,16 +72,16 @@ ASHLAR_INLINE float dot_rows(const float* a, const float* b, int64_t width) {
 }
 
 static inline void load_grad_rows(GradTile& tile, const QueryRows& at,
-                                  const AttentionGradArgs& args, int64_t first_position,
-                                  int64_t keys) {
+                                  const AttentionGradArgs& args, const AttentionDropout& dropout,
+                                  int64_t first_position, KeyRange present) {
   const AttentionArgs& forward = args.forward;
   const int64_t D = tile.head_dim;
   tile.rows = at.positions * at.heads;
-  tile.dropout = tile_dropout(forward.dropout, at);
+  tile.dropout = tile_dropout(dropout, at);
   for (int i = 0; i < kTileRows; ++i) tile.ones[i] = 1;
   int64_t r = 0;
   for (int64_t i = 0; i < at.positions; ++i) {
-    const KeyRange visible = visible_keys(forward.mask, first_position + i, keys);
+    const KeyRange visible = visible_keys(forward.mask, first_position + i, present);
     for (int64_t h = 0; h < at.heads; ++h, ++r) {
       const int64_t head = at.first_head + h;
       const int64_t row = (at.first_row + i) * at.total_heads + head;
@@ -98,35 +98,28 @@ static inline void load_grad_rows(GradTile& tile, const QueryRows& at,
   }
 }
 
-// `count` keys from `block` on.
+// Those of the keys [block, block + kKeyBlock) that are present.
 static inline GradKeys load_grad_keys(const BatchKeys& source, const GradBuffer& buffer,
-                                      int64_t block, int64_t count) {
+                                      int64_t block) {
   const AttentionArgs& args = source.args;
   const int64_t D = args.head_dim;
   const int64_t width = round_up(D, kLanes);
-  const bool in_place = args.dtype == DType::kF32 && width == D;
   GradKeys keys{};
-  keys.count = count;
-  keys.k_stride = in_place ? args.k_stride : width;
+  keys.begin = larger(0, source.present.begin - block);
+  keys.count = smaller(kKeyBlock, source.present.end - block);
+  keys.k_stride = source.in_place() ? args.k_stride : width;
   keys.d_k = buffer.d_k;
   keys.d_v = buffer.d_v;
-  for (int64_t slab = 0; slab * kSlab < count; ++slab) {
-    const int64_t row = source.first + block + slab * kSlab;
-    const int64_t in_slab = smaller(kSlab, count - slab * kSlab);
+  for (int64_t slab = keys.begin / kSlab; slab * kSlab < keys.count; ++slab) {
+    const BatchKeys::Slab rows = source.slab_at(block + slab * kSlab);
     float* k_slab = buffer.keys.k + slab * kSlab * D;
     float* v_slab = buffer.v + slab * kSlab * D;
-    source.load_transposed(args.k, args.k_stride, row, in_slab, k_slab);
-    source.load_transposed(args.v, args.v_stride, row, in_slab, v_slab);
+    source.load_transposed(args.k, args.k_stride, rows, k_slab);
+    source.load_transposed(args.v, args.v_stride, rows, v_slab);
     keys.k_slabs[slab] = k_slab;
     keys.v_slabs[slab] = v_slab;
-    const int64_t element = row * args.k_stride + source.kv_head * D;
-    float* k_rows = buffer.keys.v + slab * kSlab * width;
-    if (!in_place) {
-      for (int64_t i = 0; i < in_slab; ++i) {
-        load_row(args.k, args.dtype, element + i * args.k_stride, D, k_rows + i * width);
-      }
-    }
-    keys.k_rows[slab] = in_place ? static_cast<const float*>(args.k) + element : k_rows;
+    keys.k_rows[slab] =
+        source.load_rows(args.k, args.k_stride, rows, buffer.keys.v + slab * kSlab * width);
   }
   return keys;
 }
@@ -220,7 +213,9 @@ static inline void add_key_grads(const GradTile& tile, const GradKeys& keys, int
   int64_t row_begin = 0, row_end = 0;
   for (int64_t k0 = 0; k0 < keys.count; k0 += kTileRows) {
     const int64_t count = smaller(kTileRows, keys.count - k0);
-    while (row_begin < tile.rows && tile.end[row_begin] <= block + k0) ++row_begin;
+    while (row_begin < tile.rows && tile.end[row_begin] <= block + larger(k0, keys.begin)) {
+      ++row_begin;
+    }
     while (row_end < tile.rows && tile.begin[row_end] < block + k0 + count) ++row_end;
     if (row_begin >= row_end) continue;
     const int64_t at = row_begin * tile.width, score_at = row_begin * kKeyBlock + k0;

@@ -20,20 +20,20 @@ ASHLAR_INLINE TileShape tile_shape(int64_t heads, int64_t kv_heads, int64_t max_
   return {in_part, parts, max_rows / in_part};
 }
 
-// Consecutive tiles of `positions` query positions, per sequence.
+// Consecutive tiles of `positions` rows, per sequence.
 struct TileIndex {
   int64_t seqs;
   int64_t positions;
   int32_t* before;  // [S+1] tiles of the sequences before
-  const int32_t* row_start;
 };
 ASHLAR_INLINE int64_t tile_index_bytes(int64_t seqs) { return round_up((seqs + 1) * 4, 64); }
-ASHLAR_INLINE TileIndex index_tiles(int64_t seqs, const int32_t* row_start, int64_t positions,
-                                    void* memory) {
-  TileIndex index{seqs, positions, static_cast<int32_t*>(memory), row_start};
+// rows(s): how many rows sequence s has.
+template <typename Rows>
+ASHLAR_INLINE TileIndex index_tiles(int64_t seqs, Rows rows, int64_t positions, void* memory) {
+  TileIndex index{seqs, positions, static_cast<int32_t*>(memory)};
   index.before[0] = 0;
   for (int64_t s = 0; s < seqs; ++s) {
-    const int64_t tiles = ceil_div(row_start[s + 1] - row_start[s], positions);
+    const int64_t tiles = ceil_div(rows(s), positions);
     index.before[s + 1] = index.before[s] + static_cast<int32_t>(tiles);
   }
   return index;
@@ -41,7 +41,7 @@ ASHLAR_INLINE TileIndex index_tiles(int64_t seqs, const int32_t* row_start, int6
 
 struct TilePlace {
   int64_t seq;
-  int64_t begin, end;  // query positions, counted from the first row of the sequence
+  int64_t begin;  // counted from the first row of the sequence
 };
 ASHLAR_INLINE TilePlace find_tile(const TileIndex& index, int64_t tile) {
   int64_t low = 0, high = index.seqs;  // before[low] <= tile < before[high]
@@ -53,9 +53,7 @@ ASHLAR_INLINE TilePlace find_tile(const TileIndex& index, int64_t tile) {
       high = middle;
     }
   }
-  const int64_t begin = (tile - index.before[low]) * index.positions;
-  const int64_t rows = index.row_start[low + 1] - index.row_start[low];
-  return {low, begin, smaller(rows, begin + index.positions)};
+  return {low, (tile - index.before[low]) * index.positions};
 }
 
 // Where a tile's rows lie in q and out: positions [first_row, ...) and heads [first_head, ...).
@@ -67,11 +65,27 @@ struct QueryRows {
 
 struct KeyRange {
   int64_t begin, end;
+
+  int64_t clip(int64_t key) const { return larger(begin, smaller(key, end)); }
 };
-ASHLAR_INLINE KeyRange visible_keys(const AttentionMask& mask, int64_t position, int64_t keys) {
+// Of the keys that are present; empty ranges too lie within those.
+ASHLAR_INLINE KeyRange visible_keys(const AttentionMask& mask, int64_t position, KeyRange present) {
   const bool bounded = mask.causal || mask.window > 0;
-  return {mask.window > 0 ? larger(0, position - mask.window + 1) : 0,
-          bounded ? smaller(keys, position + 1) : keys};
+  return {mask.window > 0 ? present.clip(position - mask.window + 1) : present.begin,
+          bounded ? present.clip(position + 1) : present.end};
+}
+
+// Sequence s of a batch, or segment s of a shared one.
+ASHLAR_INLINE AttentionSegment segment_of(const AttentionArgs& args, int64_t s) {
+  if (args.segments != nullptr) return args.segments[s];
+  const int64_t first = args.row_start[s], rows = args.row_start[s + 1] - first;
+  return {first, rows, 0, first, 0, rows, first};
+}
+// The rule of dropout in which row `query_row` is token `token`.
+ASHLAR_INLINE AttentionDropout segment_dropout(AttentionDropout rule,
+                                               const AttentionSegment& segment) {
+  rule.first_token += static_cast<uint64_t>(segment.token - segment.query_row);
+  return rule;
 }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

@@ -75,12 +75,20 @@ ASHLAR_INLINE void transpose_8x8(const float* const* from, int64_t column, float
 }
 #endif
 
-// slab[d][key] = from[key][d] for `keys` <= 16 rows that lie `stride` apart. Missing keys repeat
-// the last one: nothing reads them.
-ASHLAR_INLINE void transpose_slab(const float* from, int64_t stride, int64_t keys, int64_t head_dim,
-                                  float* slab) {
+ASHLAR_INLINE void add_row(const float* from, int64_t count, float* to) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(to + i, load(to + i) + load(from + i));
+  if (i < count) store(to + i, load(to + i, count - i) + load(from + i, count - i), count - i);
+}
+
+// slab[d][skip + key] = from[key][d] for `keys` rows that lie `stride` apart, skip + keys <= 16.
+// Missing keys repeat the nearest one: nothing uses what they give.
+ASHLAR_INLINE void transpose_slab(const float* from, int64_t stride, int64_t skip, int64_t keys,
+                                  int64_t head_dim, float* slab) {
   const float* rows[kSlab];
-  for (int64_t i = 0; i < kSlab; ++i) rows[i] = from + smaller(i, keys - 1) * stride;
+  for (int64_t i = 0; i < kSlab; ++i) {
+    rows[i] = from + larger(0, smaller(i - skip, keys - 1)) * stride;
+  }
   int64_t d = 0;
 #if defined(__AVX2__)
   for (; d + 8 <= head_dim; d += 8) {

@@ -90,11 +90,11 @@ ASHLAR_INLINE QueryTile take_query_tile(Scratch& scratch, const AttentionMask& m
 }
 
 ASHLAR_INLINE void load_queries(QueryTile& tile, const QueryRows& at, const void* q, DType dtype,
-                                int64_t q_stride, int64_t first_position, int64_t keys) {
+                                int64_t q_stride, int64_t first_position, KeyRange present) {
   tile.rows = at.positions * at.heads;
   int64_t r = 0;
   for (int64_t i = 0; i < at.positions; ++i) {
-    const KeyRange visible = visible_keys(tile.mask, first_position + i, keys);
+    const KeyRange visible = visible_keys(tile.mask, first_position + i, present);
     for (int64_t h = 0; h < at.heads; ++h, ++r) {
       load_row(q, dtype, (at.first_row + i) * q_stride + (at.first_head + h) * tile.head_dim,
                tile.head_dim, tile.q + r * tile.width);
@@ -285,13 +285,29 @@ ASHLAR_INLINE KeyRange keys_of_span(KeyRange keys, int64_t span) {
   return {larger(keys.begin, span * kKeySpan), smaller(keys.end, (span + 1) * kKeySpan)};
 }
 
+// Into tile.merged, behind what is there.
 template <typename Source>
 ASHLAR_INLINE void attend(const QueryTile& tile, const Source& source) {
   const KeyRange keys = keys_of_tile(tile);
-  start_span(tile, tile.merged);
+  if (keys.begin >= keys.end) return;
   for (int64_t span = keys.begin / kKeySpan; span * kKeySpan < keys.end; ++span) {
     attend_span(tile, source, keys_of_span(keys, span));
     merge_span(tile, tile.span);
+  }
+}
+
+// tile.merged as store_outputs wrote it before, out being f32.
+ASHLAR_INLINE void load_outputs(const QueryTile& tile, const QueryRows& at, const float* out,
+                                const float* lse) {
+  for (int64_t r = 0; r < tile.rows; ++r) {
+    const int64_t row =
+        (at.first_row + r / at.heads) * at.total_heads + at.first_head + r % at.heads;
+    float* to = tile.merged.out + r * tile.width;
+    load_row(out, DType::kF32, row * tile.head_dim, tile.head_dim, to);
+    const Vec scale = broadcast(tile.dropout.keep_rate);
+    for (int64_t d = 0; d < tile.width; d += kLanes) store(to + d, load(to + d) * scale);
+    tile.merged.max[r] = lse[row];
+    tile.merged.sum[r] = lse[row] == -kInfinity ? 0 : 1;
   }
 }
 
@@ -308,7 +324,7 @@ ASHLAR_INLINE void store_outputs(const QueryTile& tile, const QueryRows& at, voi
     if (lse != nullptr) {
       float log_sum[kLanes];
       store(log_sum, log(broadcast(sum)));
-      lse[row] = tile.merged.max[r] + log_sum[0];
+      lse[row] = sum == 0 ? -kInfinity : tile.merged.max[r] + log_sum[0];
     }
   }
 }

@@ -147,9 +147,10 @@ struct PagedCall {
     const int64_t first = args.row_start[place.seq];
     const int64_t rows = args.row_start[place.seq + 1] - first;
     const int64_t keys = args.context[place.seq];
-    const QueryRows at{first + place.begin, place.end - place.begin, kv_head * group + in_group,
-                       smaller(shape.heads, group - in_group), args.heads};
-    load_queries(tile, at, args.q, args.dtype, args.q_stride, keys - rows + place.begin, keys);
+    const QueryRows at{first + place.begin, smaller(shape.positions, rows - place.begin),
+                       kv_head * group + in_group, smaller(shape.heads, group - in_group),
+                       args.heads};
+    load_queries(tile, at, args.q, args.dtype, args.q_stride, keys - rows + place.begin, {0, keys});
     return {tile, at,
             PagedHead{args, args.block_table + place.seq * args.block_table_stride, kv_head, keys},
             buffer};
@@ -160,6 +161,7 @@ struct PagedCall {
 static void attend_tiles(const PagedCall& call, const Team& team) {
   const auto run = [&](int64_t number, int thread) {
     const PagedCall::Work work = call.open(number, thread);
+    start_span(work.tile, work.tile.merged);
     with_keys(work.head, work.buffer, work.tile.rows,
               [&](const auto& keys) { attend(work.tile, keys); });
     store_outputs(work.tile, work.at, call.args.out, call.args.dtype, nullptr);
@@ -201,7 +203,9 @@ static void paged_attention(const PagedAttentionArgs& args, const Team& team) {
   Scratch scratch{team.scratch};
   const TileShape shape = tile_shape(args.heads, args.kv_heads, kQueryRows);
   int32_t* before = scratch.take<int32_t>(args.seqs + 1);
-  const TileIndex index = index_tiles(args.seqs, args.row_start, shape.positions, before);
+  const TileIndex index = index_tiles(
+      args.seqs, [&](int64_t s) { return args.row_start[s + 1] - args.row_start[s]; },
+      shape.positions, before);
   const int64_t bytes = thread_bytes(args);
   std::byte* thread_scratch = scratch.take<std::byte>(team.threads * bytes);
   const PagedCall call{args, shape, index, thread_scratch, bytes, args.kv_heads * shape.parts};

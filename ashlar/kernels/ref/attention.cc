@@ -14,10 +14,12 @@ struct Keys {  // those a query sees: [begin, end)
   int64_t begin, end;
 };
 
-Keys visible_keys(const AttentionMask& mask, int64_t position, int64_t keys) {
+// Of the keys that are present.
+Keys visible_keys(const AttentionMask& mask, int64_t position, Keys present) {
+  const auto [first, last] = present;
   const bool bounded = mask.causal || mask.window > 0;
-  return {mask.window > 0 ? std::max<int64_t>(0, position - mask.window + 1) : 0,
-          bounded ? std::min(keys, position + 1) : keys};
+  return {mask.window > 0 ? std::clamp(position - mask.window + 1, first, last) : first,
+          bounded ? std::clamp(position + 1, first, last) : last};
 }
 
 double dot(const double* a, const double* b, int64_t n, int64_t b_step = 1) {
@@ -72,18 +74,39 @@ double weigh_values(const std::vector<double>& scores, int64_t head_dim, Value v
   return lse;
 }
 
-// f(row, head, first row of the sequence, the keys it sees within the sequence).
+AttentionSegment segment_of(const AttentionArgs& args, int64_t s) {
+  if (args.segments != nullptr) return args.segments[s];
+  const int64_t first = args.row_start[s], rows = args.row_start[s + 1] - first;
+  return {first, rows, 0, first, 0, rows, first};
+}
+
+struct Query {
+  int64_t row, head;
+  int64_t token;      // from dropout's first_token
+  Keys keys;          // positions of those that it sees
+  int64_t first_key;  // row of the key at position 0, which may be on another rank
+};
 template <typename F>
 void for_each_query(const AttentionArgs& args, F f) {
   for (int64_t s = 0; s < args.seqs; ++s) {
-    const int64_t first = args.row_start[s];
-    const int64_t keys = args.row_start[s + 1] - first;
-    for (int64_t i = 0; i < keys; ++i) {
+    const AttentionSegment segment = segment_of(args, s);
+    for (int64_t i = 0; i < segment.queries; ++i) {
+      const Keys keys =
+          visible_keys(args.mask, segment.query_position + i, {segment.key_begin, segment.key_end});
       for (int64_t h = 0; h < args.heads; ++h) {
-        f(first + i, h, first, visible_keys(args.mask, i, keys));
+        f(Query{segment.query_row + i, h, segment.token + i, keys,
+                segment.key_row - segment.key_begin});
       }
     }
   }
+}
+
+// out [D] and lse over some keys become those over these too (Ring Attention, Liu et al. 2023).
+void merge(const double* more, double more_lse, int64_t head_dim, double* out, double& lse) {
+  const double both = log_sum_exp({lse, more_lse});
+  const double keep = std::exp(lse - both), add = std::exp(more_lse - both);
+  for (int64_t d = 0; d < head_dim; ++d) out[d] = keep * out[d] + add * more[d];
+  lse = both;
 }
 
 }  // namespace
@@ -91,42 +114,59 @@ void for_each_query(const AttentionArgs& args, F f) {
 void attention(const AttentionArgs& args) {
   const int64_t D = args.head_dim;
   const int64_t group = args.heads / args.kv_heads;
-  for_each_query(args, [&](int64_t t, int64_t h, int64_t first, Keys keys) {
+  std::vector<double> out(static_cast<size_t>(D));
+  for_each_query(args, [&](const Query& query) {
+    const auto [t, h, token, keys, first_key] = query;
+    double* to = args.out + (t * args.heads + h) * D;
+    double* lse = args.lse == nullptr ? nullptr : args.lse + t * args.heads + h;
+    if (keys.begin == keys.end) return;  // of a segment
     const double* q = args.q + t * args.q_stride + h * D;
-    const double* k = args.k + (first + keys.begin) * args.k_stride + h / group * D;
-    const double* v = args.v + (first + keys.begin) * args.v_stride + h / group * D;
+    const double* k = args.k + (first_key + keys.begin) * args.k_stride + h / group * D;
+    const double* v = args.v + (first_key + keys.begin) * args.v_stride + h / group * D;
     std::vector<double> scores;
     for (int64_t j = 0; j < keys.end - keys.begin; ++j) {
       scores.push_back(capped(args.mask, dot(q, k + j * args.k_stride, D)));
     }
-    const auto value = [&](int64_t j, int64_t d) { return v[j * args.v_stride + d]; };
-    const auto factor = [&](int64_t j) { return passed(args.dropout, t, h, keys.begin + j); };
-    const double lse = weigh_values(scores, D, value, factor, args.out + (t * args.heads + h) * D);
-    if (args.lse != nullptr) args.lse[t * args.heads + h] = lse;
+    const auto value = [&, stride = args.v_stride](int64_t j, int64_t d) {
+      return v[j * stride + d];
+    };
+    const auto factor = [&, at = query](int64_t j) {
+      return passed(args.dropout, at.token, at.head, at.keys.begin + j);
+    };
+    const double found =
+        weigh_values(scores, D, value, factor, args.segments != nullptr ? out.data() : to);
+    if (args.segments != nullptr) {
+      merge(out.data(), found, D, to, *lse);
+    } else if (lse != nullptr) {
+      *lse = found;
+    }
   });
 }
 
 // With p = exp(score - lse) and delta = d_out . out:
 //   d_v += m p d_out,  d_score = p (m d_out . v - delta),  d_q += d_score k,  d_k += d_score q,
-// where m = mask / (1 - rate) of dropout.
+// where m = mask / (1 - rate) of dropout. With segments, gradients start from what is there.
 void attention_grad(const AttentionGradArgs& args) {
   const AttentionArgs& forward = args.forward;
   const int64_t D = forward.head_dim;
   const int64_t group = forward.heads / forward.kv_heads;
-  std::fill_n(args.d_q, forward.tokens * forward.heads * D, 0.0);
-  std::fill_n(args.d_k, forward.tokens * forward.kv_heads * D, 0.0);
-  std::fill_n(args.d_v, forward.tokens * forward.kv_heads * D, 0.0);
-  for_each_query(forward, [&](int64_t t, int64_t h, int64_t first, Keys keys) {
+  if (forward.segments == nullptr) {
+    std::fill_n(args.d_q, forward.tokens * forward.heads * D, 0.0);
+    std::fill_n(args.d_k, forward.tokens * forward.kv_heads * D, 0.0);
+    std::fill_n(args.d_v, forward.tokens * forward.kv_heads * D, 0.0);
+  }
+  for_each_query(forward, [&](const Query& query) {
+    const auto [t, h, token, keys, first_key] = query;
     const int64_t row = (t * forward.heads + h) * D;
     const double* q = forward.q + t * forward.q_stride + h * D;
     const double* d_out = args.d_out + row;
     const double delta = dot(d_out, forward.out + row, D);
-    for (int64_t j = first + keys.begin; j < first + keys.end; ++j) {
+    for (int64_t j = first_key + keys.begin; j < first_key + keys.end; ++j) {
       const double* k = forward.k + j * forward.k_stride + h / group * D;
       const double* v = forward.v + j * forward.v_stride + h / group * D;
       const double score = capped(forward.mask, dot(q, k, D));
       const double p = std::exp(score - forward.lse[t * forward.heads + h]);
-      const double m = passed(forward.dropout, t, h, j - first);
+      const double m = passed(forward.dropout, token, h, j - first_key);
       const double d_dot = p * (m * dot(d_out, v, D) - delta) * capped_grad(forward.mask, score);
       const int64_t kv_row = (j * forward.kv_heads + h / group) * D;
       for (int64_t d = 0; d < D; ++d) {
@@ -161,7 +201,7 @@ void paged_attention(const PagedAttentionArgs& args) {
     const int64_t rows = args.row_start[s + 1] - args.row_start[s];
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t t = args.row_start[s] + i;
-      const Keys keys = visible_keys(args.mask, args.context[s] - rows + i, args.context[s]);
+      const Keys keys = visible_keys(args.mask, args.context[s] - rows + i, {0, args.context[s]});
       for (int64_t h = 0; h < args.heads; ++h) {
         const auto base = [&](int64_t key) {
           return (table[key / kCacheBlock] * args.kv_heads + h / group) * D * kCacheBlock;

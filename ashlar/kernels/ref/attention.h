@@ -13,10 +13,11 @@ struct AttentionArgs {
   AttentionMask mask;
   int64_t tokens = 0, seqs = 0;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  const int32_t* row_start = nullptr;  // [S+1]
-  const double* q = nullptr;           // [T,H,D], row stride q_stride
-  const double* k = nullptr;           // [T,K,D]
-  const double* v = nullptr;           // [T,K,D]
+  const int32_t* row_start = nullptr;          // [S+1]
+  const AttentionSegment* segments = nullptr;  // [S] instead, if set
+  const double* q = nullptr;                   // [T,H,D], row stride q_stride
+  const double* k = nullptr;                   // [T,K,D]
+  const double* v = nullptr;                   // [T,K,D]
   int64_t q_stride = 0, k_stride = 0, v_stride = 0;
   AttentionDropout dropout;
   double* out = nullptr;  // [T,H,D] contiguous
