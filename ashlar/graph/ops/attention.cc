@@ -1,24 +1,16 @@
 #include "ashlar/graph/ops/attention.h"
 
-#include "ashlar/base/philox.h"
 #include "ashlar/graph/gradient.h"
+#include "ashlar/graph/ops/attention_args.h"
+#include "ashlar/graph/ops/ring_attention.h"
 #include "ashlar/graph/ops/shape_rules.h"
-#include "ashlar/kernels/ref/attention.h"
+
+#include <optional>
 
 namespace ashlar::graph {
 namespace {
 
 namespace ref = kernels::ref;
-
-std::string spec_text(const AttentionSpec& spec) {
-  std::string text =
-      fmt::format("heads={} kv_heads={} dim={}", spec.heads, spec.kv_heads, spec.head_dim);
-  if (spec.mask.causal) text += " causal";
-  if (spec.mask.window > 0) text += fmt::format(" window={}", spec.mask.window);
-  if (spec.mask.softcap > 0) text += fmt::format(" softcap={}", spec.mask.softcap);
-  if (spec.dropout > 0) text += fmt::format(" dropout={}", spec.dropout);
-  return text;
-}
 
 void check_heads(std::string_view op, const AttentionSpec& spec, const ValueType& q) {
   ASHLAR_CHECK(spec.kv_heads > 0 && spec.heads % spec.kv_heads == 0,
@@ -27,79 +19,6 @@ void check_heads(std::string_view op, const AttentionSpec& spec, const ValueType
   check_rank(op, "q", q, 2);
   ASHLAR_CHECK(q.shape[1] == Dim(spec.heads * spec.head_dim), "{}: q is {}, wanted {} heads x {}",
                op, q.str(), spec.heads, spec.head_dim);
-}
-
-// Query-key pairs that are not masked, of n queries ending at position `keys`.
-double visible_pairs(const kernels::AttentionMask& mask, int64_t queries, int64_t keys) {
-  const auto n = static_cast<double>(queries), m = static_cast<double>(keys);
-  if (!mask.causal) return n * m;
-  const auto w = static_cast<double>(mask.window);
-  if (mask.window <= 0 || m <= w) return n * (m - (n - 1) / 2);
-  // Queries at positions m-n .. m-1 each see min(position + 1, w) keys.
-  const double short_queries = std::max(0.0, std::min(n, w - (m - n)));
-  return short_queries * ((m - n) + (short_queries + 1) / 2) + (n - short_queries) * w;
-}
-
-// Pairs of a batch: exact when row_start is bound, else for sequences of equal length.
-double batch_pairs(const kernels::AttentionMask& mask, const Operand& row_start, int64_t tokens) {
-  const int64_t seqs = row_start.shape[0] - 1;
-  if (row_start.data == nullptr) {
-    const int64_t length = seqs > 0 ? tokens / seqs : 0;
-    return static_cast<double>(seqs) * visible_pairs(mask, length, length);
-  }
-  double pairs = 0;
-  for (int64_t s = 0; s < seqs; ++s) {
-    const int64_t length = row_start.as<int32_t>()[s + 1] - row_start.as<int32_t>()[s];
-    pairs += visible_pairs(mask, length, length);
-  }
-  return pairs;
-}
-
-// Fields shared by the kernel's arguments and the reference's.
-template <typename Args>
-Args common_args(const AttentionSpec& spec, const Operand& q) {
-  Args args;
-  args.mask = spec.mask;
-  args.tokens = q.shape[0];
-  args.heads = spec.heads;
-  args.kv_heads = spec.kv_heads;
-  args.head_dim = spec.head_dim;
-  args.q_stride = q.shape[1];
-  return args;
-}
-
-kernels::AttentionDropout dropout_args(const AttentionSpec& spec, const RunState& state) {
-  kernels::AttentionDropout dropout;
-  dropout.rate = static_cast<float>(spec.dropout);
-  dropout.key = stream_key(state.seed, spec.dropout_path);
-  dropout.step = state.step;
-  dropout.first_token = state.first_token;
-  return dropout;
-}
-
-kernels::AttentionArgs forward_args(const AttentionSpec& spec, std::span<const Operand> in) {
-  auto args = common_args<kernels::AttentionArgs>(spec, in[0]);
-  args.seqs = in[3].shape[0] - 1;
-  args.row_start = in[3].as<int32_t>();
-  args.dtype = in[0].dtype;
-  args.q = in[0].data;
-  args.k = in[1].data;
-  args.v = in[2].data;
-  args.k_stride = in[1].shape[1];
-  args.v_stride = in[2].shape[1];
-  return args;
-}
-
-ref::AttentionArgs forward_args_f64(const AttentionSpec& spec, std::span<const Operand> in) {
-  auto args = common_args<ref::AttentionArgs>(spec, in[0]);
-  args.seqs = in[3].shape[0] - 1;
-  args.row_start = in[3].as<int32_t>();
-  args.q = in[0].as<double>();
-  args.k = in[1].as<double>();
-  args.v = in[2].as<double>();
-  args.k_stride = in[1].shape[1];
-  args.v_stride = in[2].shape[1];
-  return args;
 }
 
 kernels::AttentionGradArgs grad_args(const AttentionSpec& spec, std::span<const Operand> in,
@@ -113,6 +32,57 @@ kernels::AttentionGradArgs grad_args(const AttentionSpec& spec, std::span<const 
   args.d_k = out[1].data;
   args.d_v = out[2].data;
   return args;
+}
+
+// Rows of whole sequences, heads, or rows of sequences that ranks share. (q, k, v, row_start) are
+// followed by `more` inputs that lie as q does, and so do all outputs.
+std::vector<AxisStrategy> attention_strategies(const AxisSite& site, size_t more, size_t outputs) {
+  const auto split = [&](AxisPlacement placement, AxisPlacement row_start) {
+    AxisStrategy strategy = alike(4 + more, outputs, placement);
+    strategy.inputs[3] = row_start;
+    return strategy;
+  };
+  if (site.ring) return {split(rows(), whole())};
+  std::vector<AxisStrategy> strategies = {split(columns(), whole())};
+  if (site.whole_sequences) strategies.push_back(split(rows(), rows()));
+  return strategies;
+}
+
+// The spec of the heads that a rank has.
+AttentionSpec local_spec(std::string_view op, AttentionSpec spec, const LocalSite& site) {
+  const std::vector<int> mine = site.mesh.coordinates(site.rank);
+  int parts = 1, index = 0;
+  const auto cut = [&](bool context) {
+    for (size_t a = 0; a < mine.size(); ++a) {
+      const MeshAxis& axis = site.mesh.axes()[a];
+      const AxisPlacement& q = site.placements[0].axes[a];
+      if (!q.is_split() || q.dim != 1 || (axis.name == "context") != context) continue;
+      index = index * axis.size + mine[a];
+      parts *= axis.size;
+    }
+  };
+  // The all-to-all of context ranks cuts what the others have cut.
+  cut(false);
+  cut(true);
+  ASHLAR_CHECK(spec.heads % parts == 0 && spec.kv_heads % parts == 0,
+               "{} {}: {} heads over {} key-value heads cannot be dealt to {} ranks: use a number "
+               "that divides both",
+               op, site.label, spec.heads, spec.kv_heads, parts);
+  spec.heads /= parts;
+  spec.kv_heads /= parts;
+  spec.first_head += index * spec.heads;
+  return spec;
+}
+
+// Where queries are split along an axis and documents are not, ranks share sequences along it.
+std::optional<ContextRing> ring_of(const LocalSite& site) {
+  const auto& axes = site.mesh.axes();
+  for (size_t a = 0; a < axes.size(); ++a) {
+    const AxisPlacement &q = site.placements[0].axes[a], &starts = site.placements[3].axes[a];
+    if (axes[a].size == 1 || !q.is_split() || q.dim != 0 || starts.is_split()) continue;
+    return ContextRing{{site.group(axes[a].name), site.label}, site.context};
+  }
+  return std::nullopt;
 }
 
 kernels::PagedAttentionArgs paged_args(const AttentionSpec& spec, std::span<const Operand> in,
@@ -154,13 +124,28 @@ std::vector<ValueType> AttentionOp::infer(std::span<const ValueType> in) const {
 void AttentionOp::gradient(GradientContext& context) const {
   if (!context.wants(0) && !context.wants(1) && !context.wants(2)) return;
   const auto grads =
-      context.apply(std::make_shared<AttentionGradOp>(spec_),
+      context.apply(gradient_op(),
                     {context.input(0), context.input(1), context.input(2), context.input(3),
                      context.output(0), context.output(1), context.grad(0)},
                     "grad");
   for (const int i : {0, 1, 2}) {
     if (context.wants(i)) context.set(i, grads[static_cast<size_t>(i)]);
   }
+}
+
+OpPtr AttentionOp::gradient_op() const { return std::make_shared<AttentionGradOp>(spec_); }
+
+std::vector<AxisStrategy> AttentionOp::strategies(const AxisSite& site) const {
+  return attention_strategies(site, 0, 2);
+}
+
+OpPtr AttentionOp::local(const LocalSite& site) const {
+  AttentionSpec spec = local_spec(kind(), spec_, site);
+  if (auto ring = ring_of(site)) {
+    return std::make_shared<RingAttentionOp>(std::move(spec), *std::move(ring));
+  }
+  if (spec.heads == spec_.heads) return nullptr;
+  return std::make_shared<AttentionOp>(std::move(spec));
 }
 
 Cost AttentionOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
@@ -197,6 +182,19 @@ std::vector<ValueType> AttentionGradOp::infer(std::span<const ValueType> in) con
   check_type(kind(), "out", in[4], in[0]);
   check_type(kind(), "d_out", in[6], in[0]);
   return {in[0], in[1], in[2]};
+}
+
+std::vector<AxisStrategy> AttentionGradOp::strategies(const AxisSite& site) const {
+  return attention_strategies(site, 3, 3);
+}
+
+OpPtr AttentionGradOp::local(const LocalSite& site) const {
+  AttentionSpec spec = local_spec(kind(), spec_, site);
+  if (auto ring = ring_of(site)) {
+    return std::make_shared<RingAttentionGradOp>(std::move(spec), *std::move(ring));
+  }
+  if (spec.heads == spec_.heads) return nullptr;
+  return std::make_shared<AttentionGradOp>(std::move(spec));
 }
 
 Cost AttentionGradOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {

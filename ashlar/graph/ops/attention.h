@@ -12,6 +12,7 @@ struct AttentionSpec {
   kernels::AttentionMask mask;
   double dropout = 0;             // share of the probabilities that training drops
   std::string dropout_path = {};  // the mask's key, beside the seed; attention() sets it
+  int64_t first_head = 0;         // of the model's, where ranks share the heads
 };
 
 // (q [T,H*D], k [T,K*D], v [T,K*D], row_start i32 [S+1]) -> (out [T,H*D], lse f32 [T,H]). Dropout
@@ -28,6 +29,12 @@ class AttentionOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  OpPtr local(const LocalSite& site) const override;
+
+ protected:
+  const AttentionSpec& spec() const { return spec_; }
+  virtual OpPtr gradient_op() const;
 
  private:
   AttentionSpec spec_;
@@ -45,6 +52,11 @@ class AttentionGradOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  OpPtr local(const LocalSite& site) const override;
+
+ protected:
+  const AttentionSpec& spec() const { return spec_; }
 
  private:
   AttentionSpec spec_;

@@ -31,6 +31,21 @@ void RopeOp::gradient(GradientContext& context) const {
                                {context.grad(0), context.input(1), context.input(2)}, "grad")[0]);
 }
 
+std::vector<AxisStrategy> RopeOp::strategies(const AxisSite&) const {
+  return {{{rows(), rows(), whole()}, {rows()}}, {{columns(), whole(), whole()}, {columns()}}};
+}
+
+OpPtr RopeOp::local(const LocalSite& site) const {
+  const int parts = site.cut(0, 1).parts;
+  if (parts == 1) return nullptr;
+  ASHLAR_CHECK(spec_.heads % parts == 0,
+               "rope {}: {} heads cannot be dealt to {} ranks: use a number that divides them",
+               site.label, spec_.heads, parts);
+  RopeSpec spec = spec_;
+  spec.heads /= parts;
+  return std::make_shared<RopeOp>(spec, inverse_);
+}
+
 void RopeOp::run(const KernelCall& call) const {
   const Operand& x = call.inputs[0];
   kernels::RopeArgs args;

@@ -23,6 +23,8 @@ class RopeOp : public Op {
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<Alias> aliases() const override { return {{0, 0, false}}; }
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  OpPtr local(const LocalSite& site) const override;
 
  private:
   RopeSpec spec_;
