@@ -8,6 +8,15 @@ LocalSite::Cut LocalSite::cut(int input, int dim, std::string_view axis) const {
   return {mesh.size(axis), mesh.coordinate(rank, axis)};
 }
 
+LocalSite::Cut LocalSite::cut(int input, int dim) const {
+  Cut all;
+  for (const MeshAxis& axis : mesh.axes()) {
+    const Cut one = cut(input, dim, axis.name);
+    all = {all.parts * one.parts, all.index * one.parts + one.index};
+  }
+  return all;
+}
+
 AxisStrategy alike(size_t inputs, size_t outputs, AxisPlacement placement) {
   return {std::vector<AxisPlacement>(inputs, placement),
           std::vector<AxisPlacement>(outputs, placement)};

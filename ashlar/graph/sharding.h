@@ -56,6 +56,7 @@ struct LocalSite {
     int parts = 1, index = 0;
   };
   Cut cut(int input, int dim, std::string_view axis) const;
+  Cut cut(int input, int dim) const;  // by all axes, slower ones first
 };
 
 // Shorthands for strategies.

@@ -1,6 +1,7 @@
 #include "ashlar/passes/shard_forms.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/graph/ops/all_to_all.h"
 #include "ashlar/graph/ops/collective.h"
 
 #include <algorithm>
@@ -19,6 +20,9 @@ using graph::VariableKind;
 constexpr double kCannot = std::numeric_limits<double>::infinity();
 
 bool is_rows(const AxisPlacement& placement) { return placement.is_split() && placement.dim == 0; }
+bool is_columns(const AxisPlacement& placement) {
+  return placement.is_split() && placement.dim == 1;
+}
 
 }  // namespace
 
@@ -65,6 +69,9 @@ Dim ShardForms::rows_on(ValueId old, const Placement& placement) const {
     for (const Dim& dim : type.shape.dims()) sizes.push_back(dim.fixed() ? dim.offset : 1);
     return {local_shape(placement, plan_.mesh, rank_, sizes)[0]};
   }
+  const bool together =
+      plan_.mesh.size("context") > 1 && !is_rows(placement.on(plan_.mesh, "context"));
+  if (together) return {Symbol::kWhole, rows.factor, rows.offset};
   const bool shared = is_rows(placement.on(plan_.mesh, "tensor")) && plan_.mesh.size("tensor") > 1;
   return shared ? Dim(Symbol::kPart, rows.factor, rows.offset) : rows;
 }
@@ -109,6 +116,11 @@ double ShardForms::cost(ValueId old, size_t axis, const AxisPlacement& wanted,
     return is_rows(wanted) ? bytes : kCannot;
   }
   if (now == AxisPlacement::replicated()) return is_rows(wanted) ? 1 : kCannot;
+  const bool turns = (is_rows(now) && is_columns(wanted)) || (is_columns(now) && is_rows(wanted));
+  if (plan_.mesh.axes()[axis].name == "context") {
+    // Rows of all ranks one after another would not be in the microbatch's order.
+    return turns ? bytes / plan_.mesh.axes()[axis].size : kCannot;
+  }
   if (is_rows(now) && wanted == AxisPlacement::replicated()) return bytes;
   return kCannot;
 }
@@ -175,7 +187,13 @@ void ShardForms::step(Form& form, ValueId old, size_t axis, const AxisPlacement&
   graph::OpPtr op;
   Phase when = phase;
   const char* suffix = "all_gather";
-  if (now.is_partial() && is_rows(wanted)) {
+  if (now.is_split() && wanted.is_split()) {
+    using To = graph::AllToAllOp::To;
+    suffix = "all_to_all";
+    const graph::ContextCut cut{plan_.seq, plan_.context == ContextParallel::kZigzag};
+    op = std::make_shared<graph::AllToAllOp>(on, cut, is_columns(wanted) ? To::kColumns : To::kRows,
+                                             rows_on(old, after));
+  } else if (now.is_partial() && is_rows(wanted)) {
     suffix = "reduce_scatter";
     if (variable) {
       when = Phase::kReduce;

@@ -33,5 +33,19 @@ INSTANTIATE_TEST_SUITE_P(Data, LayoutTest,
                                            Layout{.mesh = {.data = 4}, .zero = 2},
                                            Layout{.mesh = {.data = 4}, .zero = 3}));
 
+INSTANTIATE_TEST_SUITE_P(
+    Context, LayoutTest,
+    ::testing::Values(Layout{.mesh = {.context = 2}}, Layout{.mesh = {.context = 3}},
+                      Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kZigzag},
+                      Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kUlysses},
+                      Layout{.mesh = {.data = 2, .context = 2}, .zero = 1}));
+
+INSTANTIATE_TEST_SUITE_P(Tensor, LayoutTest,
+                         ::testing::Values(Layout{.mesh = {.tensor = 2}},
+                                           Layout{.mesh = {.tensor = 2}, .sequence = true},
+                                           Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 3},
+                                           Layout{.mesh = {.tensor = 2, .context = 2},
+                                                  .sequence = true}));
+
 }  // namespace
 }  // namespace ashlar::train::testing

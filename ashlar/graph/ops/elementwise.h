@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ashlar/graph/builder.h"
+#include "ashlar/graph/context_rows.h"
 
 namespace ashlar::graph {
 
@@ -87,9 +88,15 @@ class GatedGradOp : public Op {
 // batch), so it is its own gradient and survives splitting and recomputation.
 class DropoutOp : public Op {
  public:
-  // `parts`, `index`: x is that piece of a microbatch's rows (mesh/slice.h).
-  DropoutOp(double rate, std::string path, int parts = 1, int index = 0)
-      : rate_(rate), path_(std::move(path)), parts_(parts), index_(index) {}
+  // Which rows of a microbatch x holds, where ranks share them: the context ranks' pieces of each
+  // row of tokens, and of those a tensor rank's slice.
+  struct Share {
+    LocalSite::Cut context, tensor;
+    ContextCut cut;
+  };
+  DropoutOp(double rate, std::string path, const Share& share)
+      : rate_(rate), path_(std::move(path)), share_(share) {}
+  DropoutOp(double rate, std::string path) : DropoutOp(rate, std::move(path), Share{}) {}
   std::string_view kind() const override { return "dropout"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -102,10 +109,11 @@ class DropoutOp : public Op {
 
  private:
   uint64_t key(const RunState& state) const;
-  uint64_t first_element(const RunState& state, int64_t width) const;
+  // The rows of x that follow each other in the microbatch too.
+  std::vector<RowRun> runs(const RunState& state, int64_t rows) const;
   double rate_;
   std::string path_;
-  int parts_, index_;
+  Share share_;
 };
 
 // Conversion between float dtypes; the identity in fp64 runs. With `into_variable`, input 1 is the
