@@ -177,6 +177,14 @@ std::string Progress::bar(int columns) const {
   return text;
 }
 
+// " 25%  250/1000 steps", or no more than the numbers.
+std::string Progress::count_text(bool with_words) const {
+  if (total_ <= 0) return fmt::format(" {} {}s", done_, unit_);
+  if (!with_words) return fmt::format(" {}/{}", done_, total_);
+  const double percent = 100 * static_cast<double>(done_) / static_cast<double>(total_);
+  return fmt::format(" {:3.0f}%  {}/{} {}s", std::floor(percent), done_, total_, unit_);
+}
+
 std::string Progress::time_left(double now, bool last) const {
   if (last) return human_seconds(now - start_);
   const double speed = rate(now);
@@ -185,26 +193,31 @@ std::string Progress::time_left(double now, bool last) const {
 }
 
 std::string Progress::live_line(double now, bool last) const {
-  std::string text;
-  if (total_ > 0) {
-    text = fmt::format(" {:3.0f}%  {}/{} {}s",
-                       std::floor(100 * static_cast<double>(done_) / static_cast<double>(total_)),
-                       done_, total_, unit_);
-  } else {
-    text = fmt::format(" {} {}s", done_, unit_);
-  }
-  for (const ProgressField& field : fields_)
-    text += fmt::format("  {} {}", field.name, field.value);
-  if (const std::string speed = rate_text(rate(now), unit_); !speed.empty()) text += "  " + speed;
+  std::vector<std::string> parts;  // what matters most comes first
   if (const std::string time = time_left(now, last); !time.empty()) {
-    text += fmt::format("  {} {}", last ? "in" : "ETA", time);
+    parts.push_back(fmt::format("  {} {}", last ? "in" : "ETA", time));
+  }
+  for (const ProgressField& field : fields_) {
+    parts.push_back(fmt::format("  {} {}", field.name, field.value));
+  }
+  if (const std::string speed = rate_text(rate(now), unit_); !speed.empty()) {
+    parts.push_back("  " + speed);
   }
   // One column stays free: some terminals wrap when the last one is written.
-  const int width = sink_.width() - 1;
-  const std::string title = title_ + " ";
-  const int room = width - columns_of(title) - columns_of(text);
-  if (total_ <= 0 || room < kNarrowestBar) return cut(title_ + text, width);
-  return title + bar(std::min(room, kWidestBar)) + text;
+  const int width = sink_.width() - 1 - columns_of(title_) - 1;
+  const int narrowest = total_ > 0 ? kNarrowestBar : 0;
+  std::string text = count_text(true);
+  for (const std::string& part : parts) text += part;
+  if (columns_of(text) + narrowest > width) {
+    text = count_text(false);
+    for (const std::string& part : parts) {
+      if (columns_of(text) + columns_of(part) + narrowest > width) break;
+      text += part;
+    }
+  }
+  const int room = width - columns_of(text);
+  if (total_ <= 0 || room < kNarrowestBar) return cut(title_ + text, sink_.width() - 1);
+  return title_ + " " + bar(std::min(room, kWidestBar)) + text;
 }
 
 std::string Progress::plain_line(double now, bool last) const {

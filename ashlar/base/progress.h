@@ -1,6 +1,7 @@
-// How far a long task is. At a terminal one live line: bar, percent, the caller's fields, rate,
-// time left; at most ten redraws a second, within the width. In a file or pipe plain lines, at
-// intervals that grow from 1 s to 60 s. Log lines and the live line do not tear each other.
+// How far a long task is. At a terminal one live line: bar, percent, time left, the caller's
+// fields, rate; at most ten redraws a second. Where it is narrow the last parts give way. In a file
+// or pipe plain lines, at intervals that grow from 1 s to 60 s. Log lines and the live line do not
+// tear each other.
 #pragma once
 
 #include "ashlar/base/clock.h"
@@ -41,7 +42,7 @@ class Progress : private log::LiveLine {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // From any one thread; cheap enough for every step.
+  // From any one thread; cheap enough for every step. Fields that matter most come first.
   void update(int64_t done, std::vector<ProgressField> fields = {});
   // Shows the last state and the time it took.
   void finish();
@@ -55,6 +56,7 @@ class Progress : private log::LiveLine {
   std::string live_line(double now, bool last) const;
   std::string plain_line(double now, bool last) const;
   std::string bar(int columns) const;
+  std::string count_text(bool with_words) const;
   std::string time_left(double now, bool last) const;
   double rate(double now) const;
 

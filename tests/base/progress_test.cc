@@ -42,8 +42,28 @@ TEST(ProgressTest, TheLiveLine) {
   progress.update(250, {{"loss", "2.31"}, {"MFU", "41%"}});
   EXPECT_THAT(screen.writes,
               ElementsAre(std::string(kErase) +
-                          "train #######-----------------------  25%  250/1000 steps  loss 2.31  "
-                          "MFU 41%  25 steps/s  ETA 30s"));
+                          "train #######-----------------------  25%  250/1000 steps  ETA 30s  "
+                          "loss 2.31  MFU 41%  25 steps/s"));
+}
+
+// A bar, the count, the time left and what the caller put first fit into the usual 80 columns; what
+// does not fit is left out whole.
+TEST(ProgressTest, ANarrowLineKeepsWhatMattersMost) {
+  ManualClock clock;
+  Screen screen;
+  Progress progress("train", "step", 2000, clock, screen.sink(true));
+  const auto line_at = [&](int columns) {
+    screen.columns = columns;
+    clock.advance(10);
+    progress.update(
+        500, {{"loss", "2.7637"}, {"tokens/s", "65895"}, {"mfu", "55.5%"}, {"valid", "3.8169"}});
+    return screen.writes.back().substr(std::string_view(kErase).size());
+  };
+  EXPECT_THAT(line_at(80), ::testing::MatchesRegex("train ##*--* 500/2000  ETA [0-9ms ]*  loss "
+                                                   "2.7637  tokens/s 65895  mfu 55.5%"));
+  EXPECT_THAT(line_at(50), ::testing::MatchesRegex("train ##*--* 500/2000  ETA [0-9ms ]*  loss "
+                                                   "2.7637"));
+  EXPECT_THAT(line_at(120), ::testing::ContainsRegex("  valid 3.8169  [0-9.]* steps/s$"));
 }
 
 TEST(ProgressTest, AtMostTenRedrawsASecond) {
@@ -106,7 +126,7 @@ TEST(ProgressTest, FinishingTellsTheTimeItTook) {
     progress.finish();
     progress.finish();
   }
-  EXPECT_THAT(screen.writes.back(), EndsWith("100%  100/100 steps  1.9s/step  in 3m 12s\n"));
+  EXPECT_THAT(screen.writes.back(), EndsWith("100%  100/100 steps  in 3m 12s  1.9s/step\n"));
   EXPECT_THAT(screen.writes, SizeIs(2));
 }
 
@@ -123,7 +143,7 @@ TEST(ProgressTest, AResumedTaskIsNotFasterForIt) {
   Progress progress("train", "step", 1000, clock, screen.sink(true), 900);
   clock.advance(10);
   progress.update(910);
-  EXPECT_THAT(screen.writes.back(), HasSubstr(" 1 steps/s  ETA 1m 30s"));
+  EXPECT_THAT(screen.writes.back(), HasSubstr("  ETA 1m 30s  1 steps/s"));
 }
 
 TEST(ProgressTest, TheRateFollowsRecentSpeed) {
