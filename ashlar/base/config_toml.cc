@@ -6,6 +6,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace ashlar {
 namespace {
@@ -71,6 +72,22 @@ class Loader {
 };
 
 }  // namespace
+
+void read_typed_array(const ConfigValue& from, const std::string& text,
+                      std::vector<std::string>& to) {
+  std::vector<std::string> list;
+  try {
+    const toml::table table = toml::parse("list = " + text);
+    for (const toml::node& element : *table["list"].as_array()) {
+      const auto* value = element.as_string();
+      if (value == nullptr) from.refuse("a list of texts, as in [\"a\", \"b\"] or a,b");
+      list.push_back(value->get());
+    }
+  } catch (const toml::parse_error&) {
+    from.refuse("a list of texts, as in [\"a\", \"b\"] or a,b");
+  }
+  to = std::move(list);
+}
 
 void ConfigTable::load_text(std::string_view text, const std::string& source) {
   Loader loader(keys_, source);

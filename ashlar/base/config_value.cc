@@ -22,7 +22,7 @@ const std::string* text_of(const ConfigValue& from) {
 
 bool typed(const ConfigValue& from) { return std::holds_alternative<ConfigText>(from.value); }
 
-// "a,b,c" as typed; a list with commas inside its elements needs a TOML array in a file.
+// "a,b,c" as typed; a list with commas inside its elements is typed as a TOML array.
 std::vector<std::string> split(std::string_view text) {
   std::vector<std::string> parts;
   for (size_t begin = 0; begin <= text.size() && !text.empty();) {
@@ -123,7 +123,11 @@ void read_config(const ConfigValue& from, std::vector<std::string>& to) {
   }
   const std::string* text = text_of(from);
   if (text == nullptr) from.refuse("a list of texts");
-  to = typed(from) ? split(*text) : std::vector<std::string>{*text};
+  if (typed(from) && text->starts_with('[') && text->ends_with(']')) {
+    read_typed_array(from, *text, to);
+  } else {
+    to = typed(from) ? split(*text) : std::vector<std::string>{*text};
+  }
 }
 
 std::string print_config(bool value) { return value ? "true" : "false"; }

@@ -37,6 +37,10 @@ void read_config(const ConfigValue& from, double& to);
 void read_config(const ConfigValue& from, std::string& to);
 void read_config(const ConfigValue& from, std::vector<std::string>& to);
 
+// ["a", "b"] as a person typed it (config_toml.cc).
+void read_typed_array(const ConfigValue& from, const std::string& text,
+                      std::vector<std::string>& to);
+
 // As TOML.
 std::string print_config(bool value);
 std::string print_config(int64_t value);

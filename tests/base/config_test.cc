@@ -275,6 +275,20 @@ TEST(ConfigTest, WhatItPrintsItReadsBack) {
   }
 }
 
+TEST(ConfigTest, AListIsTypedWithCommasOrAsToml) {
+  Loaded run;
+  run.table.set("data.files=a:3,b");
+  EXPECT_EQ(run.config.data, (std::vector<std::string>{"a:3", "b"}));
+  run.table.set("data.files=[\"a, b:3\", 'c']");  // as it is printed
+  EXPECT_EQ(run.config.data, (std::vector<std::string>{"a, b:3", "c"}));
+  run.table.set("data.files=[]");
+  EXPECT_TRUE(run.config.data.empty());
+  for (const char* typed : {"[a]", "[1]", "[\"a\", 2]"}) {
+    EXPECT_THAT(error_of([&] { run.table.set(std::string("data.files=") + typed); }),
+                HasSubstr("is not a list of texts, as in [\"a\", \"b\"] or a,b"));
+  }
+}
+
 struct Door {
   int64_t port = 80;
   std::vector<std::string> keys;
