@@ -1,12 +1,12 @@
 #include "ashlar/text/tokenizer.h"
 
+#include "ashlar/base/atomic_file.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/mapped_file.h"
 #include "ashlar/text/tokenizer_parts.h"
 #include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
-#include <fstream>
 #include <utility>
 
 namespace ashlar::text {
@@ -77,15 +77,7 @@ std::vector<int32_t> Tokenizer::special_ids() const {
 
 const std::string& Tokenizer::json() const { return parts_->json; }
 
-void Tokenizer::save(const std::string& path) const {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(json().data(), static_cast<std::streamsize>(json().size()));
-  file.close();
-  ASHLAR_CHECK(file.good(),
-               "{}: cannot write the tokenizer ({} bytes): is the folder there, may it "
-               "be written, is the disk full?",
-               path, json().size());
-}
+void Tokenizer::save(const std::string& path) const { write_file(path, json(), "tokenizer"); }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_tokens) const {
   return decode(ids, skip_special_tokens, false);
