@@ -18,7 +18,8 @@ struct Report {
 
   void add_flags(CLI::App& app) {
     app.add_option("RUN", run_dir, "Run folder")->required()->option_text(" ");
-    app.add_option("--out,-o", out, "File to write (default: RUN/report.html)")
+    app.add_option("--out,-o", out,
+                   "File to write; .svg: the loss curve alone (default: RUN/report.html)")
         ->option_text("FILE");
     add_json_flag(app, json);
   }

@@ -41,7 +41,7 @@ Curve curve(const std::string& name, const std::vector<StepMetrics>& steps, cons
   return result;
 }
 
-std::string charts(const std::vector<StepMetrics>& steps) {
+std::string loss_chart(const std::vector<StepMetrics>& steps) {
   Curve valid = curve("validation", steps, [](const StepMetrics& m) { return m.valid_loss; });
   if (!steps.empty() && steps.front().valid_loss_start) {
     valid.points.insert(valid.points.begin(), {0.0, *steps.front().valid_loss_start});
@@ -49,7 +49,11 @@ std::string charts(const std::vector<StepMetrics>& steps) {
   std::vector<Curve> losses = {
       curve("training", steps, [](const StepMetrics& m) { return m.loss; })};
   if (!valid.points.empty()) losses.push_back(std::move(valid));
-  std::string html = "<div class=\"charts\">\n" + svg_chart("loss", losses);
+  return svg_chart("loss", losses);
+}
+
+std::string charts(const std::vector<StepMetrics>& steps) {
+  std::string html = "<div class=\"charts\">\n" + loss_chart(steps);
   const std::vector<std::pair<const char*, Field>> others = {
       {"learning rate", [](const StepMetrics& m) { return m.lr; }},
       {"gradient norm", [](const StepMetrics& m) { return m.grad_norm; }},
@@ -107,14 +111,19 @@ std::string machines(const std::string& path) {
   return html;
 }
 
-}  // namespace
-
-std::string report_html(const std::string& run_dir) {
+std::vector<StepMetrics> steps_of(const std::string& run_dir) {
   const std::string metrics = join_path(run_dir, "metrics.jsonl");
   ASHLAR_CHECK(is_file(metrics), "report {}: there is no metrics.jsonl; wanted a run folder",
                run_dir);
-  const std::vector<StepMetrics> steps = read_metrics(metrics);
+  std::vector<StepMetrics> steps = read_metrics(metrics);
   ASHLAR_CHECK(!steps.empty(), "report {}: metrics.jsonl holds no step yet", run_dir);
+  return steps;
+}
+
+}  // namespace
+
+std::string report_html(const std::string& run_dir) {
+  const std::vector<StepMetrics> steps = steps_of(run_dir);
   const std::string config = join_path(run_dir, "config.toml");
   std::string html = fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -130,7 +139,9 @@ std::string report_html(const std::string& run_dir) {
 
 std::string write_report(const std::string& run_dir, const std::string& out) {
   const std::string path = out.empty() ? join_path(run_dir, "report.html") : out;
-  write_file(path, report_html(run_dir), "report");
+  const bool picture = path.ends_with(".svg");
+  write_file(path, picture ? svg_file(loss_chart(steps_of(run_dir))) : report_html(run_dir),
+             "report");
   return path;
 }
 

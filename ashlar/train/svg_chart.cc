@@ -71,8 +71,12 @@ std::vector<double> ticks(const Range& range) {
   return values;
 }
 
-std::string tick_text(double value) {
-  return std::abs(value) < 1e4 ? fmt::format("{:.4g}", value) : human_count(value);
+// With the digits that tell a tick from its neighbours.
+std::string tick_text(double value, double step) {
+  const double steps = std::max(std::abs(value) / step, 1.0);
+  const int digits = 1 + static_cast<int>(std::ceil(std::log10(steps)));
+  if (std::abs(value) >= 1e4 && digits <= 3) return human_count(value);
+  return fmt::format("{:.{}g}", value, std::max(digits, 4));
 }
 
 }  // namespace
@@ -123,12 +127,13 @@ std::string svg_chart(const std::string& title, const std::vector<Curve>& curves
     svg += fmt::format(
         "<line x1=\"{}\" x2=\"{}\" y1=\"{:.1f}\" y2=\"{:.1f}\" class=\"grid\"/>"
         "<text x=\"{}\" y=\"{:.1f}\" class=\"tick\" text-anchor=\"end\">{}</text>\n",
-        kLeft, kWidth - kRight, place_y(y), place_y(y), kLeft - 6, place_y(y) + 4, tick_text(y));
+        kLeft, kWidth - kRight, place_y(y), place_y(y), kLeft - 6, place_y(y) + 4,
+        tick_text(y, step_of(ys)));
   }
   for (const double x : ticks(xs)) {
     svg +=
         fmt::format("<text x=\"{:.1f}\" y=\"{}\" class=\"tick\" text-anchor=\"middle\">{}</text>\n",
-                    place_x(x), kHeight - 10, tick_text(x));
+                    place_x(x), kHeight - 10, tick_text(x, step_of(xs)));
   }
   double legend = kWidth - kRight;
   for (size_t i = 0; i < curves.size(); ++i) {
@@ -145,6 +150,20 @@ std::string svg_chart(const std::string& title, const std::vector<Curve>& curves
     legend -= 12 + 7 * static_cast<double>(curves[i].name.size());
   }
   return svg + "</svg>\n";
+}
+
+std::string svg_file(const std::string& chart) {
+  if (chart.empty()) return {};
+  constexpr std::string_view kOpen = "<svg ";
+  const std::string head = fmt::format(
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" color=\"#222222\" ",
+      kWidth, kHeight);
+  const size_t body = chart.find('\n') + 1;
+  return head + chart.substr(kOpen.size(), body - kOpen.size()) +
+         "<style>text { fill: currentColor; font: 11px sans-serif; } "
+         ".title { font-weight: 600; font-size: 13px; } .grid { stroke: #8883; }</style>\n"
+         "<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n" +
+         chart.substr(body);
 }
 
 }  // namespace ashlar::train

@@ -74,6 +74,28 @@ TEST(ReportTest, IsOnePageWithCurvesConfigurationAndMachine) {
   }
 }
 
+TEST(ReportTest, TheLossCurveIsAPictureOfItsOwn) {
+  const TinyRun tiny;
+  run(tiny.config("run"));
+  const std::string path = tiny.path("loss.svg");
+  EXPECT_EQ(write_report(tiny.path("run"), path), path);
+  const std::string svg = read_file(path);
+  EXPECT_THAT(svg, ::testing::StartsWith("<svg xmlns=\"http://www.w3.org/2000/svg\" width="));
+  EXPECT_THAT(svg, HasSubstr("viewBox="));
+  EXPECT_EQ(count(svg, "<polyline"), 2u);
+  EXPECT_EQ(count(svg, "<svg"), 1u);
+  EXPECT_THAT(svg, HasSubstr("style=\"fill: #dc6803\" text-anchor=\"end\">validation<"));
+}
+
+TEST(ReportTest, TicksCloseTogetherAreToldApart) {
+  const std::string rate = svg_chart("lr", {{"lr", {{1, 3e-4}, {2, 2.998e-4}}}});
+  for (const char* tick : {">0.0003<", ">0.00029995<", ">0.0002998<"}) {
+    EXPECT_THAT(rate, HasSubstr(tick));
+  }
+  const std::string speed = svg_chart("speed", {{"tokens", {{1, 60'000}, {2, 60'200}}}});
+  for (const char* tick : {">60000<", ">60050<", ">60200<"}) EXPECT_THAT(speed, HasSubstr(tick));
+}
+
 TEST(ReportTest, ChartsAreWholeAndTicksReachTheEnds) {
   const std::string svg = svg_chart("a < b", {{"one", {{1, 1e-4}, {2, 3e-4}}}, {"two", {}}});
   EXPECT_THAT(svg, HasSubstr(">a &lt; b</text>"));
