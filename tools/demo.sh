@@ -32,7 +32,7 @@ settings=(
   "data.extensions=$extensions"
   "data.tokenizer=$work/tokenizer.json" "data.cache=$work/tokens"
   model.family=llama model.width=128 model.layers=3 model.heads=4 model.kv_heads=2
-  train.seq=128 train.batch=8 train.lr=4e-3 train.warmup=20 checkpoint.every=0
+  train.seq=128 train.batch=8 train.optimizer=muon train.lr=4e-3 train.warmup=20 checkpoint.every=0
 )
 # How fast is this machine? A few steps tell how many fit into the time.
 speed=$($ashlar train "${settings[@]}" train.steps=12 train.warmup=2 valid.every=0 \

@@ -29,7 +29,8 @@ struct Eval {
         ->check(positive())
         ->option_text("N");
     app.add_option("--batch", options.batch, "Rows at once")->check(positive())->option_text("N=4");
-    app.add_option("--max-batches", options.max_batches, "Stop after so many (default: all)")
+    app.add_option("--max-batches", options.max_batches,
+                   "At most so many, spread over the data (default: all)")
         ->check(positive())
         ->option_text("N");
     app.add_option("--dtype", options.dtype, "What to compute in: f32 or bf16")

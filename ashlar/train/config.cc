@@ -176,7 +176,8 @@ void TrainSection::bind(ConfigBinder& b) {
 
 void ValidSection::bind(ConfigBinder& b) {
   b.key("every", every, "steps between validations; 0: never").at_least(0);
-  b.key("batches", batches, "microbatches of a validation at most; 0: all").at_least(0);
+  b.key("batches", batches, "microbatches of a validation at most, spread over the data; 0: all")
+      .at_least(0);
 }
 
 void SampleSection::bind(ConfigBinder& b) {

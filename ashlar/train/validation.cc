@@ -53,7 +53,7 @@ MeanLoss Validation::run(int64_t batches) {
   const int64_t count = batches > 0 ? std::min(batches, all) : all;
   MeanLoss result;
   for (int64_t i = 0; i < count; ++i) {
-    maker_.make(i * maker_.shape().batch, batch_);
+    maker_.make(i * all / count * maker_.shape().batch, batch_);
     const data::Batch& batch = batch_.microbatches[0];
     if (batch_.valid_tokens == 0) continue;
     const ContextRows::View view = rows_.cut(batch);

@@ -35,7 +35,7 @@ class Validation {
              int64_t rows, runtime::VariableStore& store, const kernels::KernelTable& table,
              ThreadPool& pool, const ValidationRanks& over = {});
 
-  // The first `batches` batches of the data in their order; 0: all. Throws Error where no token
+  // At most `batches` batches, evenly spread over the data; 0: all. Throws Error where no token
   // counts.
   MeanLoss run(int64_t batches);
 

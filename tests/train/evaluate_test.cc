@@ -50,6 +50,30 @@ TEST(EvaluateTest, AgreesWithValidationWhateverTheBatch) {
   EXPECT_FALSE(evaluate(options).bits_per_byte.has_value());
 }
 
+// A short validation that looks at the beginning only would judge by the first document.
+TEST(EvaluateTest, AFewBatchesAreSpreadOverTheData) {
+  const TinyRun tiny;
+  TrainConfig config = tiny.config("run");
+  config.train.steps = 40;
+  EvaluateOptions options;
+  options.model = run(config).checkpoint;
+  options.data.cache = tiny.path("cache");
+  options.seq = 16;
+  options.threads = 2;
+  const auto loss = [&](const std::string& text, int64_t batches) {
+    write_file(tiny.path("text.txt"), text);
+    options.data.train = {tiny.path("text.txt")};
+    options.max_batches = batches;
+    return evaluate(options).loss;
+  };
+  const std::string known = read_file(tiny.path("valid.txt"));
+  std::string strange;
+  while (strange.size() < known.size()) strange += "}{QZ#";
+  const double first = loss(known + strange, 1);
+  EXPECT_NEAR(loss(known + strange, 2), (first + loss(strange, 0)) / 2, 0.3 * first);
+  EXPECT_GT(loss(known + strange, 2), 1.2 * first);
+}
+
 size_t count(const std::string& text, std::string_view part) {
   size_t found = 0;
   for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at) ++found;
