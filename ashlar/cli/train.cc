@@ -14,6 +14,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -93,9 +95,12 @@ struct Train {
     check_ranks(config);
     if (mpi > 0) exec_mpirun(mpi, arguments());
 
-    const InterruptFlag interrupt;
+    // While text is encoded Ctrl-C ends the program; from the first step on it saves.
+    std::optional<InterruptFlag> interrupt;
+    std::once_flag ready;  // ranks that are threads share the hooks
     train::TrainHooks hooks;
-    hooks.stop = [&interrupt] { return interrupt.raised(); };
+    hooks.ready = [&] { std::call_once(ready, [&] { interrupt.emplace(); }); };
+    hooks.stop = [&interrupt] { return interrupt->raised(); };
     hooks.tier = machine.tier;
     int exit_code = 0;
     const auto train = [&](comm::Communicator* comm) {
@@ -168,6 +173,11 @@ struct Train {
                                  {"planned_bytes", outcome.planned_bytes},
                                  {"peak_bytes", outcome.peak_bytes}}
               .dump());
+      return;
+    }
+    if (outcome.first_step > outcome.last_step) {
+      print_result(fmt::format("nothing left to do: train.steps={}, and {} is there\nmodel: {}",
+                               config.train.steps, outcome.last_step, outcome.checkpoint));
       return;
     }
     std::string text = fmt::format("step {}, loss {:.4f}", outcome.last_step, outcome.loss);

@@ -301,6 +301,7 @@ TrainOutcome Run::run() {
     shown.emplace("train", "step", steps, clock_,
                   hooks_.progress ? *hooks_.progress : stderr_progress_sink(), outcome.last_step);
   }
+  if (hooks_.ready) hooks_.ready();
   const double begin = clock_.now();
   const int64_t tokens_before = state_.tokens;
   double mfu_sum = 0;

@@ -17,6 +17,9 @@
 namespace ashlar::train {
 
 struct TrainHooks {
+  // Called by each rank when its data and model are there, before the first step: until then
+  // nothing can be lost.
+  std::function<void()> ready;
   // Asked between steps; true: save, stop, outcome.interrupted.
   std::function<bool()> stop;
   std::function<void(const StepMetrics&)> on_step;

@@ -61,6 +61,35 @@ TEST_F(TrainVerbTest, CtrlCSavesAndExits130) {
   EXPECT_EQ(resumed["first_step"], done + 1);
 }
 
+// Nothing is there to save before the first step. Here the program waits for another that encodes
+// the same text.
+TEST_F(TrainVerbTest, CtrlCBeforeTheFirstStepEndsAtOnce) {
+  ashlar_json(command());
+  remove_tree(run_dir());
+  const std::string line = fmt::format(
+      "set -m; lock=$(echo {0}/cache/*.lock); rm -r ${{lock%.lock}}; "
+      "flock $lock sleep 20 & holder=$!; while flock -n $lock true; do sleep 0.01; done; "
+      "\"$0\" \"$@\" 2>{0}/err & pid=$!; while ! grep -q tensorboard {0}/err; do sleep 0.01; done; "
+      "sleep 0.1; kill -INT $pid; wait $pid; code=$?; "
+      "flock -n $lock true && code=nobody_held_it; kill -- -$holder; exit $code",
+      folder_.path());
+  std::vector<std::string> words = {"bash", "-c", line, ASHLAR_BINARY};
+  const std::vector<std::string> rest = command();
+  words.insert(words.end(), rest.begin(), rest.end());
+  const testing::ProgramResult result = testing::run_program(words);
+  EXPECT_EQ(result.exit_code, 130) << result.err;
+  EXPECT_FALSE(is_directory(run_dir()));
+}
+
+TEST_F(TrainVerbTest, NothingLeftToDo) {
+  ashlar_json(command());
+  const testing::ProgramResult result = ashlar(command({"--resume"}));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.out, fmt::format("nothing left to do: train.steps=6, and 6 is there\n"
+                                    "model: {}/checkpoints/step-6\n",
+                                    run_dir()));
+}
+
 // Without a word beforehand: what was done since the checkpoint is done again, to the same bits.
 TEST_F(TrainVerbTest, AKilledRunGoesOnAsIfNothingHadHappened) {
   const std::vector<std::string> settings = {"train.steps=200", "checkpoint.every=5"};
