@@ -30,11 +30,6 @@ std::string utc_now() {
 // Returns the folder, so that the logs can be opened in it.
 std::string prepare(const TrainConfig& config, int64_t first_step) {
   const std::string& dir = config.run.dir;
-  const std::vector<int64_t> steps = list_checkpoints(dir);
-  ASHLAR_CHECK(config.run.resume || steps.empty(),
-               "run.dir {}: holds a run with checkpoints up to step {}; go on with --resume, or "
-               "choose another run.dir",
-               dir, steps.back());
   make_directories(dir);
   remove_leftovers(dir);
   write_file(join_path(dir, "config.toml"), config.to_toml(), "config");

@@ -20,7 +20,14 @@ std::string description(models::DecoderConfig config) {
 RunStart find_start(const TrainConfig& config, IsaTier tier) {
   RunStart start;
   start.state.seed = static_cast<uint64_t>(config.train.seed);
-  if (!config.run.resume) return start;
+  if (!config.run.resume) {
+    const std::vector<int64_t> steps = list_checkpoints(config.run.dir);
+    ASHLAR_CHECK(steps.empty(),
+                 "run.dir {}: holds a run with checkpoints up to step {}; go on with --resume, or "
+                 "choose another run.dir",
+                 config.run.dir, steps.back());
+    return start;
+  }
   const auto step = find_checkpoint(config.run.dir);
   if (!step) {
     log::info("event=resume dir={} found=nothing first_step=1", config.run.dir);

@@ -18,7 +18,8 @@ struct RunStart {
   int64_t first_step() const { return state.step + 1; }
 };
 
-// Says in the log what was found.
+// Says in the log what was found. Throws Error where the folder holds checkpoints and is not to be
+// gone on with.
 RunStart find_start(const TrainConfig& config, IsaTier tier);
 
 // Throws Error when the checkpoint holds another model than the configuration describes, or was

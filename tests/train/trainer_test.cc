@@ -137,7 +137,9 @@ TEST(TrainerTest, RefusesWhatWouldLoseOrConfuseARun) {
   const TinyRun tiny;
   TrainConfig config = tiny.config("run");
   run(config);
+  remove_tree(tiny.path("cache"));
   EXPECT_THAT(error_of([&] { run(config); }), HasSubstr("go on with --resume"));
+  EXPECT_FALSE(is_directory(tiny.path("cache")));  // said before hours of encoding
   TrainConfig other = config;
   other.train.optimizer = Optimizer::kMuon;
   EXPECT_THAT(error_of([&] { resume(other); }), HasSubstr("train.optimizer=adamw"));
