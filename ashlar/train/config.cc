@@ -41,7 +41,8 @@ void add_experts(const ModelSection& model, nlohmann::ordered_json& json) {
 }  // namespace
 
 void ModelSection::bind(ConfigBinder& b) {
-  b.key("from", from, "model folder to start from; empty: a new model of the sizes below");
+  b.key("from", from,
+        "model folder to start from, with its own sizes; empty: a new model of those below");
   b.choice<std::string>("family", family,
                         {{"llama", "llama"}, {"gpt2", "gpt2"}, {"mixtral", "mixtral"}},
                         "architecture of a new model");

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/base/log.h"
 #include "ashlar/bundle/load_weights.h"
 #include "ashlar/bundle/save_bundle.h"
 
@@ -48,6 +49,25 @@ void set_dropout(models::DecoderConfig& config, const std::optional<double>& dro
   config.embedding_dropout = config.residual_dropout = config.attention_dropout = *dropout;
 }
 
+// Sizes are a new model's: one given beside model.from would seem to count.
+void warn_of_sizes(const ModelSection& given, const models::DecoderConfig& config) {
+  const ModelSection unset;
+  const auto warn = [&](const char* key, const auto& value, const auto& preset, const auto& is) {
+    if (value == preset || value == is) return;
+    log::warn("event=key_without_effect key=model.{} given={} is={} reason=\"model.from={}\"", key,
+              value, is, given.from);
+  };
+  warn("family", given.family, unset.family, config.family);
+  warn("vocab", given.vocab, unset.vocab, config.vocab);
+  warn("width", given.width, unset.width, config.width);
+  warn("layers", given.layers, unset.layers, config.layers);
+  warn("heads", given.heads, unset.heads, config.heads);
+  warn("kv_heads", given.kv_heads, unset.kv_heads, config.kv_heads);
+  warn("ffn", given.ffn, unset.ffn, config.ffn);
+  warn("seq", given.seq, unset.seq, config.max_positions);
+  warn("tied", given.tied.value_or(config.tied_head), config.tied_head, config.tied_head);
+}
+
 }  // namespace
 
 ModelSource open_model_source(const TrainConfig& config) {
@@ -71,6 +91,7 @@ ModelSource open_model_source(const TrainConfig& config) {
       fail_usage("config train.seq: {} is beyond the {} positions of {}", config.train.seq,
                  source.config.max_positions, model.from);
     }
+    warn_of_sizes(model, source.config);
     set_dropout(source.config, config.train.dropout);
     config.moe.apply(source.config.mixture);
     return source;

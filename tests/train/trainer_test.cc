@@ -173,8 +173,10 @@ TEST(TrainerTest, StartsFromAModel) {
     config.model.from = fixture(model);
     config.data.tokenizer.clear();
     config.train.steps = 3;
-    const TrainOutcome outcome = run(config);
+    TrainOutcome outcome;
+    const std::string log = log_of([&] { outcome = run(config); });
     EXPECT_EQ(outcome.last_step, 3) << model;
+    EXPECT_THAT(log, HasSubstr("key=model.width given=16 is=64 "));  // it has sizes of its own
     const auto from = bundle::Bundle::open(fixture(model)),
                to = bundle::Bundle::open(outcome.checkpoint);
     EXPECT_EQ(to.config().family, from.config().family);
