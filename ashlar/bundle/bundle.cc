@@ -24,6 +24,15 @@ constexpr std::array kTextFiles = {kTokenizer,
                                    "chat_template.jinja",
                                    kGeneration};
 
+// Where the newest model of a run of `ashlar train` lies.
+std::string run_folder_hint(const std::string& path) {
+  const std::string latest = join_path(path, "latest");
+  if (!is_file(latest)) return "";
+  const std::string text = read_file(latest);
+  return fmt::format("; the newest of this run is {}",
+                     join_path(path, text.substr(0, text.find('\n'))));
+}
+
 void check_folder(const std::string& path) {
   ASHLAR_CHECK(!path.ends_with(".gguf"),
                "model {}: GGUF files are not read in this version; give a Hugging Face folder "
@@ -33,7 +42,8 @@ void check_folder(const std::string& path) {
                path);
   ASHLAR_CHECK(is_directory(path), "model {}: no such folder", path);
   ASHLAR_CHECK(is_file(join_path(path, kConfig)),
-               "model {} has no config.json; wanted a Hugging Face folder", path);
+               "model {} has no config.json; wanted a Hugging Face folder{}", path,
+               run_folder_hint(path));
 }
 
 }  // namespace

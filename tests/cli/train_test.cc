@@ -30,6 +30,11 @@ TEST_F(TrainVerbTest, TrainsAModelThatOtherVerbsTake) {
 
   const Json report = ashlar_json({"report", run_dir()});
   EXPECT_THAT(read_file(report["file"]), AllOf(HasSubstr("<svg"), HasSubstr("steps = 6")));
+
+  EXPECT_THAT(complaint(ashlar({"eval", run_dir(), "--data", corpus()}), 1),
+              HasSubstr("has no config.json; wanted a Hugging Face folder; the newest of this run "
+                        "is " +
+                        model));
 }
 
 TEST_F(TrainVerbTest, ResumeGoesOnAsIfNothingHadHappened) {
