@@ -157,7 +157,7 @@ StepResult TrainingStep::run(const data::StepBatch& batch, uint64_t seed, int64_
 void TrainingStep::find_non_finite(const data::StepBatch& batch, const graph::RunState& state,
                                    const char* what) {
   const std::string fix =
-      "lower train.lr or lengthen train.warmup; the newest checkpoint is from before";
+      "lower train.lr or lengthen train.warmup; every checkpoint is from before it";
   try {
     run_microbatches(batch, state, Checks::kEveryOp);
   } catch (const Error& error) {
