@@ -266,16 +266,14 @@ void Run::profile(int64_t step) {
 
 void Run::show(Progress& progress, const StepMetrics& metrics) const {
   std::vector<ProgressField> fields = {{"loss", fmt::format("{:.4f}", metrics.loss)},
-                                       {"lr", fmt::format("{:.2e}", metrics.lr)},
                                        {"tokens/s", fmt::format("{:.0f}", metrics.tokens_per_s)},
                                        {"mfu", fmt::format("{:.1f}%", 100 * metrics.mfu)}};
+  if (last_valid_) fields.push_back({"valid", fmt::format("{:.4f}", *last_valid_)});
   for (const auto& [axis, share] : metrics.comm_share) {
     fields.push_back({axis, fmt::format("{:.0f}%", 100 * share)});
   }
   if (metrics.slowest_rank) fields.push_back({"slowest", fmt::format("{}", *metrics.slowest_rank)});
-  if (last_valid_) {
-    fields.insert(fields.begin() + 1, {"valid", fmt::format("{:.4f}", *last_valid_)});
-  }
+  fields.push_back({"lr", fmt::format("{:.2e}", metrics.lr)});
   progress.update(metrics.step, std::move(fields));
 }
 
