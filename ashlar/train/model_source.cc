@@ -65,6 +65,9 @@ void warn_of_sizes(const ModelSection& given, const models::DecoderConfig& confi
   warn("kv_heads", given.kv_heads, unset.kv_heads, config.kv_heads);
   warn("ffn", given.ffn, unset.ffn, config.ffn);
   warn("seq", given.seq, unset.seq, config.max_positions);
+  warn("experts", given.experts, unset.experts, config.mixture.experts);
+  warn("experts_per_token", given.experts_per_token, unset.experts_per_token,
+       config.mixture.per_token);
   warn("tied", given.tied.value_or(config.tied_head), config.tied_head, config.tied_head);
 }
 
