@@ -215,7 +215,7 @@ TEST_F(EngineTest, ACancelledRequestFreesItsBlocks) {
   EXPECT_FALSE(sink->fault());
 }
 
-TEST_F(EngineTest, AFullQueueIsRefusedAtOnce) {
+TEST_F(EngineTest, MoreChoicesThanMayEverWaitAreInvalid) {
   start(64, {.max_batched_tokens = 16, .max_seqs = 1, .max_outputs = 16, .max_waiting = 4});
   GenerateRequest many = greedy(goldens()[0]);
   many.n = 5;
@@ -223,7 +223,10 @@ TEST_F(EngineTest, AFullQueueIsRefusedAtOnce) {
     submit(many);
     FAIL() << "five choices were queued where four may wait";
   } catch (const RequestError& error) {
-    EXPECT_EQ(error.fault().kind, FaultKind::kOverloaded);
+    EXPECT_EQ(error.fault().kind, FaultKind::kInvalid) << "trying again does not help";
+    EXPECT_EQ(error.fault().param, "n");
+    EXPECT_EQ(error.fault().message,
+              "5 choices in one request, but only 4 may wait here; send several requests");
   }
 }
 
