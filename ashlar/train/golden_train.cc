@@ -40,7 +40,8 @@ Golden parse(const Json& train, const std::string& source) {
     golden.inputs = train.at("input_ids").get<Rows>();
     golden.targets = train.at("target_ids").get<Rows>();
     golden.cross_entropy = train.at("cross_entropy").get<double>();
-    if (train.contains("aux_loss")) golden.aux_loss = train["aux_loss"].get<double>();
+    const Json aux_loss = train.value("aux_loss", Json());  // null in models without experts
+    if (!aux_loss.is_null()) golden.aux_loss = aux_loss.get<double>();
     golden.grad_norms = train.at("grad_norms").get<std::map<std::string, double>>();
     const Json& adamw = train.at("adamw");
     golden.lr = adamw.at("lr").get<double>();
