@@ -1,6 +1,7 @@
 #include "ashlar/passes/pack.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/graph/ops/grouped_linear.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/passes/rewrite.h"
 
@@ -8,6 +9,7 @@ namespace ashlar::passes {
 namespace {
 
 using graph::Graph;
+using graph::GroupedLinearOp;
 using graph::LinearOp;
 using graph::Node;
 using graph::ValueId;
@@ -19,15 +21,42 @@ ValueId packed_weight(Graph& graph, VariableId weight, const kernels::KernelTabl
   const Variable source = graph.variable(weight);
   const std::string name = source.name + ".packed";
   if (const auto existing = graph.find_variable(name)) return graph.current(*existing);
-  const int64_t bytes = table.packed_b_bytes(source.dtype, source.shape[1], source.shape[0]);
+  const int rank = source.shape.rank();  // [outputs, inputs], or such a matrix for each expert
+  const int64_t bytes =
+      table.packed_b_bytes(source.dtype, source.shape[rank - 1], source.shape[rank - 2]);
+  const int64_t elements = bytes / size_of(source.dtype);
   Variable packed;
   packed.name = name;
   packed.kind = graph::VariableKind::kPacked;
   packed.dtype = source.dtype;
-  packed.shape = Shape{bytes / size_of(source.dtype)};
+  packed.shape = rank == 3 ? Shape{source.shape[0], elements} : Shape{elements};
   packed.trainable = false;
   packed.source = weight;
   return graph.current(graph.add_variable(std::move(packed)));
+}
+
+// The input that is a weight to be packed, and the op that reads it packed.
+struct Packing {
+  int input = -1;
+  graph::OpPtr op;
+};
+
+Packing packing_of(const Graph& graph, const Node& node) {
+  const auto outputs_of = [&](int input, int dim) -> int64_t {
+    const VariableId variable = graph.value(node.inputs[static_cast<size_t>(input)]).variable;
+    return variable.valid() ? graph.variable(variable).shape[dim] : 0;
+  };
+  if (const auto* op = dynamic_cast<const LinearOp*>(node.op.get())) {
+    const int64_t outputs = outputs_of(LinearOp::kWeight, 0);
+    if (op->packed_outputs() > 0 || outputs == 0) return {};
+    return {LinearOp::kWeight, std::make_shared<LinearOp>(op->activation(), op->out(), outputs)};
+  }
+  if (const auto* op = dynamic_cast<const GroupedLinearOp*>(node.op.get())) {
+    const int64_t outputs = outputs_of(GroupedLinearOp::kWeight, 1);
+    if (op->packed_outputs() > 0 || outputs == 0) return {};
+    return {GroupedLinearOp::kWeight, std::make_shared<GroupedLinearOp>(outputs)};
+  }
+  return {};
 }
 
 }  // namespace
@@ -38,20 +67,16 @@ Graph pack(const Graph& inference, const kernels::KernelTable& table) {
     ASHLAR_CHECK(node.phase == graph::Phase::kForward,
                  "pack: op {} is not part of a forward; training packs inside its products",
                  node.name);
-    const auto* linear = dynamic_cast<const LinearOp*>(node.op.get());
-    const ValueId weight = linear != nullptr ? node.inputs[LinearOp::kWeight] : ValueId{};
-    if (linear == nullptr || linear->packed_outputs() > 0 ||
-        !inference.value(weight).variable.valid()) {
+    const Packing packing = packing_of(inference, node);
+    if (packing.input < 0) {
       rewrite.copy(node);
       continue;
     }
-    const VariableId variable = inference.value(weight).variable;
+    const auto input = static_cast<size_t>(packing.input);
     std::vector<ValueId> inputs = rewrite(node.inputs);
-    inputs[LinearOp::kWeight] = packed_weight(rewrite.result(), variable, table);
-    rewrite.copy(node,
-                 std::make_shared<LinearOp>(linear->activation(), linear->out(),
-                                            inference.variable(variable).shape[0]),
-                 std::move(inputs));
+    inputs[input] =
+        packed_weight(rewrite.result(), inference.value(node.inputs[input]).variable, table);
+    rewrite.copy(node, packing.op, std::move(inputs));
   }
   return rewrite.take();
 }

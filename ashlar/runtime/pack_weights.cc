@@ -9,14 +9,21 @@ namespace {
 
 Tensor packed_copy(const Tensor& weight, const graph::Variable& packed,
                    const kernels::KernelTable& table, ThreadPool& pool) {
-  const int64_t outputs = weight.shape()[0], inputs = weight.shape()[1];
-  const kernels::MatrixView view{weight.data(), weight.dtype(), 1, inputs};
+  const int rank = weight.shape().rank();  // [outputs, inputs], or such a matrix for each expert
+  const int64_t outputs = weight.shape()[rank - 2], inputs = weight.shape()[rank - 1];
+  const int64_t matrices = rank == 3 ? weight.shape()[0] : 1;
   Tensor result(packed.dtype, packed.shape);
+  const auto part = [&](auto* data, const Tensor& whole, int64_t matrix) {
+    return data + whole.elements() / matrices * matrix * size_of(whole.dtype());
+  };
   // A few panels a task: enough of them to share out, none too small.
   const int64_t step = 4 * table.packed_columns(weight.dtype());
-  pool.parallel_for((outputs + step - 1) / step, [&](int64_t task, int) {
-    table.pack_b(view, inputs, outputs, task * step, std::min(outputs, (task + 1) * step),
-                 weight.dtype(), result.data());
+  const int64_t tasks = (outputs + step - 1) / step;
+  pool.parallel_for(matrices * tasks, [&](int64_t task, int) {
+    const int64_t matrix = task / tasks, first = task % tasks * step;
+    table.pack_b({part(weight.data(), weight, matrix), weight.dtype(), 1, inputs}, inputs, outputs,
+                 first, std::min(outputs, first + step), weight.dtype(),
+                 part(result.data(), result, matrix));
   });
   return result;
 }

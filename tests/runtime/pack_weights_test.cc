@@ -5,6 +5,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/philox.h"
 #include "ashlar/graph/builder.h"
+#include "ashlar/graph/ops/grouped_linear.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/rows.h"
 #include "ashlar/passes/differentiate.h"
@@ -88,6 +89,45 @@ TEST_P(PackWeightsTest, KeepsEveryBit) {
     EXPECT_EQ(std::memcmp(many.data(), many_packed.data(), many.size() * sizeof(float)), 0);
     EXPECT_EQ(std::memcmp(one.data(), one_packed.data(), one.size() * sizeof(float)), 0);
     EXPECT_EQ(std::memcmp(one.data(), many.data() + 4 * kVocab, one.size() * sizeof(float)), 0);
+  }
+}
+
+// Experts' matrices are packed one by one; a row has the same bits among few and among many.
+TEST_P(PackWeightsTest, KeepsEveryBitOfExperts) {
+  constexpr int64_t kExperts = 3, kRows = 150;
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    graph::Graph plain;
+    graph::Builder b(plain);
+    const graph::Init init{graph::Init::Kind::kNormal, 0.1f, {}};
+    const auto tokens = b.input("tokens", DType::kI32, {graph::Symbol::kTokens});
+    const auto offsets = b.input("offsets", DType::kI32, {kExperts + 1});
+    const auto embedding = b.parameter("embed", {kVocab, kWidth}, {}, init, dtype);
+    const auto up = b.parameter("up", {kExperts, kInner, kWidth}, {}, init, dtype);
+    const auto x = graph::gather_rows(b, embedding, tokens, {}, dtype, "x");
+    plain.mark_output("y", graph::grouped_linear(b, x, up, offsets, "y"));
+    const kernels::KernelTable& table = kernels::kernel_table(GetParam());
+    const graph::Graph packed = passes::pack(plain, table);
+    VariableStore store(3);
+    store.add_missing(plain);
+    ThreadPool pool(2);
+    pack_weights(packed, store, table, pool);
+    std::vector<int32_t> ids;
+    for (int32_t i = 0; i < kRows; ++i) ids.push_back(i * 5 % static_cast<int32_t>(kVocab));
+    const std::vector<int32_t> starts = {0, 2, 2, kRows};
+    std::vector<std::vector<std::byte>> results;
+    for (const graph::Graph* graph : {static_cast<const graph::Graph*>(&plain), &packed}) {
+      graph::Bindings bindings;
+      bindings[graph::Symbol::kTokens] = kRows;
+      Executor executor(
+          *graph, passes::plan_memory(*graph, {.max = bindings, .table = &table, .threads = 2}),
+          store, table, pool);
+      executor.bind_input("tokens", ids.data());
+      executor.bind_input("offsets", starts.data());
+      executor.run(0, bindings, {});
+      const graph::Operand y = executor.output("y", bindings);
+      results.emplace_back(y.data, y.data + y.shape.elements() * size_of(y.dtype));
+    }
+    EXPECT_EQ(results[0], results[1]) << name(dtype);
   }
 }
 

@@ -22,13 +22,18 @@ std::byte* at(const Operand& operand, int64_t element) {
 struct Forward {
   const Operand &x, &weight, &y;
   GemmArgs operator()(int64_t expert, int64_t first_row, int64_t rows) const {
-    const int64_t n = weight.shape[1], k = weight.shape[2];
+    const int64_t n = y.shape[1], k = x.shape[1];
     GemmArgs args;
     args.m = rows;
     args.n = n;
     args.r = k;
     args.a = {at(x, first_row * k), x.dtype, k, 1};
-    args.b = {at(weight, expert * n * k), weight.dtype, 1, k};
+    if (weight.shape.rank() == 2) {
+      args.packed_b = at(weight, expert * weight.shape[1]);
+      args.packed_dtype = weight.dtype;
+    } else {
+      args.b = {at(weight, expert * n * k), weight.dtype, 1, k};
+    }
     args.c = at(y, first_row * n);
     args.c_dtype = y.dtype;
     args.c_stride = n;
@@ -103,12 +108,13 @@ double rows_of(const Operand& offsets, const Operand& x) {
                                                      : x.shape[0]);
 }
 
-double product_flops(double rows, const Operand& weight) {
-  return 2 * rows * static_cast<double>(weight.shape[1] * weight.shape[2]);
+double product_flops(double rows, int64_t outputs, int64_t inputs) {
+  return 2 * rows * static_cast<double>(outputs * inputs);
 }
 
-void check_groups(std::string_view op, const ValueType& weight, const ValueType& offsets) {
-  check_rank(op, "weight", weight, 3);
+void check_groups(std::string_view op, const ValueType& weight, const ValueType& offsets,
+                  bool packed = false) {
+  check_rank(op, "weight", weight, packed ? 2 : 3);
   const Dim experts = weight.shape[0];
   check_type(op, "offsets", offsets, {DType::kI32, {experts.offset + 1}});
 }
@@ -116,10 +122,16 @@ void check_groups(std::string_view op, const ValueType& weight, const ValueType&
 }  // namespace
 
 // ---------------------------------------------------------------- forward
+std::string GroupedLinearOp::attributes() const {
+  return packed_outputs_ > 0 ? fmt::format("packed outputs={}", packed_outputs_) : "";
+}
+
 std::vector<ValueType> GroupedLinearOp::infer(std::span<const ValueType> in) const {
+  const bool packed = packed_outputs_ > 0;
   check_inputs(kind(), in, kInputs);
   check_rank(kind(), "x", in[kX], 2);
-  check_groups(kind(), in[kWeight], in[kOffsets]);
+  check_groups(kind(), in[kWeight], in[kOffsets], packed);
+  if (packed) return {{in[kX].dtype, {in[kX].shape[0], packed_outputs_}}};
   ASHLAR_CHECK(in[kX].shape[1] == in[kWeight].shape[2],
                "grouped_linear: inner dims differ: x is {}, weight is {}", in[kX].str(),
                in[kWeight].str());
@@ -141,7 +153,8 @@ void GroupedLinearOp::gradient(GradientContext& context) const {
 }
 
 Cost GroupedLinearOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
-  return {product_flops(rows_of(in[kOffsets], in[kX]), in[kWeight]), Op::cost(in, out).bytes};
+  return {product_flops(rows_of(in[kOffsets], in[kX]), out[0].shape[1], in[kX].shape[1]),
+          Op::cost(in, out).bytes};
 }
 
 int64_t GroupedLinearOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand> out,
@@ -158,6 +171,7 @@ void GroupedLinearOp::run(const KernelCall& call) const {
 }
 
 void GroupedLinearOp::reference(const ReferenceCall& call) const {
+  ASHLAR_CHECK(packed_outputs_ == 0, "grouped_linear: packed weights have no fp64 reference");
   const std::span<const Operand> in = call.inputs;
   const Operand& y = call.outputs[0];
   const int64_t n = in[kWeight].shape[1], k = in[kWeight].shape[2];
@@ -190,7 +204,8 @@ std::vector<ValueType> GroupedLinearInputGradOp::infer(std::span<const ValueType
 
 Cost GroupedLinearInputGradOp::cost(std::span<const Operand> in,
                                     std::span<const Operand> out) const {
-  return {product_flops(rows_of(in[kOffsets], in[kDy]), in[kWeight]), Op::cost(in, out).bytes};
+  return {product_flops(rows_of(in[kOffsets], in[kDy]), in[kDy].shape[1], out[0].shape[1]),
+          Op::cost(in, out).bytes};
 }
 
 int64_t GroupedLinearInputGradOp::scratch_bytes(std::span<const Operand> in,
@@ -246,7 +261,8 @@ std::vector<ValueType> GroupedLinearWeightGradOp::infer(std::span<const ValueTyp
 
 Cost GroupedLinearWeightGradOp::cost(std::span<const Operand> in,
                                      std::span<const Operand> out) const {
-  return {product_flops(rows_of(in[kOffsets], in[kX]), in[kGrad]), Op::cost(in, out).bytes};
+  return {product_flops(rows_of(in[kOffsets], in[kX]), in[kDy].shape[1], in[kX].shape[1]),
+          Op::cost(in, out).bytes};
 }
 
 int64_t GroupedLinearWeightGradOp::scratch_bytes(std::span<const Operand> in,

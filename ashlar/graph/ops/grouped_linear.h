@@ -9,11 +9,15 @@
 namespace ashlar::graph {
 
 // (x [R,K], weight [E,N,K], offsets i32 [E+1]) -> y [R,N]; expert e owns rows offsets[e] ..
-// offsets[e+1]. Rows beyond offsets[E] become zeros, whatever x holds there.
+// offsets[e+1]. Rows beyond offsets[E] become zeros, whatever x holds there. packed_outputs = N >
+// 0: weight is [E, P], each expert's matrix as the kernel table packed it (passes/pack.h).
 class GroupedLinearOp : public Op {
  public:
   enum Input { kX, kWeight, kOffsets, kInputs };
+  explicit GroupedLinearOp(int64_t packed_outputs = 0) : packed_outputs_(packed_outputs) {}
+  int64_t packed_outputs() const { return packed_outputs_; }
   std::string_view kind() const override { return "grouped_linear"; }
+  std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void gradient(GradientContext& context) const override;
   Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
@@ -21,6 +25,9 @@ class GroupedLinearOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+
+ private:
+  int64_t packed_outputs_;
 };
 
 // d_x = d_y W (+ residual, a gradient that reaches x another way); zeros beyond offsets[E]. Inputs
