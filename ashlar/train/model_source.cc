@@ -71,6 +71,16 @@ void warn_of_sizes(const ModelSection& given, const models::DecoderConfig& confi
   warn("tied", given.tied.value_or(config.tied_head), config.tied_head, config.tied_head);
 }
 
+void set_experts(models::MixtureConfig& mixture, const MoeSection& moe) {
+  const bool renormalised = mixture.renormalise;
+  moe.apply(mixture);
+  if (renormalised && !mixture.renormalise) {
+    log::warn(
+        "event=router note=\"weights of chosen experts do not sum to 1: config.json says so as "
+        "norm_topk_prob=false, which transformers' Mixtral does not read\"");
+  }
+}
+
 }  // namespace
 
 ModelSource open_model_source(const TrainConfig& config) {
@@ -96,7 +106,7 @@ ModelSource open_model_source(const TrainConfig& config) {
     }
     warn_of_sizes(model, source.config);
     set_dropout(source.config, config.train.dropout);
-    config.moe.apply(source.config.mixture);
+    set_experts(source.config.mixture, config.moe);
     return source;
   }
   data::TokenizerEncoder encoder = data::TokenizerEncoder::open(config.data.tokenizer);
@@ -106,7 +116,7 @@ ModelSource open_model_source(const TrainConfig& config) {
                decoder.max_positions);
   }
   set_dropout(decoder, config.train.dropout);
-  config.moe.apply(decoder.mixture);
+  set_experts(decoder.mixture, config.moe);
   decoder.bos.reset();
   for (const int32_t id : encoder.document_begin()) decoder.bos = id;
   decoder.eos.clear();

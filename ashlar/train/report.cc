@@ -57,6 +57,10 @@ std::string charts(const std::vector<StepMetrics>& steps) {
   const std::vector<std::pair<const char*, Field>> others = {
       {"learning rate", [](const StepMetrics& m) { return m.lr; }},
       {"gradient norm", [](const StepMetrics& m) { return m.grad_norm; }},
+      {"balance of experts",
+       [](const StepMetrics& m) {
+         return m.aux_loss > 0 ? std::optional(m.aux_loss) : std::nullopt;
+       }},
       {"tokens/s", [](const StepMetrics& m) { return m.tokens_per_s; }},
       {"MFU (%)", [](const StepMetrics& m) { return 100 * m.mfu; }},
       {"step time (ms)", [](const StepMetrics& m) { return m.step_ms; }}};

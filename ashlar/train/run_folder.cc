@@ -95,6 +95,7 @@ void RunFolder::write(const StepMetrics& step) {
                                                         {"train/lr", step.lr},
                                                         {"train/tokens_per_s", step.tokens_per_s},
                                                         {"train/mfu", step.mfu}};
+  if (step.aux_loss > 0) values.emplace_back("train/aux_loss", step.aux_loss);
   if (step.valid_loss) values.emplace_back("valid/loss", *step.valid_loss);
   events_->scalars(step.step, values);
   events_->flush();

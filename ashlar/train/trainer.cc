@@ -273,6 +273,7 @@ void Run::show(Progress& progress, const StepMetrics& metrics) const {
     fields.push_back({axis, fmt::format("{:.0f}%", 100 * share)});
   }
   if (metrics.slowest_rank) fields.push_back({"slowest", fmt::format("{}", *metrics.slowest_rank)});
+  if (metrics.aux_loss > 0) fields.push_back({"balance", fmt::format("{:.2f}", metrics.aux_loss)});
   fields.push_back({"lr", fmt::format("{:.2e}", metrics.lr)});
   progress.update(metrics.step, std::move(fields));
 }

@@ -30,7 +30,8 @@ const std::vector<Recompute> kModes = {Recompute::kFull, Recompute::kSelective, 
 
 std::vector<SmallModelOptions> models() {
   return {{.layers = 5, .dropout = 0.2},
-          {.layer_norm = true, .kv_heads = 3, .layers = 4, .dropout = 0.1, .tied = true}};
+          {.layer_norm = true, .kv_heads = 3, .layers = 4, .dropout = 0.1, .tied = true},
+          {.layers = 4, .experts = 4}};
 }
 
 Graph training_graph(const SmallModelOptions& model, DType dtype = DType::kF32) {

@@ -168,7 +168,7 @@ TEST(TrainerTest, ANonFiniteLossNamesStepOpAndLayer) {
 
 TEST(TrainerTest, StartsFromAModel) {
   const TinyRun tiny;
-  for (const char* model : {"gpt2", "llama", "llama2"}) {
+  for (const char* model : {"gpt2", "llama", "llama2", "mixtral"}) {
     TrainConfig config = tiny.config(model);
     config.model.from = fixture(model);
     config.data.tokenizer.clear();
