@@ -38,6 +38,16 @@ train::ModelSection shape_named(const std::string& name) {
     model.ffn = 1408;
     return model;
   }
+  if (name == "mixtral-90m") {  // two of its experts cost what llama-60m's MLP does
+    model.family = "mixtral";
+    model.vocab = 32000;
+    model.width = 512;
+    model.layers = 6;
+    model.heads = 8;
+    model.kv_heads = 4;
+    model.ffn = 704;
+    return model;
+  }
   model.family = "gpt2";
   const bool small = name == "char-10m";
   model.vocab = small ? 65 : 50257;
@@ -81,8 +91,8 @@ struct BenchTrain {
   bool json = false;
 
   void add_flags(CLI::App& app) {
-    app.add_option("--shape", shape, "char-10m, gpt2-124m or llama-60m")
-        ->check(one_of({"char-10m", "gpt2-124m", "llama-60m"}))
+    app.add_option("--shape", shape, "char-10m, gpt2-124m, llama-60m or mixtral-90m")
+        ->check(one_of({"char-10m", "gpt2-124m", "llama-60m", "mixtral-90m"}))
         ->option_text("NAME=gpt2-124m");
     app.add_option("--batch", batch, "Sequences a step")->check(positive())->option_text("B=4");
     app.add_option("--seq", seq, "Tokens of a sequence")->check(positive())->option_text("T=256");
