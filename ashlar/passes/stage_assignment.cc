@@ -199,7 +199,9 @@ class Assigner {
       StageSet& stages = result_.nodes[i];
       if (is_distributed(graph_, node(i))) {
         if (node(i).phase == Phase::kUpdate) stages = all_;
-        for (const ValueId input : node(i).inputs) stages.merge(stages_of(input));
+        for (const ValueId input : node(i).inputs) {
+          if (input.valid()) stages.merge(stages_of(input));
+        }
         continue;
       }
       stages = all_;

@@ -7,20 +7,17 @@
 namespace ashlar::runtime {
 namespace {
 
-constexpr int64_t kAlignment = 64;
-
-int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 int64_t arena_bytes(const std::vector<ChunkExecutors::Chunk>& chunks) {
   int64_t arena = 0;
   for (const auto& chunk : chunks) arena = std::max(arena, chunk.plan.arena_bytes);
-  return aligned(arena);
+  return arena;
 }
 
-int64_t all_bytes(const std::vector<ChunkExecutors::Chunk>& chunks) {
-  int64_t bytes = arena_bytes(chunks);
-  for (const auto& chunk : chunks) bytes += aligned(chunk.plan.all_slots_bytes());
-  return bytes;
+RankSlots slots_of(const schedule::Schedule& schedule, int rank,
+                   const std::vector<ChunkExecutors::Chunk>& chunks) {
+  std::vector<graph::PlannedPrograms> plans;
+  for (const auto& chunk : chunks) plans.push_back(chunk.plan);
+  return choose_slots(schedule, rank, plans);
 }
 
 }  // namespace
@@ -67,16 +64,32 @@ class ChunkExecutors::Runner final : public StageRunner {
   SlotPair slots_;
 };
 
-ChunkExecutors::ChunkExecutors(std::vector<Chunk> chunks, const kernels::KernelTable& table,
+ChunkExecutors::ChunkExecutors(const schedule::Schedule& schedule, int rank,
+                               std::vector<Chunk> chunks, const kernels::KernelTable& table,
                                ThreadPool& pool, comm::Communicator& comm)
-    : arena_(all_bytes(chunks)) {
-  int64_t slots = arena_bytes(chunks);
-  for (Chunk& chunk : chunks) {
-    const int64_t bytes = aligned(chunk.plan.all_slots_bytes());
-    runners_.push_back(std::make_unique<Runner>(
-        std::move(chunk), table, pool, ExecutorMemory{arena_.data(), arena_.data() + slots}));
+    : slots_(slots_of(schedule, rank, chunks)), arena_(arena_bytes(chunks) + slots_.bytes) {
+  const bool pooled = slots_.pool == schedule::SlotPool::kRank;
+  ExecutorMemory memory{.arena = arena_.data()};
+  for (const Chunk& chunk : chunks) {
+    memory.slot_stride = std::max(memory.slot_stride, chunk.plan.slot_bytes);
+    memory.weight_slot_stride = std::max(memory.weight_slot_stride, chunk.plan.weight_slot_bytes);
+  }
+  std::byte* next = arena_.data() + arena_bytes(chunks);
+  for (size_t c = 0; c < chunks.size(); ++c) {
+    graph::PlannedPrograms& plan = chunks[c].plan;
+    plan.slots = slots_.chunks[c].until_backward;
+    if (plan.weight_slots > 0) plan.weight_slots = slots_.chunks[c].until_weight;
+    if (!pooled) {
+      memory.slot_stride = plan.slot_bytes;
+      memory.weight_slot_stride = plan.weight_slot_bytes;
+    }
+    memory.slots = next;
+    memory.weight_slots = next + slots_.chunks[c].until_backward * memory.slot_stride;
+    if (!pooled) {
+      next = memory.weight_slots + slots_.chunks[c].until_weight * memory.weight_slot_stride;
+    }
+    runners_.push_back(std::make_unique<Runner>(std::move(chunks[c]), table, pool, memory));
     runners_.back()->executor().set_communicator(&comm);
-    slots += bytes;
   }
 }
 

@@ -54,7 +54,11 @@ Executor::Executor(const graph::Graph& graph, graph::PlannedPrograms plan, Varia
       memory_(memory),
       programs_(plan_.programs.size()),
       inputs_(graph.inputs().size(), nullptr) {
-  if (memory.arena == nullptr) memory_ = {arena_.data(), arena_.data() + plan_.arena_bytes};
+  if (memory.arena == nullptr) {
+    std::byte* slots = arena_.data() + plan_.arena_bytes;
+    memory_ = {arena_.data(), slots, slots + plan_.slots * plan_.slot_bytes, plan_.slot_bytes,
+               plan_.weight_slot_bytes};
+  }
   for (size_t i = 0; i < programs_.size(); ++i) bind_program(plan_.programs[i], programs_[i]);
 }
 
@@ -62,10 +66,9 @@ Executor::Executor(const graph::Graph& graph, graph::PlannedPrograms plan, Varia
 std::byte* Executor::place(const Location& location, SlotPair slot) const {
   switch (location.kind) {
     case Location::Kind::kSlot:
-      return memory_.slots + slot.backward * plan_.slot_bytes + location.offset;
+      return memory_.slots + slot.backward * memory_.slot_stride + location.offset;
     case Location::Kind::kWeightSlot:
-      return memory_.slots + plan_.slots * plan_.slot_bytes +
-             slot.weight * plan_.weight_slot_bytes + location.offset;
+      return memory_.weight_slots + slot.weight * memory_.weight_slot_stride + location.offset;
     case Location::Kind::kInput:
       // Kernels never write to a run's inputs.
       return static_cast<std::byte*>(

@@ -15,11 +15,12 @@
 
 namespace ashlar::runtime {
 
-// Memory for Programs that was planned with shares_arena: executors may share the arena, each has
-// slots of its own (PlannedPrograms::all_slots_bytes).
+// Memory for Programs that were planned with shares_arena. Slot i begins at i strides, of at least
+// the plan's bytes of a slot.
 struct ExecutorMemory {
   std::byte* arena = nullptr;
-  std::byte* slots = nullptr;
+  std::byte *slots = nullptr, *weight_slots = nullptr;
+  int64_t slot_stride = 0, weight_slot_stride = 0;
 };
 
 // The slots of a microbatch: until backward, and until its weight gradients.

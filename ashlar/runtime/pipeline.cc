@@ -49,6 +49,15 @@ void Pipeline::bind_input(const std::string& name, const void* data) {
 
 PipelineTotals Pipeline::run(std::span<const PipelineMicrobatch> microbatches,
                              const graph::RunState& state) {
+  run_list(microbatches, state);
+  find_squares();
+  start_totals();
+  return finish_totals();
+}
+
+void Pipeline::run_list(std::span<const PipelineMicrobatch> microbatches,
+                        const graph::RunState& state) {
+  ASHLAR_CHECK(!unsettled_, "pipeline: step {} was optimistic and is not settled", state_.step);
   check_inputs(microbatches);
   microbatches_ = microbatches;
   state_ = state;
@@ -67,7 +76,6 @@ PipelineTotals Pipeline::run(std::span<const PipelineMicrobatch> microbatches,
     }
     comm_.poll();
   }
-  return join();
 }
 
 void Pipeline::check_inputs(std::span<const PipelineMicrobatch> microbatches) const {
@@ -253,26 +261,33 @@ void Pipeline::finish_sums() {
   }
 }
 
-// Losses and squares are exchanged by microbatch and stage and then added in that order, so that
-// the totals depend neither on the schedule nor on where the stages are.
-PipelineTotals Pipeline::join() {
+// This rank's share of the norm, when all its gradients are sums.
+void Pipeline::find_squares() {
   for (Chunk& chunk : chunks_) {
     if (!chunk.reduced) reduce(chunk);
   }
   finish_sums();
-  const auto m = static_cast<size_t>(schedule_.microbatches);
   for (Chunk& chunk : chunks_) {
     select_for_update(chunk);
     chunk.parts.runner->run(StageProgram::kNorm, state_);
     if (!chunk.has_squares) continue;
-    totals_[m + static_cast<size_t>(chunk.at.stage)] =
+    totals_[static_cast<size_t>(schedule_.microbatches + chunk.at.stage)] =
         *chunk.parts.runner->output(graph::kSquaresPart).as<double>();
   }
-  if (pipe_.size() > 1) {
-    comm_.all_reduce(pipe_, comm::Reduce::kSum, comm::buffer(std::span(totals_)),
-                     "loss and gradient norm of the pipeline");
-  }
+}
+
+// Losses and squares are exchanged by microbatch and stage and then added in that order, so that
+// the totals depend neither on the schedule nor on where the stages are.
+void Pipeline::start_totals() {
+  if (pipe_.size() == 1) return;
+  adding_ = comm_.start_all_reduce(pipe_, comm::Reduce::kSum, comm::buffer(std::span(totals_)),
+                                   "loss and gradient norm of the pipeline");
+}
+
+PipelineTotals Pipeline::finish_totals() {
+  adding_.wait();
   outbox_.wait_for_all();
+  const auto m = static_cast<size_t>(schedule_.microbatches);
   PipelineTotals totals;
   for (size_t i = 0; i < totals_.size(); ++i) (i < m ? totals.loss : totals.squares) += totals_[i];
   squares_ = totals.squares;
@@ -280,13 +295,19 @@ PipelineTotals Pipeline::join() {
 }
 
 void Pipeline::update(const graph::RunState& state) {
+  state_ = state;
+  update_by(squares_);
+}
+
+void Pipeline::update_by(double squares) {
+  squares_ = squares;
   for (Chunk& chunk : chunks_) {
     select_for_update(chunk);
     const auto whole = chunk.inputs.find(graph::kSquaresWhole);
     if (whole != chunk.inputs.end()) {
       chunk.parts.runner->bind_input(whole->second, &squares_, DType::kF64);
     }
-    chunk.parts.runner->run(StageProgram::kUpdate, state);
+    chunk.parts.runner->run(StageProgram::kUpdate, state_);
   }
 }
 

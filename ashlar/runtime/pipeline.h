@@ -5,13 +5,14 @@
 // What a trainer does on each rank:
 //   schedule = schedule::ready_to_run(schedule::generate(...));
 //   stages = passes::split_stages(graph, schedule.stages.stages());      // then passes::fuse each
-//   chunk c is the stage schedule.stages.at(rank, c).stage; plan it with chunk_plan's slots;
-//   ChunkExecutors executors(...);  Pipeline pipeline(...);
+//   chunk c is the stage schedule.stages.at(rank, c).stage, planned with shares_arena;
+//   ChunkExecutors executors(...);  Pipeline pipeline(..., executors.slots().instructions, ...);
 //   each step: totals = pipeline.run(microbatches, state); pipeline.update(state);
 #pragma once
 
 #include "ashlar/comm/communicator.h"
 #include "ashlar/graph/stage.h"
+#include "ashlar/runtime/kept_variables.h"
 #include "ashlar/runtime/mailbox.h"
 #include "ashlar/runtime/stage_runner.h"
 #include "ashlar/schedule/schedule.h"
@@ -51,9 +52,11 @@ struct PipelineTotals {
 class Pipeline {
  public:
   // schedule: ready to run. pipe: its ranks, in their order. chunks: of this rank, as the schedule
-  // numbers them. max: the largest microbatch. Throws for instructions that are not there yet.
+  // numbers them. slots: of this rank's list; none for runners that need none (in double). max: the
+  // largest microbatch. Throws for instructions that are not there yet.
   Pipeline(schedule::Schedule schedule, comm::Group pipe, std::vector<PipelineChunk> chunks,
-           const graph::Bindings& max, comm::Communicator& comm);
+           std::vector<schedule::InstructionSlots> slots, const graph::Bindings& max,
+           comm::Communicator& comm);
 
   // Memory of the caller's that holds an input of every microbatch and of the update.
   void bind_input(const std::string& name, const void* data);
@@ -64,6 +67,17 @@ class Pipeline {
                      const graph::RunState& state);
   // The update by the gradients of the run before, of every chunk.
   void update(const graph::RunState& state);
+
+  // The whole step without waiting for the ranks behind (Qi et al. 2024, post-validation): each
+  // rank updates by the norm of the ranks up to itself, which goes down the pipe, and keeps what
+  // it overwrites. settle() learns the norm of all; where it clips otherwise it rolls back and
+  // updates again, where it is not finite it leaves the weights as they were, to the bit. Call it
+  // before the next step, or before anybody looks at the weights.
+  void step_optimistically(std::span<const PipelineMicrobatch> microbatches,
+                           const graph::RunState& state);
+  PipelineTotals settle();
+  int rollbacks() const { return rollbacks_; }          // so far
+  int64_t kept_bytes() const { return kept_.bytes(); }  // of what optimistic steps overwrite
 
   const schedule::Schedule& schedule() const { return schedule_; }
   // Of received messages and of sent ones that are on their way.
@@ -102,7 +116,7 @@ class Pipeline {
   };
 
   void set_up_chunks(const graph::Bindings& max);
-  void set_up_steps();
+  void set_up_steps(const std::vector<schedule::InstructionSlots>& slots);
   void set_up_inbox();
   void set_up_copies();
   void check_inputs(std::span<const PipelineMicrobatch> microbatches) const;
@@ -118,7 +132,14 @@ class Pipeline {
   comm::Buffer copy_of(const CopiedGradient& copied, int chunk);
   void start_sum(const CopiedGradient& copied);
   void finish_sums();
-  PipelineTotals join();
+  void run_list(std::span<const PipelineMicrobatch> microbatches, const graph::RunState& state);
+  void find_squares();
+  void start_totals();
+  PipelineTotals finish_totals();
+  void set_up_kept();
+  double squares_up_to_here();
+  double scale(double squares) const;
+  void update_by(double squares);
 
   Chunk& chunk(int index) { return chunks_[static_cast<size_t>(index)]; }
   int rank() const { return pipe_.index; }
@@ -142,7 +163,16 @@ class Pipeline {
   std::span<const PipelineMicrobatch> microbatches_;
   graph::RunState state_;
   std::vector<double> totals_;  // losses by microbatch, squares by stage
+  comm::Pending adding_;        // totals of all ranks
   double squares_ = 0;
+
+  // Of an optimistic step that is not settled yet.
+  KeptVariables kept_;
+  std::optional<double> assumed_;  // squares by which it updated
+  bool unsettled_ = false;
+  double passed_on_ = 0;  // to the next rank
+  comm::Pending passing_;
+  int rollbacks_ = 0;
 };
 
 }  // namespace ashlar::runtime

@@ -40,7 +40,8 @@ bool is_received(const std::string& input) { return input.starts_with(graph::kRe
 }  // namespace
 
 Pipeline::Pipeline(schedule::Schedule schedule, comm::Group pipe, std::vector<PipelineChunk> chunks,
-                   const graph::Bindings& max, comm::Communicator& comm)
+                   std::vector<schedule::InstructionSlots> slots, const graph::Bindings& max,
+                   comm::Communicator& comm)
     : schedule_(std::move(schedule)),
       values_(schedule_),
       pipe_(std::move(pipe)),
@@ -64,7 +65,7 @@ Pipeline::Pipeline(schedule::Schedule schedule, comm::Group pipe, std::vector<Pi
   }
   totals_.resize(static_cast<size_t>(schedule_.microbatches + map.stages()));
   set_up_chunks(max);
-  set_up_steps();
+  set_up_steps(slots);
   set_up_inbox();
   set_up_copies();
 }
@@ -113,10 +114,11 @@ void Pipeline::set_up_chunks(const graph::Bindings& max) {
   }
 }
 
-void Pipeline::set_up_steps() {
-  const schedule::Slots slots = assign_slots(schedule_);
-  const auto at = static_cast<size_t>(rank());
-  const schedule::InstructionList& list = schedule_.ranks[at];
+void Pipeline::set_up_steps(const std::vector<schedule::InstructionSlots>& slots) {
+  const schedule::InstructionList& list = schedule_.ranks[static_cast<size_t>(rank())];
+  ASHLAR_CHECK(slots.empty() || slots.size() == list.size(),
+               "pipeline: slots of {} instructions, rank {} of schedule {} has {}", slots.size(),
+               rank(), schedule_.name, list.size());
   std::set<std::pair<Kind, int>> seen;
   for (size_t i = 0; i < list.size(); ++i) {
     const Instruction& each = list[i];
@@ -125,7 +127,7 @@ void Pipeline::set_up_steps() {
         "pipeline: schedule {}: rank {}, instruction {} ({}): gather, evict and load are "
         "not there yet; take them out",
         schedule_.name, rank(), i, str(schedule_, rank(), each));
-    const schedule::InstructionSlots& of = slots.instructions[at][i];
+    const schedule::InstructionSlots of = slots.empty() ? schedule::InstructionSlots() : slots[i];
     const bool splits = chunk(each.chunk).splits_backward;
     Step step{each, {std::max(of.until_backward, 0), splits ? std::max(of.until_weight, 0) : 0}};
     // BW is the W of a schedule that has both.

@@ -5,6 +5,7 @@
 #include "ashlar/comm/buffer.h"
 #include "ashlar/graph/stage.h"
 #include "ashlar/runtime/executor.h"
+#include "ashlar/runtime/rank_slots.h"
 #include "ashlar/runtime/reference_run.h"
 
 #include <memory>
@@ -42,25 +43,29 @@ class StageRunner {
 };
 
 // The chunks of one rank with the kernels. They compute in one arena, since one Program runs at a
-// time; saved values of each have their slots.
+// time; what microbatches save lies in slots.
 class ChunkExecutors {
  public:
   struct Chunk {
     const graph::Graph& graph;
-    graph::PlannedPrograms plan;  // with shares_arena
-    VariableStore& store;         // of this chunk alone: copies of a parameter have one name
+    // With shares_arena, and weight_slots where the schedule splits the chunk's backward; how many
+    // slots there are is decided here.
+    graph::PlannedPrograms plan;
+    VariableStore& store;  // of this chunk alone: copies of a parameter have one name
   };
   // What the chunks refer to, table, pool and comm outlive this.
-  ChunkExecutors(std::vector<Chunk> chunks, const kernels::KernelTable& table, ThreadPool& pool,
-                 comm::Communicator& comm);
+  ChunkExecutors(const schedule::Schedule& schedule, int rank, std::vector<Chunk> chunks,
+                 const kernels::KernelTable& table, ThreadPool& pool, comm::Communicator& comm);
   ~ChunkExecutors();
 
   StageRunner& runner(int chunk) const;
   Executor& executor(int chunk) const;
-  int64_t bytes() const { return arena_.bytes(); }
+  const RankSlots& slots() const { return slots_; }
+  int64_t bytes() const { return arena_.bytes(); }  // of values and scratch
 
  private:
   class Runner;
+  RankSlots slots_;
   Arena arena_;
   std::vector<std::unique_ptr<Runner>> runners_;
 };

@@ -7,55 +7,60 @@ namespace {
 
 constexpr int kNone = -1;
 
-// Numbered places, each free or held by a microbatch.
+// Numbered places, each free or held by a microbatch on a chunk.
 class Pool {
  public:
-  int take(int microbatch) {
-    const auto free = std::ranges::find(holders_, kNone);
-    const auto slot = static_cast<int>(free - holders_.begin());
-    if (free == holders_.end()) holders_.push_back(kNone);
-    holders_[static_cast<size_t>(slot)] = microbatch;
+  struct Holder {
+    int microbatch = kNone, chunk = kNone;
+    bool operator==(const Holder&) const = default;
+  };
+  int take(const Holder& holder) {
+    const int free = find({});
+    if (free == kNone) holders_.emplace_back();
+    const int slot = free == kNone ? size() - 1 : free;
+    holders_[static_cast<size_t>(slot)] = holder;
     return slot;
   }
-  int find(int microbatch) const {
-    const auto slot = std::ranges::find(holders_, microbatch);
+  int find(const Holder& holder) const {
+    const auto slot = std::ranges::find(holders_, holder);
     return slot == holders_.end() ? kNone : static_cast<int>(slot - holders_.begin());
   }
-  int give_back(int microbatch) {
-    const int slot = find(microbatch);
-    if (slot != kNone) holders_[static_cast<size_t>(slot)] = kNone;
+  int give_back(const Holder& holder) {
+    const int slot = find(holder);
+    if (slot != kNone) holders_[static_cast<size_t>(slot)] = {};
     return slot;
   }
   int size() const { return static_cast<int>(holders_.size()); }
 
  private:
-  std::vector<int> holders_;
+  std::vector<Holder> holders_;
 };
 
-struct ChunkPools {
+struct Pools {
   Pool until_backward, until_weight;
-  std::vector<bool> backward_done;  // by microbatch
 };
 
-InstructionSlots assign(ChunkPools& pools, const Instruction& instruction) {
-  const int k = instruction.microbatch;
+// backward_done: of the chunk, by microbatch.
+InstructionSlots assign(Pools& pools, std::vector<bool>& backward_done,
+                        const Instruction& instruction) {
+  const Pool::Holder k{instruction.microbatch, instruction.chunk};
+  const auto at = static_cast<size_t>(instruction.microbatch);
   switch (instruction.kind) {
     case Kind::kForward:
       return {pools.until_backward.take(k), pools.until_weight.take(k)};
     case Kind::kInputGrad:
-      pools.backward_done[static_cast<size_t>(k)] = true;
+      backward_done[at] = true;
       return {pools.until_backward.give_back(k), pools.until_weight.find(k)};
     case Kind::kWeightGrad:
       return {kNone, pools.until_weight.give_back(k)};
     case Kind::kBackward:
       return {pools.until_backward.give_back(k), pools.until_weight.give_back(k)};
     case Kind::kEvict:
-      if (k < 0) return {};
+      if (k.microbatch < 0) return {};
       return {pools.until_backward.give_back(k), pools.until_weight.give_back(k)};
     case Kind::kLoad:
-      if (k < 0) return {};
-      return {pools.backward_done[static_cast<size_t>(k)] ? kNone : pools.until_backward.take(k),
-              pools.until_weight.take(k)};
+      if (k.microbatch < 0) return {};
+      return {backward_done[at] ? kNone : pools.until_backward.take(k), pools.until_weight.take(k)};
     default:
       return {};
   }
@@ -70,19 +75,22 @@ bool splits_backward(const Schedule& schedule, int rank, int chunk) {
       });
 }
 
-Slots assign_slots(const Schedule& schedule) {
+Slots assign_slots(const Schedule& schedule, SlotPool pool) {
   Slots slots;
   for (int rank = 0; rank < schedule.stages.ranks(); ++rank) {
-    ChunkPools empty;
-    empty.backward_done.resize(static_cast<size_t>(schedule.microbatches));
-    std::vector<ChunkPools> pools(schedule.stages.chunks(rank).size(), empty);
+    const size_t count = schedule.stages.chunks(rank).size();
+    std::vector<Pools> pools(pool == SlotPool::kRank ? 1 : count);
+    const auto of = [&](size_t chunk) -> Pools& { return pools[chunk % pools.size()]; };
+    std::vector<std::vector<bool>> done(
+        count, std::vector<bool>(static_cast<size_t>(schedule.microbatches)));
     auto& instructions = slots.instructions.emplace_back();
     for (const Instruction& each : schedule.ranks[static_cast<size_t>(rank)]) {
-      instructions.push_back(assign(pools[static_cast<size_t>(each.chunk)], each));
+      const auto chunk = static_cast<size_t>(each.chunk);
+      instructions.push_back(assign(of(chunk), done[chunk], each));
     }
     auto& chunks = slots.chunks.emplace_back();
-    for (const ChunkPools& pool : pools) {
-      chunks.push_back({pool.until_backward.size(), pool.until_weight.size()});
+    for (size_t chunk = 0; chunk < count; ++chunk) {
+      chunks.push_back({of(chunk).until_backward.size(), of(chunk).until_weight.size()});
     }
   }
   return slots;

@@ -5,6 +5,7 @@
 
 #include "ashlar/schedule/schedule.h"
 
+#include <cstdint>
 #include <vector>
 
 namespace ashlar::schedule {
@@ -28,8 +29,12 @@ struct Slots {
 // Whether B and W of a chunk ever run apart. Where they do not, one slot serves both.
 bool splits_backward(const Schedule& schedule, int rank, int chunk);
 
+// Whether each chunk of a rank has slots of its own, or all take from one pool, of as many slots as
+// the rank holds at once; then a slot must have room for any chunk.
+enum class SlotPool : uint8_t { kChunk, kRank };
+
 // The lowest free slot is taken first, so the counts are the least possible. The schedule must pass
 // check().
-Slots assign_slots(const Schedule& schedule);
+Slots assign_slots(const Schedule& schedule, SlotPool pool = SlotPool::kChunk);
 
 }  // namespace ashlar::schedule

@@ -8,74 +8,23 @@
 #include "ashlar/schedule/text.h"
 #include "tests/runtime/pipelined_training.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
+#include <tuple>
 
 namespace ashlar::runtime {
 namespace {
 
 using schedule::Schedule;
 using testing::Arithmetic;
-using testing::SmallModelOptions;
+using testing::even_run;
+using testing::expect_equal;
 using testing::SmallRun;
 using testing::TrainedResult;
-
-double norm(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value * value;
-  return std::sqrt(sum);
-}
-
-void expect_near(const std::vector<double>& found, const std::vector<double>& wanted,
-                 double tolerance, const std::string& what) {
-  ASSERT_EQ(found.size(), wanted.size()) << what;
-  std::vector<double> error(found.size());
-  for (size_t i = 0; i < found.size(); ++i) error[i] = found[i] - wanted[i];
-  EXPECT_LE(norm(error), tolerance * norm(wanted) + 1e-14) << what;
-}
-
-// A gradient that is zero in exact arithmetic, a key's bias, is noise that Adam makes a step of.
-bool is_noise(const std::string& variable, const TrainedResult& wanted) {
-  for (const auto& [name, values] : wanted.gradients) {
-    const std::string parameter = name.substr(0, name.size() - std::string(".grad").size());
-    if (variable.starts_with(parameter) && norm(values) < 1e-6) return true;
-  }
-  return false;
-}
-
-// `tolerance` relative to each tensor's norm.
-void expect_equal(const TrainedResult& found, const TrainedResult& wanted, double tolerance) {
-  ASSERT_EQ(found.losses.size(), wanted.losses.size());
-  for (size_t step = 0; step < wanted.losses.size(); ++step) {
-    EXPECT_NEAR(found.losses[step], wanted.losses[step], tolerance * wanted.losses[step]);
-    EXPECT_NEAR(found.norms[step], wanted.norms[step], tolerance * wanted.norms[step]);
-  }
-  ASSERT_EQ(found.gradients.size(), wanted.gradients.size());
-  for (const auto& [name, values] : wanted.gradients) {
-    if (!is_noise(name, wanted)) {
-      expect_near(found.gradients.at(name), values, tolerance, name);
-    }
-  }
-  ASSERT_EQ(found.variables.size(), wanted.variables.size());
-  for (const auto& [name, values] : wanted.variables) {
-    if (!is_noise(name, wanted)) {
-      expect_near(found.variables.at(name), values, tolerance, name);
-    }
-  }
-}
-
-// Small in every way but the layers, of which each stage gets at least one.
-SmallModelOptions narrow(int stages) {
-  return {.width = 8, .heads = 2, .kv_heads = 1, .ffn = 12, .vocab = 17, .layers = stages + 1};
-}
-
-SmallRun even_run(const Schedule& schedule, const std::vector<int32_t>& lengths) {
-  SmallRun run;
-  run.model = narrow(schedule.stages.stages());
-  run.lengths.assign(static_cast<size_t>(schedule.microbatches), lengths);
-  return run;
-}
 
 struct Case {
   std::string name;
@@ -191,48 +140,109 @@ TEST(PipelineBytes, GrowWithTheBorders) {
   EXPECT_EQ(sent_bytes(schedule::chimera(4, 8)), plain);
 }
 
-// An embedding that is also the head: its copies are on the first and the last stage, which are on
-// two ranks, on one (zb-v), or, with two replicas, four copies on two ranks.
-TEST(PipelineTied, CopiesStayOne) {
-  for (const int ranks : {2, 4}) {
-    for (const char* name : {"1f1b", "interleaved", "zb-h2", "zb-v", "chimera", "hanayo"}) {
-      SCOPED_TRACE(fmt::format("{}, {} ranks", name, ranks));
-      const Schedule schedule =
-          schedule::generate(name, {.ranks = ranks, .microbatches = 2 * ranks});
-      SmallRun run = even_run(schedule, {3, 2});
-      run.model.tied = true;
-      run.clip = 0.05;
-      const auto exact = testing::train_pipelined(run, schedule, Arithmetic::kDouble);
-      const TrainedResult wanted = testing::train_in_double(run);
-      EXPECT_GT(wanted.norms[0], run.clip);
-      expect_equal(exact.trained, wanted, 1e-10);
-      const auto fast = testing::train_pipelined(run, schedule, Arithmetic::kKernels);
-      expect_equal(fast.trained, testing::train_with_kernels(run), 1e-5);
-      for (const auto& result : {exact, fast}) {
-        EXPECT_TRUE(result.copies_equal);
-        const int untied = static_cast<int>(wanted.variables.size()) - 3;
-        EXPECT_EQ(result.copies, schedule.stages.replicas() == 2 ? untied + 9 : 3);
+// Slots that the chunks of a rank share are as many as the methods' papers say it holds, counted in
+// chunks: PP1, PP4, PP5, PP6, PP7, PP11, PP12.
+TEST(PipelineSlots, AreThePeaksOfTheMethods) {
+  const auto held = [](const Schedule& schedule, int rank) {
+    return schedule::assign_slots(schedule, schedule::SlotPool::kRank)
+        .chunks[static_cast<size_t>(rank)][0];
+  };
+  using Slots = schedule::ChunkSlots;
+  for (const int p : {2, 4}) {
+    for (const int m : {2 * p, 4 * p}) {
+      for (int i = 0; i < p; ++i) {
+        const int ahead = p - i;
+        EXPECT_EQ(held(schedule::gpipe(p, m), i), (Slots{m, m}));
+        EXPECT_EQ(held(schedule::one_f_one_b(p, m), i), (Slots{ahead, ahead}));
+        EXPECT_EQ(held(schedule::zb_h1(p, m), i), (Slots{ahead, p}));
+        EXPECT_EQ(held(schedule::zb_h2(p, m), i), (Slots{2 * ahead - 1, 2 * p - 1}));
+        EXPECT_EQ(held(schedule::zb_v(p, m), i).until_weight, 2 * p);
+        EXPECT_LE(held(schedule::v_half(p, m), i).until_weight, p + 3);
+        EXPECT_LE(3 * held(schedule::v_min(p, m), i).until_weight, 2 * (p + 4));
+        for (const int waves : {1, 2}) {
+          // Its limit, and one more for the oldest microbatch.
+          EXPECT_LE(held(schedule::hanayo(p, m, waves), i).until_weight, 2 * waves * p + 1);
+        }
+        const int chimera = held(schedule::chimera(p, p), i).until_weight;
+        EXPECT_GE(chimera, p / 2 + 1 - (p == 2 ? 1 : 0));
+        EXPECT_LE(chimera, p);
+      }
+      for (const int v : {2, 3}) {
+        EXPECT_EQ(held(schedule::interleaved(p, m, v), 0).until_weight,
+                  std::min(v * p + p - 1, v * m));
       }
     }
   }
 }
 
-// Microbatches of different sizes, one of which counts no token; layer norms, biases, dropout.
-TEST(PipelineData, NeedsNoEvenMicrobatches) {
-  for (const char* name : {"1f1b", "zb-h1", "v-min", "chimera"}) {
-    SCOPED_TRACE(name);
-    const Schedule schedule = schedule::generate(name, {.ranks = 2, .microbatches = 4});
-    SmallRun run;
-    run.model = narrow(schedule.stages.stages());
-    run.model.layer_norm = true;
-    run.model.dropout = 0.2;
-    run.lengths = {{7, 1}, {2}, {3, 3, 3}, {11}};
-    run.masked = 1;
-    const auto exact = testing::train_pipelined(run, schedule, Arithmetic::kDouble);
-    expect_equal(exact.trained, testing::train_in_double(run), 1e-10);
-    const auto fast = testing::train_pipelined(run, schedule, Arithmetic::kKernels);
-    expect_equal(fast.trained, testing::train_with_kernels(run), 1e-5);
+// Of chunks of one size the pool is smaller, of very uneven ones their own slots are.
+TEST(PipelineSlots, TakeTheSmallerOfPoolAndOwn) {
+  const Schedule schedule = schedule::interleaved(2, 4, 2);
+  std::vector<graph::PlannedPrograms> plans(2);
+  for (const int64_t second : {64, 6400}) {
+    plans[0].slot_bytes = 64;
+    plans[1].slot_bytes = second;
+    const RankSlots slots = choose_slots(schedule, 0, plans);
+    const auto own = schedule::assign_slots(schedule).chunks[0];
+    const int pooled =
+        schedule::assign_slots(schedule, schedule::SlotPool::kRank).chunks[0][0].until_backward;
+    EXPECT_LT(pooled, own[0].until_backward + own[1].until_backward);
+    if (second == 64) {
+      EXPECT_EQ(slots.pool, schedule::SlotPool::kRank);
+      EXPECT_EQ(slots.bytes, pooled * 64);
+    } else {
+      EXPECT_EQ(slots.pool, schedule::SlotPool::kChunk);
+      EXPECT_EQ(slots.bytes, own[0].until_backward * 64 + own[1].until_backward * 6400);
+    }
   }
+}
+
+// On every chunk F, B and W run in the order of the microbatches, so that gradients are added in
+// the order of one process.
+TEST(PipelineOrder, GeneratorsKeepTheOrderOfMicrobatches) {
+  for (const std::string& name : schedule::generator_names()) {
+    const Schedule schedule =
+        schedule::generate(name, {.ranks = 4, .microbatches = 8, .chunks = 2, .waves = 2});
+    std::map<std::tuple<int, int, schedule::Kind>, int> last;
+    for (int rank = 0; rank < 4; ++rank) {
+      for (const schedule::Instruction& each : schedule.ranks[static_cast<size_t>(rank)]) {
+        const auto [at, first] = last.try_emplace({rank, each.chunk, each.kind}, -1);
+        EXPECT_LT(at->second, each.microbatch) << name << " on rank " << rank;
+        at->second = each.microbatch;
+      }
+    }
+  }
+}
+
+template <typename F>
+std::string message_of(const F& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(PipelineErrors, SayWhatToDo) {
+  const auto run_text = [](const std::string& text, const SmallRun& run) {
+    return message_of(
+        [&] { testing::train_pipelined(run, schedule::parse(text), Arithmetic::kDouble); });
+  };
+  SmallRun run;
+  run.model = testing::narrow_model(2);
+  run.lengths = {{3}};
+  run.steps = 1;
+  EXPECT_EQ(run_text("schedule mine\nmicrobatches 1\nstages 0 1\nrank 0: F0 evict0 load0 BW0\n"
+                     "rank 1: F0 BW0\n",
+                     run),
+            "rank 0: pipeline: schedule mine: rank 0, instruction 2 (evict0): gather, evict and "
+            "load are not there yet; take them out");
+  EXPECT_THAT(
+      run_text("schedule mine\nmicrobatches 1\nstages 0 1 1 0\nrank 0: F0.0 F0.1 BW0.1 "
+               "BW0.0\nrank 1: F0.0 F0.1 BW0.1 BW0.0\n",
+               run),
+      ::testing::EndsWith(": pipeline: 3 layers do not fill 4 stages; at most 3 stages do"));
 }
 
 }  // namespace

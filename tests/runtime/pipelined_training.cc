@@ -8,6 +8,8 @@
 #include "ashlar/runtime/pipeline.h"
 #include "ashlar/schedule/communication.h"
 
+#include <cmath>
+#include <functional>
 #include <memory>
 #include <mutex>
 
@@ -17,6 +19,7 @@ namespace {
 using graph::Symbol;
 using graph::VariableKind;
 using runtime::PipelineMicrobatch;
+using schedule::Schedule;
 
 std::vector<PipelineMicrobatch> microbatches(const std::vector<SmallBatch>& batches) {
   std::vector<PipelineMicrobatch> result;
@@ -35,33 +38,70 @@ std::vector<PipelineMicrobatch> microbatches(const std::vector<SmallBatch>& batc
   return result;
 }
 
+// Writes a NaN into a gradient of one step.
+class Spoiler final : public runtime::StageRunner {
+ public:
+  Spoiler(StageRunner& runner, std::string gradient, int step)
+      : runner_(runner), gradient_(std::move(gradient)), step_(static_cast<uint64_t>(step)) {}
+  bool splits_backward() const override { return runner_.splits_backward(); }
+  DType held(DType dtype) const override { return runner_.held(dtype); }
+  void select(int microbatch, const graph::Bindings& bindings, runtime::SlotPair slots) override {
+    runner_.select(microbatch, bindings, slots);
+  }
+  void bind_input(int input, const void* data, DType dtype) override {
+    runner_.bind_input(input, data, dtype);
+  }
+  void run(runtime::StageProgram program, const graph::RunState& state) override {
+    runner_.run(program, state);
+    if (program != runtime::StageProgram::kReduce || state.step != step_) return;
+    const comm::Buffer values = variable(gradient_);
+    if (values.dtype == DType::kF64) {
+      static_cast<double*>(values.data)[0] = NAN;
+    } else {
+      static_cast<float*>(values.data)[0] = NAN;
+    }
+  }
+  graph::Operand output(const std::string& name) const override { return runner_.output(name); }
+  comm::Buffer variable(const std::string& name) override { return runner_.variable(name); }
+
+ private:
+  StageRunner& runner_;
+  std::string gradient_;
+  uint64_t step_;
+};
+
 // One rank's stages and what runs them.
 class Rank {
  public:
-  Rank(const SmallRun& run, const schedule::Schedule& schedule,
-       const std::vector<graph::Stage>& stages, Arithmetic arithmetic, comm::Communicator& comm)
-      : run_(run), schedule_(schedule), comm_(comm), pool_(1) {
-    const auto chunks = schedule.stages.chunks(comm.rank());
-    for (const schedule::Chunk& chunk : chunks) {
-      stages_.push_back(&stages[static_cast<size_t>(chunk.stage)]);
-      stores_.push_back(std::make_unique<runtime::VariableStore>(5));
-      stores_.back()->add_missing(stages_.back()->graph);
-    }
-    std::vector<runtime::PipelineChunk> parts(chunks.size());
+  Rank(const SmallRun& run, const Schedule& schedule, Arithmetic arithmetic,
+       const PipelineLayout& layout, comm::Communicator& comm)
+      : run_(run),
+        schedule_(schedule),
+        comm_(comm),
+        mesh_(Mesh::standard({.data = layout.data, .pipe = schedule.stages.ranks()})),
+        pipe_(comm::group_along(mesh_, comm.rank(), {"pipe"})),
+        pool_(1) {
+    split(layout, arithmetic == Arithmetic::kKernels);
     if (arithmetic == Arithmetic::kKernels) plan();
-    for (size_t c = 0; c < chunks.size(); ++c) {
+    std::vector<runtime::PipelineChunk> parts;
+    for (size_t c = 0; c < stages_.size(); ++c) {
       if (arithmetic == Arithmetic::kDouble) {
         references_.push_back(
-            std::make_unique<runtime::StageReference>(stages_[c]->graph, *stores_[c], &comm));
+            std::make_unique<runtime::StageReference>(stages_[c].graph, *stores_[c], &comm));
       }
       runners_.push_back(arithmetic == Arithmetic::kDouble
                              ? static_cast<runtime::StageRunner*>(references_.back().get())
                              : &executors_->runner(static_cast<int>(c)));
-      parts[c] = {stages_[c], runners_[c]};
+      if (run.spoilt > 0 && pipe_.index == pipe_.size() - 1 && c == 0) {
+        spoiler_.emplace(*runners_[c], stages_[c].gradients[0].name, run.spoilt);
+        runners_[c] = &*spoiler_;
+      }
+      parts.push_back({&stages_[c], runners_[c]});
     }
-    comm::Group pipe = comm.world();
-    pipe.name = "pipe";
-    pipeline_.emplace(schedule, std::move(pipe), std::move(parts), run.max(), comm);
+    optimistic_ = layout.optimistic;
+    std::vector<schedule::InstructionSlots> slots;
+    if (executors_) slots = executors_->slots().instructions;
+    pipeline_.emplace(schedule, pipe_, std::move(parts), std::move(slots), run.max(), comm);
     pipeline_->bind_input("lr", &run_.lr);
   }
 
@@ -69,95 +109,119 @@ class Rank {
     const std::vector<SmallBatch> batches = run_.step(number);
     pipeline_->bind_input("loss_scale", &batches[0].scale);
     const auto given = microbatches(batches);
-    const auto totals = pipeline_->run(given, run_.state(number));
-    before_update();
-    pipeline_->update(run_.state(number));
+    const auto m = static_cast<size_t>(schedule_.microbatches);
+    const size_t data = static_cast<size_t>(mesh_.coordinate(comm_.rank(), "data"));
+    const auto mine = std::span(given).subspan(data * m, m);
+    runtime::PipelineTotals totals;
+    if (optimistic_) {
+      pipeline_->step_optimistically(mine, run_.state(number));
+      totals = pipeline_->settle();
+      before_update();
+    } else {
+      totals = pipeline_->run(mine, run_.state(number));
+      before_update();
+      if (number != run_.spoilt) pipeline_->update(run_.state(number));
+    }
+    const comm::Group group = comm::group_along(mesh_, comm_.rank(), {"data"});
+    if (group.size() > 1) {
+      comm_.all_reduce(group, comm::Reduce::kSum, comm::buffer(std::span(&totals.loss, 1)), "loss");
+    }
     return totals;
   }
+
+  int rollbacks() const { return pipeline_->rollbacks(); }
 
   // Calls f(name, values) for each Variable of a kind that this rank owns, or that is a copy.
   template <typename F>
   void visit(const std::vector<VariableKind>& kinds, bool copies, const F& f) {
-    const auto chunks = schedule_.stages.chunks(comm_.rank());
+    const auto chunks = schedule_.stages.chunks(pipe_.index);
     for (size_t c = 0; c < runners_.size(); ++c) {
-      for (const graph::Variable& variable : stages_[c]->graph.variables()) {
-        const bool owned = chunks[c].replica == 0 && stages_[c]->owns(variable.name);
+      for (const graph::Variable& variable : stages_[c].graph.variables()) {
+        const bool owned = chunks[c].replica == 0 && stages_[c].owns(variable.name);
         if (owned == copies || std::ranges::find(kinds, variable.kind) == kinds.end()) continue;
         const comm::Buffer buffer = runners_[c]->variable(variable.name);
         std::vector<double> values(static_cast<size_t>(buffer.elements));
         convert(buffer.dtype, static_cast<const std::byte*>(buffer.data), DType::kF64,
                 values.data(), buffer.elements);
-        f(variable.name, std::move(values));
+        f(variable.name, values);
       }
     }
   }
 
  private:
+  void split(const PipelineLayout& layout, bool fuse) {
+    const comm::Group data = comm::group_along(mesh_, comm_.rank(), {"data"});
+    graph::Graph graph = small_training(run_.model, run_.clip, data);
+    graph = passes::recompute(graph, layout.recompute);
+    const auto all = passes::split_stages(graph, schedule_.stages.stages());
+    for (const schedule::Chunk& chunk : schedule_.stages.chunks(pipe_.index)) {
+      stages_.push_back(all[static_cast<size_t>(chunk.stage)]);
+      if (fuse) stages_.back().graph = passes::fuse(stages_.back().graph);
+      stores_.push_back(std::make_unique<runtime::VariableStore>(5));
+      stores_.back()->add_missing(stages_.back().graph);
+    }
+  }
+
   void plan() {
     const kernels::KernelTable& table = kernels::kernel_table(best_isa_tier());
-    const int rank = comm_.rank();
-    const auto slots = schedule::assign_slots(schedule_).chunks[static_cast<size_t>(rank)];
     std::vector<runtime::ChunkExecutors::Chunk> chunks;
     for (size_t c = 0; c < stages_.size(); ++c) {
-      const bool splits = schedule::splits_backward(schedule_, rank, static_cast<int>(c));
-      auto plan = passes::plan_memory(stages_[c]->graph,
-                                      {.max = run_.max(),
-                                       .slots = slots[c].until_backward,
-                                       .weight_slots = splits ? slots[c].until_weight : 0,
-                                       .shares_arena = true,
-                                       .table = &table});
-      chunks.push_back({stages_[c]->graph, std::move(plan), *stores_[c]});
+      const bool splits = schedule::splits_backward(schedule_, pipe_.index, static_cast<int>(c));
+      auto plan = passes::plan_memory(stages_[c].graph, {.max = run_.max(),
+                                                         .weight_slots = splits ? 1 : 0,
+                                                         .shares_arena = true,
+                                                         .table = &table});
+      chunks.push_back({stages_[c].graph, std::move(plan), *stores_[c]});
     }
-    executors_.emplace(std::move(chunks), table, pool_, comm_);
+    executors_.emplace(schedule_, pipe_.index, std::move(chunks), table, pool_, comm_);
   }
 
   const SmallRun& run_;
-  const schedule::Schedule& schedule_;
+  const Schedule& schedule_;
   comm::Communicator& comm_;
+  Mesh mesh_;
+  comm::Group pipe_;
   ThreadPool pool_;
-  std::vector<const graph::Stage*> stages_;
+  std::vector<graph::Stage> stages_;  // of the chunks
   std::vector<std::unique_ptr<runtime::VariableStore>> stores_;
   std::vector<std::unique_ptr<runtime::StageReference>> references_;
   std::optional<runtime::ChunkExecutors> executors_;
   std::vector<runtime::StageRunner*> runners_;
+  std::optional<Spoiler> spoiler_;
   std::optional<runtime::Pipeline> pipeline_;
+  bool optimistic_ = false;
 };
 
 }  // namespace
 
-PipelinedResult train_pipelined(const SmallRun& run, const schedule::Schedule& bare,
-                                Arithmetic arithmetic) {
-  const schedule::Schedule schedule = schedule::ready_to_run(bare);
-  std::vector<graph::Stage> stages =
-      passes::split_stages(small_training(run.model, run.clip), schedule.stages.stages());
-  if (arithmetic == Arithmetic::kKernels) {
-    for (graph::Stage& stage : stages) stage.graph = passes::fuse(stage.graph);
-  }
+PipelinedResult train_pipelined(const SmallRun& run, const Schedule& bare, Arithmetic arithmetic,
+                                const PipelineLayout& layout) {
+  const Schedule schedule = schedule::ready_to_run(bare);
   PipelinedResult result;
-  const int ranks = schedule.stages.ranks();
+  const int ranks = schedule.stages.ranks() * layout.data;
   result.sent.resize(static_cast<size_t>(ranks));
+  result.rollbacks.resize(static_cast<size_t>(ranks));
   std::mutex mutex;
   const std::vector<VariableKind> trained = {VariableKind::kParameter, VariableKind::kOptimizer};
   comm::run_ranks(ranks, [&](comm::Communicator& comm) {
-    Rank rank(run, schedule, stages, arithmetic, comm);
+    Rank rank(run, schedule, arithmetic, layout, comm);
+    const auto collect = [&](const std::vector<VariableKind>& kinds, auto& into) {
+      rank.visit(kinds, false, [&](const std::string& name, const auto& values) {
+        const std::lock_guard lock(mutex);
+        into[name] = values;
+      });
+    };
     for (int number = 1; number <= run.steps; ++number) {
       const auto totals = rank.step(number, [&] {
-        if (number > 1) return;
-        rank.visit({VariableKind::kGradient}, false, [&](const std::string& name, auto values) {
-          const std::lock_guard lock(mutex);
-          result.trained.gradients[name] = std::move(values);
-        });
+        if (number == 1) collect({VariableKind::kGradient}, result.trained.gradients);
       });
-      if (comm.rank() == 0) {
-        result.trained.losses.push_back(totals.loss);
-        result.trained.norms.push_back(totals.grad_norm());
-      }
+      if (comm.rank() != 0) continue;
+      result.trained.losses.push_back(totals.loss);
+      result.trained.norms.push_back(totals.grad_norm());
     }
     result.sent[static_cast<size_t>(comm.rank())] = comm.counters().of("pipe", comm::CommOp::kSend);
-    rank.visit(trained, false, [&](const std::string& name, auto values) {
-      const std::lock_guard lock(mutex);
-      result.trained.variables[name] = std::move(values);
-    });
+    result.rollbacks[static_cast<size_t>(comm.rank())] = rank.rollbacks();
+    collect(trained, result.trained.variables);
     comm.barrier(comm.world(), "owners first");
     rank.visit(trained, true, [&](const std::string& name, const auto& values) {
       const std::lock_guard lock(mutex);

@@ -1,6 +1,7 @@
 #include "tests/runtime/small_training.h"
 
 #include "ashlar/base/cpu.h"
+#include "ashlar/graph/ops/collective.h"
 #include "ashlar/graph/ops/optimizer.h"
 #include "ashlar/passes/differentiate.h"
 #include "ashlar/passes/fuse.h"
@@ -18,9 +19,30 @@ using graph::Symbol;
 using graph::ValueId;
 using graph::VariableKind;
 
-Graph small_training(const SmallModelOptions& options, double clip) {
+namespace {
+
+void sum_over(const comm::Group& data, Graph& graph,
+              const std::map<graph::VariableId, graph::VariableId>& gradients) {
+  constexpr size_t kBucket = 3;
+  std::vector<ValueId> bucket;
+  size_t left = gradients.size();
+  for (const auto& [parameter, gradient] : gradients) {
+    bucket.push_back(graph.current(gradient));
+    --left;
+    if (bucket.size() < kBucket && left > 0) continue;
+    const auto op = std::make_shared<graph::AllReduceOp>(graph::GroupLabel{data, "bucket"},
+                                                         static_cast<int>(bucket.size()), true);
+    graph.add_node(op, std::move(bucket), Phase::kReduce, -1, "bucket");
+    bucket.clear();
+  }
+}
+
+}  // namespace
+
+Graph small_training(const SmallModelOptions& options, double clip, const comm::Group& data) {
   Graph graph = small_model(options);
   const auto gradients = passes::differentiate(graph, graph.output("loss"));
+  if (data.size() > 1) sum_over(data, graph, gradients);
   const ValueId lr = graph.add_input("lr", {DType::kF32, {1}});
   std::vector<ValueId> all;
   for (const auto& [parameter, gradient] : gradients) all.push_back(graph.current(gradient));
@@ -114,7 +136,7 @@ TrainedResult train_in_double(const SmallRun& run) {
         result.gradients[variable.name] = reference.variable(variable.name);
       }
     }
-    reference.run(state, {Phase::kUpdate});
+    if (number != run.spoilt) reference.run(state, {Phase::kUpdate});
     result.losses.push_back(loss);
     result.norms.push_back(reference.output("grad_norm")[0]);
   }
@@ -158,7 +180,7 @@ TrainedResult train_with_kernels(const SmallRun& run) {
         result.gradients[variable.name] = values(variable.name);
       }
     }
-    executor.run(executor.program_index("update"), bindings, state);
+    if (number != run.spoilt) executor.run(executor.program_index("update"), bindings, state);
     result.losses.push_back(loss);
     result.norms.push_back(
         static_cast<double>(*executor.output("grad_norm", bindings).as<float>()));

@@ -10,8 +10,10 @@
 
 namespace ashlar::testing {
 
-// Adds the input "lr" f32 [1] and the output "grad_norm" f32 [1].
-graph::Graph small_training(const SmallModelOptions& options, double clip);
+// Adds the input "lr" f32 [1] and the output "grad_norm" f32 [1]. Gradients are summed over the
+// ranks of `data`, a few in one op.
+graph::Graph small_training(const SmallModelOptions& options, double clip,
+                            const comm::Group& data = {});
 
 // Microbatches of one step, of one scale: 1 / all valid tokens.
 std::vector<SmallBatch> small_step(const SmallModelOptions& options,
@@ -32,6 +34,7 @@ struct SmallRun {
   float lr = 0.01f;
   int steps = 20;
   int masked = -1;  // a microbatch of which no token counts
+  int spoilt = 0;   // a step whose gradients get a NaN, so that no update follows; 0: none
   uint64_t seed = 3;
 
   std::vector<SmallBatch> step(int number) const;
