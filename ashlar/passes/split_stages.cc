@@ -198,7 +198,10 @@ class StageWriter {
     for (const ValueId input : node.inputs) start_sum(node, input);
     std::vector<ValueId> inputs;
     for (const ValueId input : node.inputs) inputs.push_back(value(input));
-    if (dynamic_cast<const graph::ClipScaleOp*>(node.op.get()) != nullptr) join(inputs[0]);
+    if (const auto* clip = dynamic_cast<const graph::ClipScaleOp*>(node.op.get())) {
+      result_.max_norm = clip->max_norm();
+      join(inputs[0]);
+    }
     add(node, node.op, std::move(inputs), node.outputs, before_norm);
   }
 
@@ -212,12 +215,13 @@ class StageWriter {
   }
 
   // The op over those of its Variables that this stage holds; of a sum of squares those it owns.
+  // What another rank counts is absent.
   void write_distributed(const Node& node, bool before_norm) {
     const auto* all_reduce = dynamic_cast<const graph::AllReduceOp*>(node.op.get());
     std::vector<ValueId> inputs, outputs;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const ValueId input = node.inputs[i];
-      if (!holds(input)) continue;
+      if (!input.valid() || !holds(input)) continue;
       const VariableId variable = graph_.value(input).variable;
       const StageSet& stages = assignment_.variables[static_cast<size_t>(variable.index)];
       if (all_reduce == nullptr && *stages.begin() != stage_) continue;

@@ -66,13 +66,9 @@ std::vector<ValueType> ClipScaleOp::infer(std::span<const ValueType> in) const {
   return {{DType::kF32, {1}}, {DType::kF32, {1}}};
 }
 
-namespace {
-
 double clip_scale(double norm, double max_norm) {
   return max_norm > 0 ? std::min(1.0, max_norm / (norm + 1e-6)) : 1.0;
 }
-
-}  // namespace
 
 void ClipScaleOp::run(const KernelCall& call) const {
   const double norm = std::sqrt(call.inputs[0].as<double>()[0]);

@@ -18,11 +18,15 @@ class SumSquaresOp : public Op {
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 };
 
+// What clipping multiplies gradients by.
+double clip_scale(double norm, double max_norm);
+
 // (sum of squares f64 [1]) -> (norm f32 [1], scale f32 [1]): scale = min(1, max_norm / (norm +
 // 1e-6)), as torch.nn.utils.clip_grad_norm_ has it; max_norm <= 0: scale is 1.
 class ClipScaleOp : public Op {
  public:
   explicit ClipScaleOp(double max_norm) : max_norm_(max_norm) {}
+  double max_norm() const { return max_norm_; }
   std::string_view kind() const override { return "clip_scale"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;

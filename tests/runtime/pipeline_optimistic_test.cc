@@ -1,0 +1,61 @@
+// Updates that do not wait for the norm of all ranks, and how they are taken back.
+#include "ashlar/schedule/generators.h"
+#include "tests/runtime/pipelined_training.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace ashlar::testing {
+namespace {
+
+using schedule::Schedule;
+
+// PP11: the update does not wait for the norm of all ranks. Whether no step is clipped, some are or
+// all, the weights are those of the patient run, to the bit.
+TEST(PipelineOptimistic, EndsWhereThePatientRunEnds) {
+  for (const char* name : {"zb-h1", "zb-h2", "zb-v"}) {
+    const Schedule schedule = schedule::generate(name, {.ranks = 4, .microbatches = 8});
+    SmallRun run = even_run(schedule, {3, 2});
+    const std::vector<double> norms =
+        train_pipelined(run, schedule, Arithmetic::kKernels).trained.norms;
+    const auto [least, most] = std::ranges::minmax(norms);
+    for (const double clip : {0.0, 2 * most, (least + most) / 2, least / 2}) {
+      SCOPED_TRACE(fmt::format("{}, clipped at {} of {} to {}", name, clip, least, most));
+      run.clip = clip;
+      const auto patient = train_pipelined(run, schedule, Arithmetic::kKernels);
+      const auto hasty = train_pipelined(run, schedule, Arithmetic::kKernels, {.optimistic = true});
+      EXPECT_EQ(hasty.trained.losses, patient.trained.losses);
+      EXPECT_EQ(hasty.trained.norms, patient.trained.norms);
+      EXPECT_EQ(hasty.trained.variables, patient.trained.variables);
+      EXPECT_EQ(hasty.rollbacks[0] > 0, clip > 0 && clip < most);
+      EXPECT_LE(hasty.rollbacks[0], run.steps);
+      // The last of the line knows all. (In a V it adds in another order, and may clip by a bit.)
+      if (schedule.stages.stages() == 4) {
+        EXPECT_EQ(hasty.rollbacks[3], 0);
+      }
+    }
+  }
+}
+
+// A NaN in a gradient of the last rank: the others have updated when they learn of it.
+TEST(PipelineOptimistic, TakesBackAStepWithNaN) {
+  for (const Arithmetic arithmetic : {Arithmetic::kDouble, Arithmetic::kKernels}) {
+    const Schedule schedule = schedule::zb_h2(4, 7);
+    SmallRun run = even_run(schedule, {3, 2});
+    run.clip = 1e6;
+    run.spoilt = 3;
+    run.steps = 6;
+    const auto hasty = train_pipelined(run, schedule, arithmetic, {.optimistic = true});
+    EXPECT_EQ(hasty.rollbacks, (std::vector<int>{1, 1, 1, 0}));
+    EXPECT_TRUE(std::isnan(hasty.trained.norms[2]));
+    const auto patient = train_pipelined(run, schedule, arithmetic);
+    EXPECT_TRUE(std::isnan(patient.trained.norms[2]));
+    EXPECT_EQ(hasty.trained.losses, patient.trained.losses);
+    EXPECT_EQ(hasty.trained.variables, patient.trained.variables);
+  }
+}
+
+}  // namespace
+}  // namespace ashlar::testing
