@@ -116,9 +116,7 @@ void Pipeline::compute(const Step& step) {
   state.tokens = microbatch.tokens;
   if (each.kind == Kind::kForward) {
     runner.run(StageProgram::kForward, state);
-    if (chunk.has_loss) {
-      totals_[static_cast<size_t>(each.microbatch)] = *runner.output("loss").as<double>();
-    }
+    find_losses(chunk, each.microbatch);
   } else if (each.kind == Kind::kInputGrad) {
     runner.run(StageProgram::kInputGrad, state);
   } else if (each.kind == Kind::kWeightGrad) {
@@ -261,6 +259,20 @@ void Pipeline::finish_sums() {
   }
 }
 
+void Pipeline::find_losses(const Chunk& chunk, int microbatch) {
+  const auto& outputs = chunk.parts.stage->graph.outputs();
+  const auto read = [&](const std::string& name, int place) {
+    if (!outputs.contains(name)) return;
+    totals_[static_cast<size_t>(place)] = *chunk.parts.runner->output(name).as<double>();
+  };
+  read("loss", microbatch);
+  read("aux_loss", schedule_.microbatches + microbatch);
+}
+
+double& Pipeline::squares_of(const Chunk& chunk) {
+  return totals_[static_cast<size_t>(2 * schedule_.microbatches + chunk.at.stage)];
+}
+
 // This rank's share of the norm, when all its gradients are sums.
 void Pipeline::find_squares() {
   for (Chunk& chunk : chunks_) {
@@ -271,8 +283,7 @@ void Pipeline::find_squares() {
     select_for_update(chunk);
     chunk.parts.runner->run(StageProgram::kNorm, state_);
     if (!chunk.has_squares) continue;
-    totals_[static_cast<size_t>(schedule_.microbatches + chunk.at.stage)] =
-        *chunk.parts.runner->output(graph::kSquaresPart).as<double>();
+    squares_of(chunk) = *chunk.parts.runner->output(graph::kSquaresPart).as<double>();
   }
 }
 
@@ -289,7 +300,9 @@ PipelineTotals Pipeline::finish_totals() {
   outbox_.wait_for_all();
   const auto m = static_cast<size_t>(schedule_.microbatches);
   PipelineTotals totals;
-  for (size_t i = 0; i < totals_.size(); ++i) (i < m ? totals.loss : totals.squares) += totals_[i];
+  for (size_t i = 0; i < totals_.size(); ++i) {
+    (i < m ? totals.loss : i < 2 * m ? totals.aux_loss : totals.squares) += totals_[i];
+  }
   squares_ = totals.squares;
   return totals;
 }

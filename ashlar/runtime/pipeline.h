@@ -44,8 +44,9 @@ struct PipelineMicrobatch {
 
 // The same on all ranks of the pipeline, and for any placement of the stages.
 struct PipelineTotals {
-  double loss = 0;     // of all microbatches, added in their order
-  double squares = 0;  // of the gradients of all stages
+  double loss = 0;      // of all microbatches, added in their order
+  double aux_loss = 0;  // of a mixture of experts: the same of their balance
+  double squares = 0;   // of the gradients of all stages
   double grad_norm() const;
 };
 
@@ -98,7 +99,7 @@ class Pipeline {
     std::map<std::string, int> inputs;  // by name: those not received
     Inbox inbox[2];                     // activations, gradients
     MessageLayout out[2];
-    bool splits_backward = false, has_loss = false, has_squares = false, reduced = false;
+    bool splits_backward = false, has_squares = false, reduced = false;
     std::vector<int> early_sums;  // that its reduce can start
   };
   struct Step {
@@ -133,6 +134,8 @@ class Pipeline {
   void start_sum(const CopiedGradient& copied);
   void finish_sums();
   void run_list(std::span<const PipelineMicrobatch> microbatches, const graph::RunState& state);
+  void find_losses(const Chunk& chunk, int microbatch);
+  double& squares_of(const Chunk& chunk);
   void find_squares();
   void start_totals();
   PipelineTotals finish_totals();
@@ -162,7 +165,7 @@ class Pipeline {
   // Of the step that runs.
   std::span<const PipelineMicrobatch> microbatches_;
   graph::RunState state_;
-  std::vector<double> totals_;  // losses by microbatch, squares by stage
+  std::vector<double> totals_;  // losses, others, by microbatch; squares by stage
   comm::Pending adding_;        // totals of all ranks
   double squares_ = 0;
 

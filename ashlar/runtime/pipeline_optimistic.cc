@@ -23,9 +23,7 @@ double Pipeline::squares_up_to_here() {
     comm_.recv(pipe_, rank() - 1, kSquaresTag, comm::buffer(std::span(&squares, 1)), kLabel);
   }
   for (const Chunk& chunk : chunks_) {
-    if (chunk.has_squares) {
-      squares += totals_[static_cast<size_t>(schedule_.microbatches + chunk.at.stage)];
-    }
+    if (chunk.has_squares) squares += squares_of(chunk);
   }
   passed_on_ = squares;
   if (rank() + 1 < pipe_.size()) {

@@ -63,7 +63,7 @@ Pipeline::Pipeline(schedule::Schedule schedule, comm::Group pipe, std::vector<Pi
     chunk.parts = chunks[c];
     chunk.at = here[c];
   }
-  totals_.resize(static_cast<size_t>(schedule_.microbatches + map.stages()));
+  totals_.resize(static_cast<size_t>(2 * schedule_.microbatches + map.stages()));
   set_up_chunks(max);
   set_up_steps(slots);
   set_up_inbox();
@@ -81,7 +81,6 @@ void Pipeline::set_up_chunks(const graph::Bindings& max) {
         "pipeline: schedule {} runs B and W apart on chunk {} of rank {}, which is planned "
         "with both in one Program",
         schedule_.name, c, rank());
-    chunk.has_loss = stage.graph.outputs().contains("loss");
     // Of copies one counts.
     chunk.has_squares =
         chunk.at.replica == 0 && stage.graph.outputs().contains(graph::kSquaresPart);
@@ -134,6 +133,12 @@ void Pipeline::set_up_steps(const std::vector<schedule::InstructionSlots>& slots
     const Kind kind = each.kind == Kind::kBackward ? Kind::kWeightGrad : each.kind;
     step.first = seen.emplace(kind, each.chunk).second;
     steps_.push_back(step);
+  }
+  for (size_t c = 0; c < chunks_.size(); ++c) {
+    ASHLAR_CHECK(seen.contains({Kind::kWeightGrad, static_cast<int>(c)}),
+                 "pipeline: schedule {}: chunk {} of rank {} runs no microbatch, so it has no "
+                 "gradients to add; give each copy of the model at least one",
+                 schedule_.name, c, rank());
   }
 }
 

@@ -38,6 +38,8 @@ void expect_equal(const TrainedResult& found, const TrainedResult& wanted, doubl
   ASSERT_EQ(found.losses.size(), wanted.losses.size());
   for (size_t step = 0; step < wanted.losses.size(); ++step) {
     EXPECT_NEAR(found.losses[step], wanted.losses[step], tolerance * wanted.losses[step]);
+    EXPECT_NEAR(found.aux_losses[step], wanted.aux_losses[step],
+                tolerance * wanted.aux_losses[step]);
     EXPECT_NEAR(found.norms[step], wanted.norms[step], tolerance * wanted.norms[step]);
   }
   ASSERT_EQ(found.gradients.size(), wanted.gradients.size());

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace ashlar::testing {
 namespace {
 
@@ -51,6 +53,52 @@ TEST(PipelineData, NeedsNoEvenMicrobatches) {
     expect_equal(exact.trained, train_in_double(run), 1e-10);
     const auto fast = train_pipelined(run, schedule, Arithmetic::kKernels);
     expect_equal(fast.trained, train_with_kernels(run), 1e-5);
+  }
+}
+
+// A mixture of experts: how they are used adds up along the layers, so that two values cross each
+// border, and the gradient of their balance is passed on to all stages.
+TEST(PipelineMixture, BalancesExpertsOfAllStages) {
+  for (const char* name : {"1f1b", "zb-v", "chimera"}) {
+    SCOPED_TRACE(name);
+    const Schedule schedule = schedule::generate(name, {.ranks = 2, .microbatches = 4});
+    SmallRun run = even_run(schedule, {5, 3});
+    run.model.experts = 4;
+    run.model.balance = 0.1;
+    const auto exact = train_pipelined(run, schedule, Arithmetic::kDouble);
+    const TrainedResult wanted = train_in_double(run);
+    EXPECT_GT(wanted.aux_losses[0], 0);
+    expect_equal(exact.trained, wanted, 1e-10);
+    const auto fast = train_pipelined(run, schedule, Arithmetic::kKernels);
+    expect_equal(fast.trained, train_with_kernels(run), 1e-5);
+    const int borders = schedule.stages.replicas() == 2 ? 1 : (schedule.stages.stages() - 1);
+    int64_t messages = 0;
+    for (const comm::Traffic& sent : fast.sent) messages += sent.messages;
+    const int between = borders - (name == std::string("zb-v") ? 1 : 0);  // one is inside a rank
+    EXPECT_EQ(messages, run.steps * 4 * between * (2 + 2));
+  }
+}
+
+// In bf16 activations cross borders in two bytes; what crosses is what the next layer would read.
+TEST(PipelineBf16, KeepsTheBitsOfOneProcess) {
+  for (const bool tied : {false, true}) {
+    const Schedule schedule = schedule::one_f_one_b(4, 4);
+    SmallRun run = even_run(schedule, {5, 3});
+    run.dtype = DType::kBF16;
+    run.model.tied = tied;
+    run.steps = 5;
+    const auto found = train_pipelined(run, schedule, Arithmetic::kKernels);
+    const TrainedResult wanted = train_with_kernels(run);
+    EXPECT_EQ(found.trained.losses[0], wanted.losses[0]);
+    if (tied) {
+      EXPECT_TRUE(found.copies_equal);
+      EXPECT_EQ(found.copies, 3);
+    } else {
+      EXPECT_EQ(found.trained.gradients, wanted.gradients);
+    }
+    int64_t bytes = 0;
+    for (const comm::Traffic& sent : found.sent) bytes += sent.bytes;
+    EXPECT_EQ(bytes, run.steps * 2 * 4 * 3 * (8 * run.model.width * 2));
   }
 }
 

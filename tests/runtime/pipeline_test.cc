@@ -6,6 +6,7 @@
 #include "ashlar/schedule/communication.h"
 #include "ashlar/schedule/generators.h"
 #include "ashlar/schedule/text.h"
+#include "tests/base/heap_calls.h"
 #include "tests/runtime/pipelined_training.h"
 
 #include <gmock/gmock.h>
@@ -214,6 +215,21 @@ TEST(PipelineOrder, GeneratorsKeepTheOrderOfMicrobatches) {
   }
 }
 
+// Three chunks of one rank, which needs no communicator: nothing of a step's own is allocated.
+TEST(PipelineHeap, StepsWithoutIt) {
+  if (!testing::counts_heap_calls()) GTEST_SKIP() << "the sanitizer has a malloc of its own";
+  SmallRun run;
+  run.model = testing::narrow_model(3);
+  run.lengths = {{3}, {4}};
+  run.steps = 3;
+  const Schedule schedule = schedule::parse(
+      "schedule mine\nmicrobatches 2\nstages 0 0 0\n"
+      "rank 0: F0.0 F0.1 F1.0 F0.2 F1.1 F1.2 BW0.2 BW1.2 BW0.1 B1.1 W1.1 BW0.0 BW1.0\n");
+  const auto found = testing::train_pipelined(run, schedule, Arithmetic::kKernels);
+  EXPECT_EQ(found.heap_calls, 0);
+  expect_equal(found.trained, testing::train_with_kernels(run), 1e-5);
+}
+
 template <typename F>
 std::string message_of(const F& f) {
   try {
@@ -238,6 +254,12 @@ TEST(PipelineErrors, SayWhatToDo) {
                      run),
             "rank 0: pipeline: schedule mine: rank 0, instruction 2 (evict0): gather, evict and "
             "load are not there yet; take them out");
+  EXPECT_THAT(run_text("schedule mine\nmicrobatches 1\nstages 0 1\nstages 1 0\n"
+                       "rank 0: F0.0 BW0.0 reduce.0 reduce.1 step\n"
+                       "rank 1: F0.0 BW0.0 reduce.1 reduce.0 step\n",
+                       run),
+              ::testing::HasSubstr("runs no microbatch, so it has no gradients to add; give each "
+                                   "copy of the model at least one"));
   EXPECT_THAT(
       run_text("schedule mine\nmicrobatches 1\nstages 0 1 1 0\nrank 0: F0.0 F0.1 BW0.1 "
                "BW0.0\nrank 1: F0.0 F0.1 BW0.1 BW0.0\n",

@@ -7,6 +7,7 @@
 #include "ashlar/passes/split_stages.h"
 #include "ashlar/runtime/pipeline.h"
 #include "ashlar/schedule/communication.h"
+#include "tests/base/heap_calls.h"
 
 #include <cmath>
 #include <functional>
@@ -76,6 +77,7 @@ class Rank {
   Rank(const SmallRun& run, const Schedule& schedule, Arithmetic arithmetic,
        const PipelineLayout& layout, comm::Communicator& comm)
       : run_(run),
+        aux_scale_(run.aux_scale()),
         schedule_(schedule),
         comm_(comm),
         mesh_(Mesh::standard({.data = layout.data, .pipe = schedule.stages.ranks()})),
@@ -103,6 +105,7 @@ class Rank {
     if (executors_) slots = executors_->slots().instructions;
     pipeline_.emplace(schedule, pipe_, std::move(parts), std::move(slots), run.max(), comm);
     pipeline_->bind_input("lr", &run_.lr);
+    pipeline_->bind_input("aux_scale", &aux_scale_);
   }
 
   runtime::PipelineTotals step(int number, const std::function<void()>& before_update) {
@@ -112,6 +115,7 @@ class Rank {
     const auto m = static_cast<size_t>(schedule_.microbatches);
     const size_t data = static_cast<size_t>(mesh_.coordinate(comm_.rank(), "data"));
     const auto mine = std::span(given).subspan(data * m, m);
+    const int64_t heap_calls = testing::heap_calls();
     runtime::PipelineTotals totals;
     if (optimistic_) {
       pipeline_->step_optimistically(mine, run_.state(number));
@@ -122,6 +126,7 @@ class Rank {
       before_update();
       if (number != run_.spoilt) pipeline_->update(run_.state(number));
     }
+    heap_calls_ = testing::heap_calls() - heap_calls;
     const comm::Group group = comm::group_along(mesh_, comm_.rank(), {"data"});
     if (group.size() > 1) {
       comm_.all_reduce(group, comm::Reduce::kSum, comm::buffer(std::span(&totals.loss, 1)), "loss");
@@ -130,6 +135,7 @@ class Rank {
   }
 
   int rollbacks() const { return pipeline_->rollbacks(); }
+  int64_t heap_calls() const { return heap_calls_; }  // of the last step
 
   // Calls f(name, values) for each Variable of a kind that this rank owns, or that is a copy.
   template <typename F>
@@ -151,7 +157,7 @@ class Rank {
  private:
   void split(const PipelineLayout& layout, bool fuse) {
     const comm::Group data = comm::group_along(mesh_, comm_.rank(), {"data"});
-    graph::Graph graph = small_training(run_.model, run_.clip, data);
+    graph::Graph graph = small_training(run_.model, run_.clip, data, run_.dtype);
     graph = passes::recompute(graph, layout.recompute);
     const auto all = passes::split_stages(graph, schedule_.stages.stages());
     for (const schedule::Chunk& chunk : schedule_.stages.chunks(pipe_.index)) {
@@ -159,6 +165,7 @@ class Rank {
       if (fuse) stages_.back().graph = passes::fuse(stages_.back().graph);
       stores_.push_back(std::make_unique<runtime::VariableStore>(5));
       stores_.back()->add_missing(stages_.back().graph);
+      stores_.back()->refresh_shadows(stages_.back().graph);
     }
   }
 
@@ -177,6 +184,7 @@ class Rank {
   }
 
   const SmallRun& run_;
+  float aux_scale_;
   const Schedule& schedule_;
   comm::Communicator& comm_;
   Mesh mesh_;
@@ -190,6 +198,7 @@ class Rank {
   std::optional<Spoiler> spoiler_;
   std::optional<runtime::Pipeline> pipeline_;
   bool optimistic_ = false;
+  int64_t heap_calls_ = 0;
 };
 
 }  // namespace
@@ -217,10 +226,12 @@ PipelinedResult train_pipelined(const SmallRun& run, const Schedule& bare, Arith
       });
       if (comm.rank() != 0) continue;
       result.trained.losses.push_back(totals.loss);
+      result.trained.aux_losses.push_back(totals.aux_loss);
       result.trained.norms.push_back(totals.grad_norm());
     }
     result.sent[static_cast<size_t>(comm.rank())] = comm.counters().of("pipe", comm::CommOp::kSend);
     result.rollbacks[static_cast<size_t>(comm.rank())] = rank.rollbacks();
+    if (ranks == 1) result.heap_calls = rank.heap_calls();
     collect(trained, result.trained.variables);
     comm.barrier(comm.world(), "owners first");
     rank.visit(trained, true, [&](const std::string& name, const auto& values) {

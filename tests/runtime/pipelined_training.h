@@ -25,6 +25,7 @@ struct PipelinedResult {
   int copies = 0;                   // of parameters and moments, beside the owners of record
   bool copies_equal = true;         // bit by bit, after the last step
   std::vector<int> rollbacks;       // of each rank
+  int64_t heap_calls = 0;           // in the last step, where there is one rank
 };
 
 // The schedule may lack messages and update.

@@ -6,6 +6,7 @@
 #include "ashlar/passes/differentiate.h"
 #include "ashlar/passes/fuse.h"
 #include "ashlar/passes/plan_memory.h"
+#include "ashlar/passes/precision.h"
 
 #include <algorithm>
 #include <memory>
@@ -39,9 +40,12 @@ void sum_over(const comm::Group& data, Graph& graph,
 
 }  // namespace
 
-Graph small_training(const SmallModelOptions& options, double clip, const comm::Group& data) {
+Graph small_training(const SmallModelOptions& options, double clip, const comm::Group& data,
+                     DType dtype) {
   Graph graph = small_model(options);
-  const auto gradients = passes::differentiate(graph, graph.output("loss"));
+  std::vector<ValueId> losses = {graph.output("loss")};
+  if (options.balance > 0) losses.push_back(graph.output("aux_loss"));
+  const auto gradients = passes::differentiate(graph, losses);
   if (data.size() > 1) sum_over(data, graph, gradients);
   const ValueId lr = graph.add_input("lr", {DType::kF32, {1}});
   std::vector<ValueId> all;
@@ -67,7 +71,7 @@ Graph small_training(const SmallModelOptions& options, double clip, const comm::
                    {graph.current(parameter), graph.current(gradient), m, v, lr, clipped[1], {}},
                    Phase::kUpdate, -1, "update." + source.name);
   }
-  return graph;
+  return passes::precision(graph, dtype);
 }
 
 std::vector<SmallBatch> small_step(const SmallModelOptions& options,
@@ -116,16 +120,21 @@ TrainedResult train_in_double(const SmallRun& run) {
   runtime::VariableStore store(5);
   store.add_missing(graph);
   runtime::ReferenceRun reference(graph, run.max(), store);
+  const bool balanced = run.model.balance > 0;
   TrainedResult result;
   for (int number = 1; number <= run.steps; ++number) {
     graph::RunState state = run.state(number);
-    double loss = 0;
+    double loss = 0, aux_loss = 0;
     for (const SmallBatch& batch : run.step(number)) {
       reference.select(0, batch.bindings);
       set_inputs(reference, batch);
+      if (balanced) {
+        reference.set_input("aux_scale", std::vector{static_cast<double>(run.aux_scale())});
+      }
       state.tokens = batch.bindings[Symbol::kTokens];
       reference.run(state, {Phase::kForward, Phase::kInputGrad, Phase::kWeightGrad});
       loss += reference.output("loss")[0];
+      if (balanced) aux_loss += reference.output("aux_loss")[0];
       state.first_microbatch = false;
       state.first_token += static_cast<uint64_t>(state.tokens);
     }
@@ -138,6 +147,7 @@ TrainedResult train_in_double(const SmallRun& run) {
     }
     if (number != run.spoilt) reference.run(state, {Phase::kUpdate});
     result.losses.push_back(loss);
+    result.aux_losses.push_back(aux_loss);
     result.norms.push_back(reference.output("grad_norm")[0]);
   }
   for (const graph::Variable& variable : graph.variables()) {
@@ -147,14 +157,18 @@ TrainedResult train_in_double(const SmallRun& run) {
 }
 
 TrainedResult train_with_kernels(const SmallRun& run) {
-  const Graph graph = passes::fuse(small_training(run.model, run.clip));
+  const Graph graph = passes::fuse(small_training(run.model, run.clip, {}, run.dtype));
   runtime::VariableStore store(5);
   store.add_missing(graph);
+  store.refresh_shadows(graph);
   const kernels::KernelTable& table = kernels::kernel_table(best_isa_tier());
   ThreadPool pool(1);
   runtime::Executor executor(graph, passes::plan_memory(graph, {.max = run.max(), .table = &table}),
                              store, table, pool);
   executor.bind_input("lr", &run.lr);
+  const bool balanced = run.model.balance > 0;
+  const float aux_scale = run.aux_scale();
+  if (balanced) executor.bind_input("aux_scale", &aux_scale);
   const auto values = [&](const std::string& name) {
     const auto floats = store.at(name).span<float>();
     return std::vector<double>(floats.begin(), floats.end());
@@ -162,7 +176,7 @@ TrainedResult train_with_kernels(const SmallRun& run) {
   TrainedResult result;
   for (int number = 1; number <= run.steps; ++number) {
     graph::RunState state = run.state(number);
-    double loss = 0;
+    double loss = 0, aux_loss = 0;
     graph::Bindings bindings;
     for (const SmallBatch& batch : run.step(number)) {
       bind_inputs(executor, batch);
@@ -170,6 +184,7 @@ TrainedResult train_with_kernels(const SmallRun& run) {
       state.tokens = bindings[Symbol::kTokens];
       executor.run(executor.program_index("forward"), bindings, state);
       loss += *executor.output("loss", bindings).as<double>();
+      if (balanced) aux_loss += *executor.output("aux_loss", bindings).as<double>();
       executor.run(executor.program_index("backward"), bindings, state);
       state.first_microbatch = false;
       state.first_token += static_cast<uint64_t>(state.tokens);
@@ -182,6 +197,7 @@ TrainedResult train_with_kernels(const SmallRun& run) {
     }
     if (number != run.spoilt) executor.run(executor.program_index("update"), bindings, state);
     result.losses.push_back(loss);
+    result.aux_losses.push_back(aux_loss);
     result.norms.push_back(
         static_cast<double>(*executor.output("grad_norm", bindings).as<float>()));
   }

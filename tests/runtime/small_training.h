@@ -13,7 +13,7 @@ namespace ashlar::testing {
 // Adds the input "lr" f32 [1] and the output "grad_norm" f32 [1]. Gradients are summed over the
 // ranks of `data`, a few in one op.
 graph::Graph small_training(const SmallModelOptions& options, double clip,
-                            const comm::Group& data = {});
+                            const comm::Group& data = {}, DType dtype = DType::kF32);
 
 // Microbatches of one step, of one scale: 1 / all valid tokens.
 std::vector<SmallBatch> small_step(const SmallModelOptions& options,
@@ -22,7 +22,7 @@ std::vector<SmallBatch> small_step(const SmallModelOptions& options,
 
 // What a run of several steps leaves behind.
 struct TrainedResult {
-  std::vector<double> losses, norms;                     // by step
+  std::vector<double> losses, aux_losses, norms;         // by step
   std::map<std::string, std::vector<double>> gradients;  // of the first step
   std::map<std::string, std::vector<double>> variables;  // parameters and moments, after the last
 };
@@ -36,9 +36,12 @@ struct SmallRun {
   int masked = -1;  // a microbatch of which no token counts
   int spoilt = 0;   // a step whose gradients get a NaN, so that no update follows; 0: none
   uint64_t seed = 3;
+  DType dtype = DType::kF32;  // of the kernels
 
   std::vector<SmallBatch> step(int number) const;
   graph::RunState state(int number) const;
+  // For microbatches of a balanced mixture.
+  float aux_scale() const { return 1.0f / static_cast<float>(lengths.size()); }
   // The largest microbatch.
   graph::Bindings max() const;
 };
