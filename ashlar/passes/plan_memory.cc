@@ -186,7 +186,13 @@ class Planner {
 
   bool crosses(ValueId value) const {
     const int made = program_of(graph_.node(graph_.value(value).producer).phase);
-    return last_program_[index(value)] > made;
+    const bool crosses = last_program_[index(value)] > made;
+    // R of one chunk may run while another's microbatches hold the slots.
+    ASHLAR_CHECK(!(crosses && made == kReduce && options_.shares_arena),
+                 "plan: {} is made in phase R and read later, but is no Variable: it has no place "
+                 "in an arena that others share",
+                 graph_.value(value).name);
+    return crosses;
   }
 
   void measure_scratch() {

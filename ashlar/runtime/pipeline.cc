@@ -60,6 +60,7 @@ void Pipeline::run_list(std::span<const PipelineMicrobatch> microbatches,
   ASHLAR_CHECK(!unsettled_, "pipeline: step {} was optimistic and is not settled", state_.step);
   check_inputs(microbatches);
   microbatches_ = microbatches;
+  update_bindings_ = microbatches[0].bindings;
   state_ = state;
   std::ranges::fill(totals_, 0.0);
   for (Chunk& chunk : chunks_) chunk.reduced = false;
@@ -213,7 +214,7 @@ void Pipeline::receive(const Instruction& instruction) {
 }
 
 void Pipeline::select_for_update(Chunk& chunk) {
-  chunk.parts.runner->select(0, microbatches_[0].bindings, {});
+  chunk.parts.runner->select(0, update_bindings_, {});
   bind_shared_inputs(chunk);
 }
 

@@ -58,6 +58,8 @@ class Pipeline {
   Pipeline(schedule::Schedule schedule, comm::Group pipe, std::vector<PipelineChunk> chunks,
            std::vector<schedule::InstructionSlots> slots, const graph::Bindings& max,
            comm::Communicator& comm);
+  Pipeline(const Pipeline&) = delete;
+  Pipeline& operator=(const Pipeline&) = delete;
 
   // Memory of the caller's that holds an input of every microbatch and of the update.
   void bind_input(const std::string& name, const void* data);
@@ -164,6 +166,7 @@ class Pipeline {
 
   // Of the step that runs.
   std::span<const PipelineMicrobatch> microbatches_;
+  graph::Bindings update_bindings_;
   graph::RunState state_;
   std::vector<double> totals_;  // losses, others, by microbatch; squares by stage
   comm::Pending adding_;        // totals of all ranks
