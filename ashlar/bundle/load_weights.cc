@@ -1,11 +1,13 @@
 #include "ashlar/bundle/load_weights.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/mesh/part.h"
 
 #include <algorithm>
 #include <cstring>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace ashlar::bundle {
 namespace {
@@ -21,12 +23,16 @@ const graph::Variable& parameter(const graph::Graph& graph, const std::string& n
   return graph.variable(*id);
 }
 
+const Shape& whole_shape(const graph::Variable& variable) {
+  return variable.part.empty() ? variable.shape : variable.whole;
+}
+
 // The shape of the rule's tensor in the file.
 Shape wanted_shape(const WeightRule& rule, const graph::Graph& graph) {
-  Shape shape = parameter(graph, rule.parameters.front()).shape;
+  Shape shape = whole_shape(parameter(graph, rule.parameters.front()));
   if (rule.index) shape = Shape(shape.dims().subspan(1));
   for (size_t i = 1; i < rule.parameters.size(); ++i) {
-    shape[0] += parameter(graph, rule.parameters[i]).shape[0];
+    shape[0] += whole_shape(parameter(graph, rule.parameters[i]))[0];
   }
   return rule.transpose ? Shape{shape[1], shape[0]} : shape;
 }
@@ -47,6 +53,7 @@ class Loader {
     for (const WeightRule& rule : rules_) {
       const std::string tensor = name_in_file(rule);
       used.insert(tensor);
+      if (!is_wanted(rule)) continue;
       if (std::string fault = fault_of(rule, tensor); !fault.empty()) {
         faults.push_back(std::move(fault));
       }
@@ -65,31 +72,70 @@ class Loader {
     fail("model {}: the weights do not match config.json: {}", where, text.substr(2));
   }
 
-  void load(Storage storage, const PutParameter& put) {
+  int64_t load(Storage storage, const PutParameter& put) {
+    int64_t bytes = 0;
     for (const WeightRule& rule : rules_) {
+      if (!is_wanted(rule)) continue;
       const std::string name = name_in_file(rule);
-      Tensor tensor = file_.tensor(name);
-      if (rule.transpose) tensor = tensor.transposed();
-      if (rule.index) {
-        add_part(rule, tensor, put);
-        file_.release(name);  // copied
-        continue;
-      }
+      const Tensor tensor = file_.tensor(name);
       int64_t row = 0;
       for (const std::string& target : rule.parameters) {
         const graph::Variable& variable = parameter(graph_, target);
-        const int64_t end = row + variable.shape[0];
-        const Tensor piece = rule.parameters.size() == 1 ? tensor : tensor.rows(row, end);
-        // A transposed whole is a copy already.
-        const bool ours = rule.transpose && rule.parameters.size() == 1;
-        put(target, stored(piece, variable.dtype, ours ? Storage::kMapped : storage));
-        row = end;
+        const Piece piece = cut(tensor, rule, variable, row);
+        if (rule.index) {
+          add_index(variable, *rule.index, piece.tensor, put);
+        } else {
+          put(target,
+              stored(piece.tensor, variable.dtype, piece.ours ? Storage::kMapped : storage));
+        }
+        bytes += piece.tensor.elements() * size_of(tensor.dtype());
+        row += whole_shape(variable)[0];
       }
-      if (storage == Storage::kOwn) file_.release(name);  // its pages are of no further use
+      // Its pages are of no further use.
+      if (storage == Storage::kOwn || rule.index) file_.release(name);
     }
+    return bytes;
   }
 
  private:
+  struct Piece {
+    Tensor tensor;
+    bool ours = false;  // a copy already
+  };
+
+  // A pipeline's stage has the parameters of some layers only, an expert rank some experts. Those
+  // that share a tensor belong to one layer.
+  bool is_wanted(const WeightRule& rule) const {
+    const auto id = graph_.find_variable(rule.parameters.front());
+    if (!id) return false;
+    const Part& part = graph_.variable(*id).part;
+    return !rule.index || part.empty() ||
+           (*rule.index >= part.front().offset && *rule.index < part.front().end());
+  }
+
+  // What a parameter holds of the tensor, where its whole begins at `row` of dim 0 (after
+  // transposing).
+  static Piece cut(const Tensor& tensor, const WeightRule& rule, const graph::Variable& variable,
+                   int64_t row) {
+    const bool whole = variable.part.empty();
+    if (whole && !rule.transpose) {
+      const bool shared = rule.parameters.size() > 1;
+      return {shared ? tensor.rows(row, row + variable.shape[0]) : tensor};
+    }
+    if (whole && rule.parameters.size() == 1) return {tensor.transposed(), true};
+    Part part = whole ? whole_part(variable.shape.dims()) : variable.part;
+    if (rule.index) {
+      part.erase(part.begin());
+    } else {
+      part.front().offset += row;
+    }
+    if (rule.transpose) std::swap(part[0], part[1]);
+    Tensor piece(tensor.dtype(), Shape(lengths(part)));
+    copy_overlap(whole_part(tensor.shape().dims()), tensor.data(), part, piece.data(),
+                 size_of(tensor.dtype()));
+    return {rule.transpose ? piece.transposed() : piece, true};
+  }
+
   // Base-model checkpoints leave the prefix away.
   std::string name_in_file(const WeightRule& rule) const {
     if (!file_.contains(rule.tensor) && rule.tensor.starts_with(prefix_)) {
@@ -115,18 +161,17 @@ class Loader {
     return {};
   }
 
-  // Parts of a parameter come in ascending order; the last one completes it.
-  void add_part(const WeightRule& rule, const Tensor& tensor, const PutParameter& put) {
-    const std::string& target = rule.parameters.front();
-    const graph::Variable& variable = parameter(graph_, target);
-    Tensor& whole = incomplete_[target];
-    if (whole.empty()) whole = Tensor(variable.dtype, variable.shape);
-    const int64_t index = *rule.index;
-    Tensor part = whole.rows(index, index + 1);
-    convert(tensor.dtype(), tensor.data(), part.dtype(), part.data(), part.elements());
-    if (index + 1 < variable.shape[0]) return;
-    put(target, std::move(whole));
-    incomplete_.erase(target);
+  // What an index gives of a parameter; they come in ascending order, and the last completes it.
+  void add_index(const graph::Variable& variable, int64_t index, const Tensor& piece,
+                 const PutParameter& put) {
+    Tensor& held = incomplete_[variable.name];
+    if (held.empty()) held = Tensor(variable.dtype, variable.shape);
+    const int64_t row = index - (variable.part.empty() ? 0 : variable.part.front().offset);
+    Tensor place = held.rows(row, row + 1);
+    convert(piece.dtype(), piece.data(), place.dtype(), place.data(), place.elements());
+    if (row + 1 < variable.shape[0]) return;
+    put(variable.name, std::move(held));
+    incomplete_.erase(variable.name);
   }
 
   static Tensor stored(const Tensor& tensor, DType dtype, Storage storage) {
@@ -147,12 +192,12 @@ class Loader {
 
 }  // namespace
 
-void load_weights(const SafetensorsReader& file, const models::DecoderConfig& config,
-                  const graph::Graph& graph, Storage storage, const std::string& where,
-                  const PutParameter& put) {
+int64_t load_weights(const SafetensorsReader& file, const models::DecoderConfig& config,
+                     const graph::Graph& graph, Storage storage, const std::string& where,
+                     const PutParameter& put) {
   Loader loader(file, config, graph);
   loader.check(where);
-  loader.load(storage, put);
+  return loader.load(storage, put);
 }
 
 }  // namespace ashlar::bundle

@@ -1,12 +1,14 @@
 // Fills the parameters of a graph from a model's tensors: splits, transposes and converts as the
-// family's weight rules say. The tensors must be exactly the ones the config asks for; any that is
-// missing, left over or of another shape is named before anything is loaded.
+// family's weight rules say. A graph may be a rank's: of parameters it holds parts of, just those
+// are read. The tensors must be exactly the ones the config asks for; any that is missing, left
+// over or of another shape is named before anything is loaded.
 #pragma once
 
 #include "ashlar/formats/safetensors.h"
 #include "ashlar/graph/graph.h"
 #include "ashlar/models/family.h"
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -21,8 +23,9 @@ enum class Storage : uint8_t {
 using PutParameter = std::function<void(const std::string& name, Tensor tensor)>;
 
 // where: the model, for messages. To be called before a VariableStore makes what is missing.
-void load_weights(const formats::SafetensorsReader& file, const models::DecoderConfig& config,
-                  const graph::Graph& graph, Storage storage, const std::string& where,
-                  const PutParameter& put);
+// Returns how many bytes of the tensors were read (or mapped).
+int64_t load_weights(const formats::SafetensorsReader& file, const models::DecoderConfig& config,
+                     const graph::Graph& graph, Storage storage, const std::string& where,
+                     const PutParameter& put);
 
 }  // namespace ashlar::bundle

@@ -4,12 +4,12 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/bundle/generation_config.h"
-#include "ashlar/formats/safetensors_writer.h"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstring>
-#include <unordered_map>
+#include <iterator>
 
 namespace ashlar::bundle {
 namespace {
@@ -18,19 +18,11 @@ using formats::FileRecord;
 using formats::TensorSpec;
 using models::WeightRule;
 
-// Parameters one after the other along dim 0.
-Tensor concatenated(const WeightRule& rule, const GetParameter& get) {
-  if (rule.index) {
-    const Tensor part = get(rule.parameters.front()).rows(*rule.index, *rule.index + 1);
-    return part.reshaped(Shape(part.shape().dims().subspan(1)));
-  }
-  if (rule.parameters.size() == 1) return get(rule.parameters.front());
-  std::vector<Tensor> parts;
+// Parts one after the other along dim 0.
+Tensor concatenated(std::vector<Tensor> parts) {
+  if (parts.size() == 1) return parts.front();
   int64_t rows = 0;
-  for (const std::string& parameter : rule.parameters) {
-    parts.push_back(get(parameter));
-    rows += parts.back().shape()[0];
-  }
+  for (const Tensor& part : parts) rows += part.shape()[0];
   Shape shape = parts.front().shape();
   shape[0] = rows;
   Tensor whole(parts.front().dtype(), shape);
@@ -42,57 +34,103 @@ Tensor concatenated(const WeightRule& rule, const GetParameter& get) {
   return whole;
 }
 
-Tensor in_file(const WeightRule& rule, const GetParameter& get, DType dtype) {
-  Tensor tensor = concatenated(rule, get);
+std::vector<ParameterPart> parts_of(const WeightRule& rule, const GetShape& shape) {
+  std::vector<ParameterPart> parts;
+  for (const std::string& name : rule.parameters) {
+    parts.push_back({name, whole_part(shape(name).dims())});
+    if (rule.index) parts.back().part.front() = {*rule.index, 1};
+  }
+  return parts;
+}
+
+Shape shape_in_file(const WeightRule& rule, const std::vector<ParameterPart>& parts) {
+  Shape shape(lengths(parts.front().part));
+  if (rule.index) shape = Shape(shape.dims().subspan(1));
+  for (size_t i = 1; i < parts.size(); ++i) shape[0] += parts[i].part.front().length;
+  return rule.transpose ? Shape{shape[1], shape[0]} : shape;
+}
+
+Tensor in_file(const WeightRule& rule, const std::vector<ParameterPart>& parts, const GetPart& get,
+               DType dtype) {
+  std::vector<Tensor> tensors;
+  for (const ParameterPart& part : parts) tensors.push_back(get(part));
+  Tensor tensor = concatenated(std::move(tensors));
+  if (rule.index) tensor = tensor.reshaped(Shape(tensor.shape().dims().subspan(1)));
   if (tensor.dtype() != dtype) tensor = tensor.to(dtype);
   return rule.transpose ? tensor.transposed() : tensor;
 }
 
-Shape shape_in_file(const WeightRule& rule, const GetParameter& get) {
-  Shape shape = get(rule.parameters.front()).shape();
-  if (rule.index) shape = Shape(shape.dims().subspan(1));
-  for (size_t i = 1; i < rule.parameters.size(); ++i) {
-    shape[0] += get(rule.parameters[i]).shape()[0];
-  }
-  return rule.transpose ? Shape{shape[1], shape[0]} : shape;
-}
-
-std::vector<FileRecord> write_weights(const std::string& folder,
-                                      const models::DecoderConfig& config, const GetParameter& get,
-                                      const SaveOptions& options) {
-  std::unordered_map<std::string, WeightRule> rules;
-  std::vector<TensorSpec> tensors;
-  for (WeightRule& rule : models::weight_rules(config)) {
-    tensors.push_back({rule.tensor, options.dtype, shape_in_file(rule, get)});
-    std::string name = rule.tensor;
-    rules.emplace(std::move(name), std::move(rule));
-  }
-  formats::SafetensorsOptions file_options;
-  file_options.max_shard_bytes = options.max_shard_bytes;
-  file_options.label = options.label + ".weights";
-  return formats::write_safetensors_model(
-      folder, tensors,
-      [&](const TensorSpec& spec) { return in_file(rules.at(spec.name), get, options.dtype); },
-      file_options);
+formats::SafetensorsOptions file_options(const SaveOptions& options) {
+  formats::SafetensorsOptions result;
+  result.max_shard_bytes = options.max_shard_bytes;
+  result.label = options.label + ".weights";
+  return result;
 }
 
 }  // namespace
 
-std::vector<FileRecord> write_bundle(const std::string& folder, const models::DecoderConfig& config,
-                                     const GetParameter& get, const SaveOptions& options) {
+WeightPlan plan_weights(const models::DecoderConfig& config, const GetShape& shape,
+                        const SaveOptions& options, int writers) {
+  WeightPlan plan;
+  std::vector<TensorSpec> tensors;
+  for (WeightRule& rule : models::weight_rules(config)) {
+    std::vector<ParameterPart> parts = parts_of(rule, shape);
+    tensors.push_back({rule.tensor, options.dtype, shape_in_file(rule, parts)});
+    plan.parts[rule.tensor] = std::move(parts);
+    plan.rules[tensors.back().name] = std::move(rule);
+  }
+  plan.files = formats::plan_model_files(tensors, options.max_shard_bytes, writers);
+  return plan;
+}
+
+std::vector<FileRecord> write_weights(const std::string& folder, const WeightPlan& plan, int writer,
+                                      const GetPart& get, const SaveOptions& options) {
+  std::vector<FileRecord> records;
+  for (const formats::ModelFile& file : plan.files) {
+    if (file.writer != writer) continue;
+    records.push_back(formats::write_safetensors(
+        join_path(folder, file.name), file.tensors,
+        [&](const TensorSpec& spec) {
+          return in_file(plan.rules.at(spec.name), plan.parts.at(spec.name), get, options.dtype);
+        },
+        file_options(options)));
+  }
+  return records;
+}
+
+std::vector<FileRecord> write_texts(const std::string& folder, const WeightPlan& plan,
+                                    const models::DecoderConfig& config,
+                                    const SaveOptions& options) {
   models::DecoderConfig written = config;
   written.dtype = options.dtype;
   std::map<std::string, std::string> files = options.text_files;
   files["config.json"] = models::write_config(written);
   files.try_emplace("generation_config.json", write_generation_config(config));
 
-  std::vector<FileRecord> records = write_weights(folder, config, get, options);
+  std::vector<FileRecord> records =
+      formats::write_model_index(folder, plan.files, file_options(options));
   for (const auto& [name, content] : files) {
     const std::string path = join_path(folder, name);
     make_directories(parent_path(path));
     write_file(path, content, options.label + ".text");
     records.push_back(formats::record_file(folder, name));
   }
+  return records;
+}
+
+std::vector<FileRecord> write_bundle(const std::string& folder, const models::DecoderConfig& config,
+                                     const GetParameter& get, const SaveOptions& options) {
+  const WeightPlan plan = plan_weights(
+      config, [&](const std::string& name) { return get(name).shape(); }, options, 1);
+  std::vector<FileRecord> records = write_weights(
+      folder, plan, 0,
+      [&](const ParameterPart& part) {
+        const Slice& rows = part.part.front();  // the other dims are whole
+        const Tensor whole = get(part.name);
+        return rows.length == whole.shape()[0] ? whole : whole.rows(rows.offset, rows.end());
+      },
+      options);
+  std::ranges::move(write_texts(folder, plan, config, options), std::back_inserter(records));
   return records;
 }
 

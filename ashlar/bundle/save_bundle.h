@@ -3,7 +3,8 @@
 // writes.
 #pragma once
 
-#include "ashlar/formats/manifest.h"
+#include "ashlar/formats/safetensors_writer.h"
+#include "ashlar/mesh/part.h"
 #include "ashlar/models/family.h"
 #include "ashlar/tensor/tensor.h"
 
@@ -30,6 +31,31 @@ struct SaveOptions {
 std::vector<formats::FileRecord> write_bundle(const std::string& folder,
                                               const models::DecoderConfig& config,
                                               const GetParameter& get, const SaveOptions& options);
+
+// The same by several writers, who need not hold the whole model: the files of weights, what each
+// is made of, and who writes it. Every tensor is whole in one file.
+struct ParameterPart {
+  std::string name;
+  Part part;
+};
+struct WeightPlan {
+  std::vector<formats::ModelFile> files;
+  std::map<std::string, models::WeightRule> rules;  // by tensor
+  // What a tensor is made of, in the order in which the parts follow each other.
+  std::map<std::string, std::vector<ParameterPart>> parts;
+};
+using GetShape = std::function<Shape(const std::string& parameter)>;
+using GetPart = std::function<Tensor(const ParameterPart& part)>;
+WeightPlan plan_weights(const models::DecoderConfig& config, const GetShape& shape,
+                        const SaveOptions& options, int writers);
+// The files of one writer.
+std::vector<formats::FileRecord> write_weights(const std::string& folder, const WeightPlan& plan,
+                                               int writer, const GetPart& get,
+                                               const SaveOptions& options);
+// What one of them adds: config.json, the text files, the index.
+std::vector<formats::FileRecord> write_texts(const std::string& folder, const WeightPlan& plan,
+                                             const models::DecoderConfig& config,
+                                             const SaveOptions& options);
 
 // A folder of its own, which appears whole or not at all.
 void save_bundle(const std::string& path, const models::DecoderConfig& config,

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <set>
+#include <iterator>
 #include <utility>
 
 namespace ashlar::formats {
@@ -16,23 +16,6 @@ namespace {
 
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
-
-// In the order given; a tensor larger than the limit has a shard of its own.
-std::vector<std::vector<TensorSpec>> split_into_shards(const std::vector<TensorSpec>& tensors,
-                                                       int64_t max_bytes) {
-  std::vector<std::vector<TensorSpec>> shards(1);
-  uint64_t filled = 0;
-  for (const TensorSpec& tensor : tensors) {
-    const uint64_t bytes = data_bytes(tensor);
-    if (!shards.back().empty() && filled + bytes > static_cast<uint64_t>(max_bytes)) {
-      shards.emplace_back();
-      filled = 0;
-    }
-    shards.back().push_back(tensor);
-    filled += bytes;
-  }
-  return shards;
-}
 
 // A folder with both forms would be read as the single file.
 void check_absent(const std::string& folder, const char* name) {
@@ -62,40 +45,78 @@ FileRecord write_safetensors(const std::string& path, std::vector<TensorSpec> te
   return {file_name(path), file.bytes(), file.checksum()};
 }
 
-std::vector<FileRecord> write_safetensors_model(const std::string& folder,
-                                                const std::vector<TensorSpec>& tensors,
-                                                const TensorSource& source,
-                                                const SafetensorsOptions& options) {
-  ASHLAR_CHECK(options.max_shard_bytes > 0, "safetensors: shards of {} bytes",
-               options.max_shard_bytes);
-  const auto shards = split_into_shards(tensors, options.max_shard_bytes);
-  if (shards.size() == 1) {
+std::vector<ModelFile> plan_model_files(const std::vector<TensorSpec>& tensors,
+                                        int64_t max_shard_bytes, int writers) {
+  ASHLAR_CHECK(max_shard_bytes > 0, "safetensors: shards of {} bytes", max_shard_bytes);
+  uint64_t total = 0;
+  for (const TensorSpec& tensor : tensors) total += data_bytes(tensor);
+  std::vector<ModelFile> files;
+  uint64_t begin = 0, filled = 0;
+  for (const TensorSpec& tensor : tensors) {
+    const uint64_t bytes = data_bytes(tensor);
+    // Whose share of the bytes the tensor's middle lies in.
+    const double middle = static_cast<double>(begin) + static_cast<double>(bytes) / 2;
+    const int writer =
+        total == 0 ? 0 : static_cast<int>(middle / static_cast<double>(total) * writers);
+    begin += bytes;
+    if (files.empty() || files.back().writer != writer ||
+        (!files.back().tensors.empty() &&
+         filled + bytes > static_cast<uint64_t>(max_shard_bytes))) {
+      files.push_back({.name = {}, .tensors = {}, .writer = writer});
+      filled = 0;
+    }
+    files.back().tensors.push_back(tensor);
+    filled += bytes;
+  }
+  if (files.empty()) files.emplace_back();  // a model of no tensors is a file too
+  for (size_t i = 0; i < files.size(); ++i) {
+    files[i].name = files.size() == 1
+                        ? kSingle
+                        : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, files.size());
+  }
+  return files;
+}
+
+std::vector<FileRecord> write_model_index(const std::string& folder,
+                                          const std::vector<ModelFile>& files,
+                                          const SafetensorsOptions& options) {
+  if (files.size() == 1) {
     check_absent(folder, kIndex);
-    return {write_safetensors(join_path(folder, kSingle), tensors, source, options)};
+    return {};
   }
   check_absent(folder, kSingle);
-  std::vector<FileRecord> files;
   nlohmann::ordered_json index;
   index["metadata"]["total_size"] = uint64_t{0};
   uint64_t total = 0;
-  std::set<std::string> names;
-  for (size_t i = 0; i < shards.size(); ++i) {
-    const std::string file = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
-    for (const TensorSpec& tensor : shards[i]) {
-      ASHLAR_CHECK(names.insert(tensor.name).second,
+  for (const ModelFile& file : files) {
+    for (const TensorSpec& tensor : file.tensors) {
+      ASHLAR_CHECK(!index["weight_map"].contains(tensor.name),
                    "safetensors: cannot write tensor {}: the name is taken",
                    shown_name(tensor.name));
-      index["weight_map"][tensor.name] = file;
+      index["weight_map"][tensor.name] = file.name;
       total += data_bytes(tensor);
     }
-    files.push_back(write_safetensors(join_path(folder, file), shards[i], source, options));
   }
   index["metadata"]["total_size"] = total;
   AtomicFile file(join_path(folder, kIndex), options.label);
   file.write(index.dump(2) + "\n");
   file.commit();
-  files.push_back({kIndex, file.bytes(), file.checksum()});
-  return files;
+  return {{kIndex, file.bytes(), file.checksum()}};
+}
+
+std::vector<FileRecord> write_safetensors_model(const std::string& folder,
+                                                const std::vector<TensorSpec>& tensors,
+                                                const TensorSource& source,
+                                                const SafetensorsOptions& options) {
+  const std::vector<ModelFile> files = plan_model_files(tensors, options.max_shard_bytes);
+  check_absent(folder, files.size() == 1 ? kIndex : kSingle);
+  std::vector<FileRecord> records;
+  for (const ModelFile& file : files) {
+    records.push_back(
+        write_safetensors(join_path(folder, file.name), file.tensors, source, options));
+  }
+  std::ranges::move(write_model_index(folder, files, options), std::back_inserter(records));
+  return records;
 }
 
 }  // namespace ashlar::formats

@@ -27,8 +27,25 @@ struct SafetensorsOptions {
 FileRecord write_safetensors(const std::string& path, std::vector<TensorSpec> tensors,
                              const TensorSource& source, const SafetensorsOptions& options = {});
 
-// A model in an existing folder: model.safetensors, or if its data exceed max_shard_bytes, shards
-// model-00001-of-0000N.safetensors and last their index.
+// The files of a model: model.safetensors, or shards model-00001-of-0000N.safetensors and an index.
+struct ModelFile {
+  std::string name;
+  std::vector<TensorSpec> tensors;
+  int writer = 0;
+};
+
+// Deals the tensors, in their order, to `writers` that write at the same time, each with about as
+// many bytes (to within a tensor), and those of each to files of at most max_shard_bytes; a tensor
+// larger than that has a file of its own.
+std::vector<ModelFile> plan_model_files(const std::vector<TensorSpec>& tensors,
+                                        int64_t max_shard_bytes, int writers = 1);
+
+// Behind the files themselves. Writes the index and returns its record; nothing for a single file.
+std::vector<FileRecord> write_model_index(const std::string& folder,
+                                          const std::vector<ModelFile>& files,
+                                          const SafetensorsOptions& options = {});
+
+// All files of a model, in an existing folder.
 std::vector<FileRecord> write_safetensors_model(const std::string& folder,
                                                 const std::vector<TensorSpec>& tensors,
                                                 const TensorSource& source,

@@ -2,9 +2,11 @@
 
 #include "ashlar/base/file.h"
 #include "ashlar/bundle/bundle.h"
+#include "ashlar/mesh/part.h"
 #include "ashlar/models/decoder_graphs.h"
 #include "tests/base/messages.h"
 #include "tests/base/temp_dir.h"
+#include "tests/bundle/cut_variables.h"
 #include "tests/bundle/model_files.h"
 
 #include <fmt/format.h>
@@ -100,6 +102,61 @@ TEST(LoadWeights, ConvertsToTheGraphsDtypes) {
   const Tensors widened = load(folder.path());
   EXPECT_TRUE(
       same_bytes(widened.at("final_norm.weight"), half.at("model.norm.weight").to(DType::kF32)));
+}
+
+// Ranks that split every dim, unevenly too, read their parts and nothing else.
+TEST(LoadWeights, ReadsTheParts) {
+  for (const char* name : {"gpt2", "llama"}) {
+    const Tensors wholes = load(model_folder(name));
+    const Bundle model = Bundle::open(model_folder(name));
+    const graph::Graph graph = models::build_logits(model.config());
+    for (const int dim : {0, 1}) {
+      const Mesh mesh({{"tensor", 3}});
+      int64_t bytes = 0, held = 0;
+      Tensors joined;
+      for (int rank = 0; rank < 3; ++rank) {
+        const graph::Graph cut =
+            cut_variables(graph, mesh, rank, [&](const graph::Variable& variable) {
+              const int split = std::min(dim, variable.shape.rank() - 1);
+              return Placement::replicated(mesh).with(mesh, "tensor", AxisPlacement::split(split));
+            });
+        bytes += bundle::load_weights(
+            model.open_weights(), model.config(), cut, Storage::kOwn, "m",
+            [&](const std::string& parameter, Tensor tensor) {
+              const graph::Variable& variable = cut.variable(*cut.find_variable(parameter));
+              ASSERT_EQ(tensor.shape(), variable.shape) << parameter;
+              held += static_cast<int64_t>(tensor.bytes());
+              Tensor& whole = joined[parameter];
+              if (whole.empty()) whole = Tensor(tensor.dtype(), variable.whole);
+              copy_overlap(variable.part, tensor.data(), whole_part(whole.shape().dims()),
+                           whole.data(), size_of(whole.dtype()));
+            });
+      }
+      EXPECT_EQ(bytes, held);  // the fixtures are f32, as the graph is
+      ASSERT_EQ(joined.size(), wholes.size());
+      for (const auto& [parameter, tensor] : wholes) {
+        EXPECT_TRUE(same_bytes(joined.at(parameter), tensor)) << parameter << " of " << name;
+      }
+    }
+  }
+}
+
+// A stage of a pipeline has the parameters of its layers.
+TEST(LoadWeights, ReadsWhatTheGraphHas) {
+  const Bundle model = Bundle::open(model_folder("gpt2"));
+  const Mesh mesh({{"pipe", 2}});
+  const graph::Graph stage =
+      cut_variables(models::build_logits(model.config()), mesh, 1,
+                    [&](const graph::Variable& variable) -> std::optional<Placement> {
+                      if (!variable.name.starts_with("layers.1.")) return std::nullopt;
+                      return Placement::replicated(mesh);
+                    });
+  Tensors loaded;
+  bundle::load_weights(model.open_weights(), model.config(), stage, Storage::kOwn, "m",
+                       [&](const std::string& name, Tensor tensor) { loaded[name] = tensor; });
+  const Tensors wholes = load(model_folder("gpt2"));
+  EXPECT_EQ(loaded.size(), stage.variables().size());
+  for (const auto& [name, tensor] : loaded) EXPECT_TRUE(same_bytes(tensor, wholes.at(name)));
 }
 
 // Bare names, causal masks and the copy of a tied head are what older files hold.
