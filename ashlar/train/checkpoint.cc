@@ -5,14 +5,13 @@
 #include "ashlar/base/json.h"
 #include "ashlar/base/log.h"
 #include "ashlar/formats/manifest.h"
-#include "ashlar/formats/safetensors.h"
 #include "ashlar/train/model_source.h"
+#include "ashlar/train/moment_files.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
 namespace ashlar::train {
 namespace {
@@ -104,7 +103,9 @@ std::vector<int64_t> list_checkpoints(const std::string& run_dir) {
   return steps;
 }
 
-std::optional<int64_t> find_checkpoint(const std::string& run_dir) {
+namespace {
+
+std::optional<int64_t> find_whole(const std::string& run_dir) {
   std::vector<int64_t> steps = list_checkpoints(run_dir);
   std::ranges::reverse(steps);
   for (const int64_t step : steps) {
@@ -119,27 +120,29 @@ std::optional<int64_t> find_checkpoint(const std::string& run_dir) {
   return std::nullopt;
 }
 
+}  // namespace
+
+std::optional<int64_t> find_checkpoint(const std::string& run_dir, comm::Communicator* comm) {
+  if (comm == nullptr) return find_whole(run_dir);
+  int64_t step = comm->rank() == 0 ? find_whole(run_dir).value_or(0) : 0;
+  comm->broadcast(comm->world(), 0, comm::buffer(std::span(&step, 1)), "checkpoint.find");
+  return step > 0 ? std::optional(step) : std::nullopt;
+}
+
 TrainerState read_trainer_state(const std::string& folder) {
   const std::string path = join_path(folder, kTrainerState);
   return TrainerState::from_json(read_json_text(path), path);
 }
 
-void load_checkpoint(const std::string& folder, const graph::Graph& graph,
-                     runtime::VariableStore& store) {
-  load_parameters(bundle::Bundle::open(folder), graph, store);
-  const std::string path = join_path(folder, kMoments);
-  const formats::SafetensorsReader moments(path);
+int64_t load_checkpoint(const std::string& folder, const graph::Graph& graph,
+                        runtime::VariableStore& store) {
+  int64_t bytes = load_parameters(bundle::Bundle::open(folder), graph, store);
+  MomentReader moments(folder);
   for (const graph::Variable& variable : graph.variables()) {
     if (variable.kind != graph::VariableKind::kOptimizer) continue;
-    const Tensor tensor = moments.tensor(variable.name);
-    ASHLAR_CHECK(tensor.dtype() == variable.dtype && tensor.shape() == variable.shape,
-                 "{}: tensor '{}' is {}{}, the run wants {}{}", path, variable.name,
-                 name(tensor.dtype()), tensor.shape().str(), name(variable.dtype),
-                 variable.shape.str());
-    Tensor own(tensor.dtype(), tensor.shape());
-    std::memcpy(own.data(), tensor.data(), tensor.bytes());
-    store.put(variable.name, std::move(own));
+    store.put(variable.name, moments.read(variable, bytes));
   }
+  return bytes;
 }
 
 }  // namespace ashlar::train

@@ -1,29 +1,27 @@
 #include "ashlar/train/checkpoint_writer.h"
 
-#include "ashlar/base/atomic_file.h"
 #include "ashlar/base/crash_point.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/file_aside.h"
-#include "ashlar/bundle/save_bundle.h"
-#include "ashlar/formats/safetensors_writer.h"
-#include "ashlar/models/family.h"
+#include "ashlar/comm/share_text.h"
+#include "ashlar/train/checkpoint_parts.h"
+#include "ashlar/train/moment_files.h"
 
 #include <pthread.h>
 
 #include <algorithm>
-#include <cstring>
+#include <chrono>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 namespace ashlar::train {
 namespace {
 
-using graph::VariableKind;
-
-bool is_state(const graph::Variable& variable) {
-  return variable.kind == VariableKind::kParameter || variable.kind == VariableKind::kOptimizer;
-}
+constexpr double kPollSeconds = 0.01;
+// Once nobody trains on, what is not there soon will not come.
+constexpr double kGraceSeconds = 10;
 
 // Out of the way in one step, so that no half of it is ever found under its name.
 void remove_checkpoint(const std::string& folder) {
@@ -39,11 +37,20 @@ void remove_checkpoint(const std::string& folder) {
 
 }  // namespace
 
-CheckpointWriter::CheckpointWriter(CheckpointPlan plan, const graph::Graph& graph,
-                                   const runtime::VariableStore& store)
-    : plan_(std::move(plan)), graph_(graph), store_(store) {
-  make_directories(checkpoints_folder(plan_.run_dir));
-  sync_path(plan_.run_dir);
+CheckpointWriter::CheckpointWriter(CheckpointPlan plan, const RankGraphs& graphs,
+                                   const runtime::VariableStore& store, comm::Communicator* comm)
+    : plan_(std::move(plan)),
+      comm_(comm),
+      options_{.dtype = DType::kF32, .text_files = plan_.text_files, .label = "checkpoint.model"} {
+  const StateLayout layout = state_layout(graphs, store, comm);
+  ranks_ = layout.ranks;
+  rank_ = comm != nullptr ? comm->rank() : 0;
+  save_plan_ = plan_save(layout, plan_.model, options_);
+  snapshot_.emplace(save_plan_, layout, store, comm);
+  if (rank_ == 0) {
+    make_directories(checkpoints_folder(plan_.run_dir));
+    sync_path(plan_.run_dir);
+  }
   thread_ = std::thread([this] { run(); });
 }
 
@@ -67,9 +74,11 @@ void CheckpointWriter::run() {
     std::exception_ptr failed;
     try {
       write();
-    } catch (...) {
+    } catch (const std::exception& error) {
       failed = std::current_exception();
+      if (rank_ > 0) note_failure(folder_, rank_, error.what());
     }
+    staging_.reset();  // removes what was not published
     {
       const std::lock_guard lock(mutex_);
       busy_ = false;
@@ -95,30 +104,27 @@ void CheckpointWriter::wait() {
 }
 
 int64_t CheckpointWriter::planned_bytes() const {
-  int64_t copy = 0, making = 0;
-  for (const graph::Variable& variable : graph_.variables()) {
-    if (is_state(variable)) copy += static_cast<int64_t>(store_.at(variable.name).bytes());
-  }
-  for (const models::WeightRule& rule : models::weight_rules(plan_.model)) {
-    int64_t bytes = 0;
-    for (const std::string& name : rule.parameters) {
-      bytes += static_cast<int64_t>(store_.at(name).bytes());
+  int64_t making = 0;
+  for (const formats::ModelFile& file : save_plan_.weights.files) {
+    if (file.writer != rank_) continue;
+    for (const formats::TensorSpec& tensor : file.tensors) {
+      // Pieces are laid end to end, what they make is transposed: a new tensor each.
+      const int copies = (save_plan_.weights.parts.at(tensor.name).size() > 1 ? 1 : 0) +
+                         save_plan_.weights.rules.at(tensor.name).transpose;
+      making = std::max(making, copies * static_cast<int64_t>(formats::data_bytes(tensor)));
     }
-    // Pieces are laid end to end, what they make is transposed: a new tensor each.
-    making = std::max(making, bytes * ((rule.parameters.size() > 1 ? 1 : 0) + rule.transpose));
   }
-  return copy + making;
+  return snapshot_->bytes() + making;
 }
 
 void CheckpointWriter::save(TrainerState state) {
   wait();
-  for (const graph::Variable& variable : graph_.variables()) {
-    if (!is_state(variable)) continue;
-    const Tensor& tensor = store_.at(variable.name);
-    Tensor& copy = snapshot_[variable.name];
-    if (copy.empty()) copy = Tensor(tensor.dtype(), tensor.shape());
-    std::memcpy(copy.data(), tensor.data(), tensor.bytes());
+  if (rank_ == 0) {
+    staging_.emplace(checkpoint_folder(plan_.run_dir, state.step), "checkpoint.folder");
+    folder_ = staging_->path();
   }
+  if (comm_ != nullptr) folder_ = comm::share_text(*comm_, folder_, "checkpoint.folder");
+  snapshot_->take();
   state_ = std::move(state);
   {
     const std::lock_guard lock(mutex_);
@@ -127,37 +133,58 @@ void CheckpointWriter::save(TrainerState state) {
   changed_.notify_all();
 }
 
-void CheckpointWriter::write() const {
-  const std::string target = checkpoint_folder(plan_.run_dir, state_.step);
-  AtomicDirectory folder(target, "checkpoint.folder");
-  std::vector<formats::FileRecord> files = bundle::write_bundle(
-      folder.path(), plan_.model, [&](const std::string& name) { return snapshot_.at(name); },
-      {.dtype = DType::kF32, .text_files = plan_.text_files, .label = "checkpoint.model"});
-
-  make_directories(folder.path("state"));
-  std::vector<formats::TensorSpec> moments;
-  for (const graph::Variable& variable : graph_.variables()) {
-    if (variable.kind != VariableKind::kOptimizer) continue;
-    moments.push_back({variable.name, variable.dtype, variable.shape});
+void CheckpointWriter::write() {
+  std::vector<formats::FileRecord> files = write_own(folder_);
+  if (rank_ == 0) {
+    publish(std::move(files));
+  } else {
+    for (const std::string& path : plan_.sync_first) sync_path(path);
+    publish_part(folder_, rank_, std::move(files));
   }
-  formats::SafetensorsOptions options;
-  options.label = "checkpoint.optimizer";
-  // Its checksum comes from writing it: read back, it would be in memory once more.
-  formats::FileRecord record = formats::write_safetensors(
-      folder.path(kMoments), moments,
-      [&](const formats::TensorSpec& spec) { return snapshot_.at(spec.name); }, options);
-  record.name = kMoments;
-  files.push_back(std::move(record));
-  write_file(folder.path(kTrainerState), state_.to_json(), "checkpoint.trainer");
-  files.push_back(formats::record_file(folder.path(), kTrainerState));
-  formats::Manifest(std::move(files)).write(folder.path(), "checkpoint.manifest");
+}
+
+std::vector<formats::FileRecord> CheckpointWriter::write_own(const std::string& folder) const {
+  std::vector<formats::FileRecord> files = bundle::write_weights(
+      folder, save_plan_.weights, rank_,
+      [&](const bundle::ParameterPart& part) { return snapshot_->parameter(part); }, options_);
+  if (rank_ == 0) {
+    std::ranges::move(bundle::write_texts(folder, save_plan_.weights, plan_.model, options_),
+                      std::back_inserter(files));
+  }
+  make_directories(join_path(folder, "state"));
+  for (const MomentFile& file : save_plan_.moments) {
+    if (file.writer != rank_) continue;
+    files.push_back(write_moments(
+        folder, file, [&](const std::string& name) { return snapshot_->moment(name); }));
+  }
+  return files;
+}
+
+// The rest of the checkpoint is rank 0's.
+void CheckpointWriter::publish(std::vector<formats::FileRecord> files) {
+  if (ranks_ > 1) files.push_back(write_moments_index(folder_, save_plan_.moments));
+  write_file(join_path(folder_, kTrainerState), state_.to_json(), "checkpoint.trainer");
+  files.push_back(formats::record_file(folder_, kTrainerState));
+  double left_s = plan_.part_timeout_s;
+  std::ranges::move(await_parts(folder_, ranks_, [&] { return wait_for_parts(left_s); }),
+                    std::back_inserter(files));
+  formats::Manifest(std::move(files)).write(folder_, "checkpoint.manifest");
 
   crash_point("checkpoint.logs", "before_sync");
   for (const std::string& path : plan_.sync_first) sync_path(path);
   crash_point("checkpoint.logs", "after_sync");
-  folder.commit();
+  staging_->commit();
   point_latest(state_.step);
   remove_old(state_);
+}
+
+// Files give no sign when they appear, least of all from other machines: looks again and again.
+bool CheckpointWriter::wait_for_parts(double& left_s) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, std::chrono::duration<double>(kPollSeconds));
+  if (stop_) left_s = std::min(left_s, kGraceSeconds);
+  left_s -= kPollSeconds;
+  return left_s > 0;
 }
 
 void CheckpointWriter::point_latest(int64_t step) const {
@@ -169,6 +196,7 @@ void CheckpointWriter::point_latest(int64_t step) const {
 }
 
 void CheckpointWriter::resume_from(const TrainerState& state) const {
+  if (rank_ > 0) return;
   point_latest(state.step);
   remove_leftovers(checkpoints_folder(plan_.run_dir));
   remove_old(state);

@@ -1,13 +1,13 @@
-// Saves checkpoints while training goes on: save() copies parameters and moments in memory, and one
-// thread, named "checkpoint", writes them. At most one save is under way. When it is published, the
-// pointer file RUN/latest follows, and checkpoints that need not stay are removed.
+// Saves checkpoints while training goes on: save() copies what this rank writes in memory, and one
+// thread, named "checkpoint", writes it. At most one save is under way. Ranks write into one folder
+// aside, which rank 0 publishes when every part is there (checkpoint_parts.h); then the pointer
+// file RUN/latest follows, and checkpoints that need not stay are removed.
 #pragma once
 
-#include "ashlar/graph/graph.h"
+#include "ashlar/base/atomic_file.h"
 #include "ashlar/models/decoder_config.h"
-#include "ashlar/runtime/variable_store.h"
-#include "ashlar/tensor/tensor.h"
 #include "ashlar/train/checkpoint.h"
+#include "ashlar/train/snapshot.h"
 
 #include <condition_variable>
 #include <cstdint>
@@ -29,13 +29,16 @@ struct CheckpointPlan {
   bool best = true;  // TrainerState::best_step stays too
   // Files of the run that must be on disk before a checkpoint of their steps is.
   std::vector<std::string> sync_first;
+  double part_timeout_s = 600;  // how long rank 0 waits for what the others write
 };
 
 class CheckpointWriter {
  public:
-  // The graph and the store outlive the writer.
-  CheckpointWriter(CheckpointPlan plan, const graph::Graph& graph,
-                   const runtime::VariableStore& store);
+  // All ranks of the job make one together (comm: null on one rank), and all save behind the same
+  // steps. Store and communicator outlive it; the communicator is used by the constructor and
+  // save() only, on the caller's thread. Only rank 0's plan says what is kept, and with what texts.
+  CheckpointWriter(CheckpointPlan plan, const RankGraphs& graphs,
+                   const runtime::VariableStore& store, comm::Communicator* comm = nullptr);
   ~CheckpointWriter();  // finishes the save under way
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
@@ -50,22 +53,29 @@ class CheckpointWriter {
   void resume_from(const TrainerState& state) const;
   // Throws what the save under way met; to be asked every step.
   void check();
-  // Until the save under way is published.
+  // Until the save under way is published; on other ranks than 0, until their parts are written.
   void wait();
 
  private:
   void run();
-  void write() const;
+  void write();
+  std::vector<formats::FileRecord> write_own(const std::string& folder) const;
+  void publish(std::vector<formats::FileRecord> files);
+  bool wait_for_parts(double& left_s);
   void point_latest(int64_t step) const;
   void remove_old(const TrainerState& state) const;
   void rethrow();
 
   CheckpointPlan plan_;
-  const graph::Graph& graph_;
-  const runtime::VariableStore& store_;
+  comm::Communicator* comm_;
+  int rank_ = 0, ranks_ = 1;
+  bundle::SaveOptions options_;
+  SavePlan save_plan_;
+  std::optional<Snapshot> snapshot_;
 
   TrainerState state_;
-  std::map<std::string, Tensor> snapshot_;
+  std::optional<AtomicDirectory> staging_;  // rank 0's
+  std::string folder_;                      // its path, on every rank
 
   std::mutex mutex_;
   std::condition_variable changed_;

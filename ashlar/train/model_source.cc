@@ -125,9 +125,9 @@ ModelSource open_model_source(const TrainConfig& config) {
   return {std::move(decoder), std::move(encoder), std::move(files), std::nullopt};
 }
 
-void load_parameters(const bundle::Bundle& model, const graph::Graph& graph,
-                     runtime::VariableStore& store) {
-  bundle::load_weights(
+int64_t load_parameters(const bundle::Bundle& model, const graph::Graph& graph,
+                        runtime::VariableStore& store) {
+  return bundle::load_weights(
       model.open_weights(), model.config(), graph, bundle::Storage::kOwn, model.path(),
       [&](const std::string& name, Tensor tensor) { store.put(name, std::move(tensor)); });
 }

@@ -26,8 +26,9 @@ struct ModelSource {
 // rates.
 ModelSource open_model_source(const TrainConfig& config);
 
-// The model's weights, into the graph's parameters.
-void load_parameters(const bundle::Bundle& model, const graph::Graph& graph,
-                     runtime::VariableStore& store);
+// The model's weights, into the graph's parameters, or a rank's parts of them. Returns how many
+// bytes of the weights were read.
+int64_t load_parameters(const bundle::Bundle& model, const graph::Graph& graph,
+                        runtime::VariableStore& store);
 
 }  // namespace ashlar::train

@@ -193,7 +193,7 @@ void Run::start_writer() {
       .keep = config_.checkpoint.keep,
       .best = config_.checkpoint.best,
       .sync_first = {folder_->path("metrics.jsonl"), folder_->path("samples.jsonl")}};
-  writer_.emplace(std::move(plan), step_->graph(), store_);
+  writer_.emplace(std::move(plan), RankGraphs{&step_->graph()}, store_);
   if (start_.resumes()) writer_->resume_from(start_.state);
 }
 

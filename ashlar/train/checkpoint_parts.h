@@ -1,0 +1,25 @@
+// How the writers of several ranks make one checkpoint without talking, through the folder aside
+// that they share: each writes its files, then a manifest of them in parts/RANK; rank 0 waits for
+// all of these. A rank that cannot write leaves a note instead.
+#pragma once
+
+#include "ashlar/formats/manifest.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace ashlar::train {
+
+// folder: the one aside. The rank's files are on disk, complete.
+void publish_part(const std::string& folder, int rank, std::vector<formats::FileRecord> files);
+// Never throws: there may be no room for a note either.
+void note_failure(const std::string& folder, int rank, const std::string& reason) noexcept;
+
+// The records of ranks 1 to ranks - 1, their files found with their sizes; parts/ is then gone.
+// `pause` sleeps a moment and says whether to wait on; else, throws Error naming the rank whose
+// part is missing, or at once the one that left a note.
+std::vector<formats::FileRecord> await_parts(const std::string& folder, int ranks,
+                                             const std::function<bool()>& pause);
+
+}  // namespace ashlar::train
