@@ -157,14 +157,14 @@ void rope(benchmark::State& state) {
 }
 void gather_rows(benchmark::State& state) {
   measure(state, 8 * kElements, [](const KernelTable& table, const Team& team, Buffers& b) {
-    table.gather_rows(
-        {kRows, kWidth, DType::kF32, DType::kF32, b.x.data(), b.ids.data(), nullptr, b.z.data()},
-        team);
+    table.gather_rows({kRows, kWidth, kRows, 0, DType::kF32, DType::kF32, b.x.data(), b.ids.data(),
+                       nullptr, b.z.data()},
+                      team);
   });
 }
 void scatter_add_rows(benchmark::State& state) {
   measure(state, 12 * kElements, [](const KernelTable& table, const Team& team, Buffers& b) {
-    table.scatter_add_rows({kRows, kWidth, kRows, DType::kF32, b.ids.data(), b.y.data(),
+    table.scatter_add_rows({kRows, kWidth, kRows, 0, DType::kF32, b.ids.data(), b.y.data(),
                             DType::kF32, b.z.data(), true},
                            team);
   });
@@ -185,7 +185,7 @@ void adamw(benchmark::State& state) {
     args.m = b.m.data();
     args.v = b.v.data();
     args.grad = b.x.data();
-    args.param_bf16 = b.half.data();
+    args.shadow = b.half.data();
     args.lr = 1e-6f;
     table.adamw(args, team);
   });

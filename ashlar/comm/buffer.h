@@ -42,6 +42,10 @@ struct DTypeOf<bf16> {
   static constexpr DType value = DType::kBF16;
 };
 template <>
+struct DTypeOf<f16> {
+  static constexpr DType value = DType::kF16;
+};
+template <>
 struct DTypeOf<int64_t> {
   static constexpr DType value = DType::kI64;
 };

@@ -2,7 +2,7 @@
 // come from the rank's one thread. Ranks must start the collectives that they share in one order.
 // Each operation takes a label (a layer path) for errors; start_x returns at once and moves on
 // whenever the rank calls poll(), done() or wait(); x alone waits. Sums are added in the group's
-// rank order, bf16 in f32 rounded once; so they depend on neither chunks nor backend.
+// rank order, bf16 and f16 in f32 rounded once; so they depend on neither chunks nor backend.
 #pragma once
 
 #include "ashlar/comm/buffer.h"

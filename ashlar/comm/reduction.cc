@@ -14,11 +14,14 @@ T load(T x) {
   return x;
 }
 float load(bf16 x) { return to_float(x); }
+float load(f16 x) { return to_float(x); }
 
 template <typename T, typename A>
 T store(A x) {
   if constexpr (std::is_same_v<T, bf16>)
     return to_bf16(x);
+  else if constexpr (std::is_same_v<T, f16>)
+    return to_f16(x);
   else
     return x;
 }
@@ -71,8 +74,8 @@ void reduce_by(Reduce reduce, std::span<const std::byte* const> terms, std::byte
 
 void check_reducible(DType dtype) {
   ASHLAR_CHECK(dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kBF16 ||
-                   dtype == DType::kI64 || dtype == DType::kI32,
-               "reduce: {} cannot be reduced between ranks: use f64, f32, bf16, i64 or i32",
+                   dtype == DType::kF16 || dtype == DType::kI64 || dtype == DType::kI32,
+               "reduce: {} cannot be reduced between ranks: use f64, f32, bf16, f16, i64 or i32",
                ashlar::name(dtype));
 }
 
@@ -85,6 +88,8 @@ void reduce_in_order(DType dtype, Reduce reduce, std::span<const std::byte* cons
       return reduce_by<float>(reduce, terms, out, n);
     case DType::kBF16:
       return reduce_by<bf16>(reduce, terms, out, n);
+    case DType::kF16:
+      return reduce_by<f16>(reduce, terms, out, n);
     case DType::kI64:
       return reduce_by<int64_t>(reduce, terms, out, n);
     case DType::kI32:

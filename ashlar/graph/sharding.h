@@ -45,6 +45,7 @@ struct LocalSite {
   const Mesh& mesh;
   int rank = 0;
   std::span<const ValueType> inputs;      // this rank's parts
+  std::span<const ValueType> whole;       // what they are parts of
   std::span<const Placement> placements;  // of the inputs
   ContextCut context;
   std::string label;  // the node's name

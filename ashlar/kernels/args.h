@@ -16,10 +16,10 @@ enum class Activation : uint8_t { kNone, kGeluTanh, kGeluErf, kSilu, kRelu };
 
 // ---------------------------------------------------------------- gemm
 // C[M,N] = epilogue(A[M,R] B[R,N]), f32 accumulation.
-// Contract, f32 and bf16 without BF16 instructions: element (m,n) of A B is the sum over blocks of
-// kGemmBlock consecutive r, in ascending order; within a block acc = fma(a[m,r], b[r,n], acc) from
-// 0 in ascending r. The few-row path, the packed path and every tile keep to it, so the bits of a
-// row are the same alone or among many.
+// Contract, f16, f32 and bf16 without BF16 instructions: element (m,n) of A B is the sum over
+// blocks of kGemmBlock consecutive r, in ascending order; within a block acc = fma(a[m,r], b[r,n],
+// acc) from 0 in ascending r. The few-row path, the packed path and every tile keep to it, so the
+// bits of a row are the same alone or among many.
 inline constexpr int64_t kGemmBlock = 256;
 
 struct MatrixView {  // element (i, j) at data[i * row_stride + j * col_stride]
@@ -33,11 +33,11 @@ struct MatrixView {  // element (i, j) at data[i * row_stride + j * col_stride]
 // + residual[M,N], rounding to C.
 struct GemmArgs {
   int64_t m = 0, n = 0, r = 0;
-  MatrixView a;                      // [M,R] f32 | bf16
-  MatrixView b;                      // [R,N] f32 | bf16; ignored when packed_b is set
+  MatrixView a;                      // [M,R] f32 | bf16 | f16
+  MatrixView b;                      // [R,N] the same; ignored when packed_b is set
   const void* packed_b = nullptr;    // B as pack_b wrote it (same tier)
   DType packed_dtype = DType::kF32;  // its element type
-  void* c = nullptr;                 // [M,N] row stride c_stride, f32 | bf16
+  void* c = nullptr;                 // [M,N] row stride c_stride, f32 | bf16 | f16
   DType c_dtype = DType::kF32;
   int64_t c_stride = 0;
   bool accumulate = false;      // C += AB
@@ -278,9 +278,11 @@ struct DropoutArgs {
 };
 
 // ---------------------------------------------------------------- rows by index
-// y[t] = table[ids[t]] (+ y_add[t] when set). Ids are in range: checked before the Program runs.
+// y[t] = table[ids[t]] (+ y_add[t] when set). The table may be a slice of a larger one, its rows
+// from first_row on: an id outside it names a row of zeros, and is skipped when adding. Ids are in
+// the range of the larger one: checked before the Program runs.
 struct GatherRowsArgs {
-  int64_t rows = 0, width = 0;
+  int64_t rows = 0, width = 0, table_rows = 0, first_row = 0;
   DType table_dtype = DType::kF32, dtype = DType::kF32;
   const void* table = nullptr;   // [V,C]
   const int32_t* ids = nullptr;  // [T]
@@ -290,7 +292,7 @@ struct GatherRowsArgs {
 // d_table[ids[t]] += d_y[t] in ascending t (bits do not depend on threads: columns are split).
 // accumulate = false clears the table first.
 struct ScatterAddRowsArgs {
-  int64_t rows = 0, width = 0, table_rows = 0;
+  int64_t rows = 0, width = 0, table_rows = 0, first_row = 0;
   DType dtype = DType::kF32;  // of d_y
   const int32_t* ids = nullptr;
   const void* d_y = nullptr;  // [T,C]
@@ -319,16 +321,43 @@ struct CrossEntropyArgs {
   float* lse = nullptr;   // [T]; may be null
 };
 
+// The same where each rank has the logits of a slice of the vocabulary, from `first` on. Three
+// steps, between which the ranks bring their rows together; on one rank they give the bits of the
+// above.
+//   1  highest = the slice's maximum, sum = the sum of exp(logit - highest)
+//      (max over the ranks: highest_of_all)
+//   2  sum *= exp(highest - highest_of_all); target = logits[target] - highest_of_all where the
+//   slice
+//      has the target, else 0
+//      (sum over the ranks: sum, target)
+//   3  loss = log(sum) - target; logits as above when gradient is set
+struct CrossEntropySliceArgs {
+  int64_t rows = 0, vocab = 0, first = 0;
+  float* logits = nullptr;  // [T,V] f32, row stride logits_stride
+  int64_t logits_stride = 0;
+  const int32_t* targets = nullptr;  // [T], of the whole vocabulary
+  float scale = 1;
+  bool gradient = false;
+  float *highest = nullptr, *highest_of_all = nullptr, *sum = nullptr, *target = nullptr;  // [T]
+  float* loss = nullptr;                                                                   // [T]
+};
+
 // ---------------------------------------------------------------- optimizers
-// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), one pass.
+// Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), one pass. A bf16 parameter that
+// has no f32 master is rounded to nearest even, or up with the probability of what is cut off
+// (`stochastic`): element i draws the low 16 bits of word i of the Philox stream `key` at the step.
 struct AdamWArgs {
   int64_t elements = 0;
-  float* param = nullptr;
+  DType param_dtype = DType::kF32;  // or bf16
+  void* param = nullptr;
   float* m = nullptr;
   float* v = nullptr;
   const float* grad = nullptr;
-  bf16* param_bf16 = nullptr;  // rounded copy for compute; may be null
-  float grad_scale = 1;        // clipping coefficient
+  DType shadow_dtype = DType::kBF16;  // or f16
+  void* shadow = nullptr;             // rounded copy for compute; may be null
+  bool stochastic = false;
+  uint64_t key = 0, step = 0;
+  float grad_scale = 1;  // clipping coefficient
   float lr = 0, beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f, weight_decay = 0;
   float bias_correction1 = 1, bias_correction2 = 1;  // 1 - beta^step
 };

@@ -8,8 +8,9 @@
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 ASHLAR_INLINE Vec rounded_to(const float*, Vec v) { return v; }
-ASHLAR_INLINE Vec rounded_to(const bf16*, Vec v) {
-  bf16 buffer[kLanes];
+template <typename T>
+ASHLAR_INLINE Vec rounded_to(const T*, Vec v) {
+  T buffer[kLanes];
   store(buffer, v);
   return load(buffer);
 }
@@ -48,6 +49,8 @@ static void finish_tile(const GemmArgs& args, const float* sums, int64_t stride,
     for (int64_t k = 0; k < rows; ++k) {
       if (args.c_dtype == DType::kF32) {
         finish_row<float>(args, f, sums + k * stride, i + k, j, cols);
+      } else if (args.c_dtype == DType::kF16) {
+        finish_row<f16>(args, f, sums + k * stride, i + k, j, cols);
       } else {
         finish_row<bf16>(args, f, sums + k * stride, i + k, j, cols);
       }

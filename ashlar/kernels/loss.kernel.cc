@@ -39,6 +39,22 @@ ASHLAR_INLINE Softmax softmax_of(const float* logits, int64_t vocab) {
   return {highest, reduce_add(sum)};
 }
 
+ASHLAR_INLINE float exp_of(float x) { return reduce_max(exp(broadcast(x))); }
+ASHLAR_INLINE float log_of(float x) { return reduce_max(log(broadcast(x))); }
+
+// logits = softmax * scale.
+ASHLAR_INLINE void scaled_softmax(float* logits, int64_t vocab, Softmax softmax, float scale) {
+  const Vec highest = broadcast(softmax.highest);
+  const Vec factor = broadcast(scale / softmax.sum);
+  for_each_vec(vocab, [&](int64_t i, auto count) {
+    store(logits + i, exp(load(logits + i, count) - highest) * factor, count);
+  });
+}
+
+ASHLAR_INLINE void clear(float* logits, int64_t vocab) {
+  for_each_vec(vocab, [&](int64_t i, auto count) { store(logits + i, zero(), count); });
+}
+
 ASHLAR_INLINE void cross_entropy_row(const CrossEntropyArgs& args, int64_t t) {
   float* logits = args.logits + t * args.logits_stride;
   const int32_t target = args.targets[t];
@@ -46,31 +62,62 @@ ASHLAR_INLINE void cross_entropy_row(const CrossEntropyArgs& args, int64_t t) {
   if (!counted) args.loss[t] = 0;
   if (counted || args.lse != nullptr) {
     const Softmax softmax = softmax_of(logits, args.vocab);
-    const float log_sum = reduce_max(log(broadcast(softmax.sum)));
+    const float log_sum = log_of(softmax.sum);
     if (args.lse != nullptr) args.lse[t] = softmax.highest + log_sum;
     if (counted) {
       args.loss[t] = log_sum - (logits[target] - softmax.highest);
       if (!args.gradient) return;
-      const Vec highest = broadcast(softmax.highest);
-      const Vec factor = broadcast(args.scale / softmax.sum);
-      for_each_vec(args.vocab, [&](int64_t i, auto count) {
-        store(logits + i, exp(load(logits + i, count) - highest) * factor, count);
-      });
+      scaled_softmax(logits, args.vocab, softmax, args.scale);
       logits[target] -= args.scale;
       return;
     }
   }
-  if (args.gradient) {
-    for_each_vec(args.vocab, [&](int64_t i, auto count) { store(logits + i, zero(), count); });
-  }
+  if (args.gradient) clear(logits, args.vocab);
 }
 
 void cross_entropy(const CrossEntropyArgs& args, const Team& team) {
   parallel_rows(team, args.rows, args.vocab, [&](int64_t t) { cross_entropy_row(args, t); });
 }
 
+// ---------------------------------------------------------------- slices of the vocabulary
+void softmax_slice(const CrossEntropySliceArgs& args, const Team& team) {
+  parallel_rows(team, args.rows, args.vocab, [&](int64_t t) {
+    const Softmax softmax = softmax_of(args.logits + t * args.logits_stride, args.vocab);
+    args.highest[t] = softmax.highest;
+    args.sum[t] = softmax.sum;
+  });
+}
+
+void rescale_slice(const CrossEntropySliceArgs& args, const Team& team) {
+  parallel_rows(team, args.rows, 1, [&](int64_t t) {
+    const float highest = args.highest_of_all[t];
+    const int64_t target = args.targets[t] - args.first;
+    const bool here = args.targets[t] >= 0 && target >= 0 && target < args.vocab;
+    args.sum[t] *= exp_of(args.highest[t] - highest);
+    args.target[t] = here ? args.logits[t * args.logits_stride + target] - highest : 0;
+  });
+}
+
+void cross_entropy_slice(const CrossEntropySliceArgs& args, const Team& team) {
+  parallel_rows(team, args.rows, args.vocab, [&](int64_t t) {
+    float* logits = args.logits + t * args.logits_stride;
+    const bool counted = args.targets[t] >= 0;
+    args.loss[t] = counted ? log_of(args.sum[t]) - args.target[t] : 0;
+    if (!args.gradient) return;
+    if (!counted) return clear(logits, args.vocab);
+    scaled_softmax(logits, args.vocab, {args.highest_of_all[t], args.sum[t]}, args.scale);
+    const int64_t target = args.targets[t] - args.first;
+    if (target >= 0 && target < args.vocab) logits[target] -= args.scale;
+  });
+}
+
 }  // namespace
 
-void fill_loss(KernelTable& table) { table.cross_entropy = cross_entropy; }
+void fill_loss(KernelTable& table) {
+  table.cross_entropy = cross_entropy;
+  table.softmax_slice = softmax_slice;
+  table.rescale_slice = rescale_slice;
+  table.cross_entropy_slice = cross_entropy_slice;
+}
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

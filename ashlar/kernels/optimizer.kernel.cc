@@ -1,11 +1,14 @@
 // AdamW in one pass over its state, and the sum of squares that gradient clipping needs.
+#include "ashlar/kernels/dropout_words.h"
 #include "ashlar/kernels/rows_parallel.h"
 #include "ashlar/kernels/table.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 namespace {
 
-void adamw(const AdamWArgs& args, const Team& team) {
+// One element's update, in f32 whatever its parameter is stored in.
+struct AdamW {
+  const AdamWArgs& args;
   const Vec grad_scale = broadcast(args.grad_scale);
   const Vec beta1 = broadcast(args.beta1), beta2 = broadcast(args.beta2);
   const Vec rest1 = broadcast(1 - args.beta1), rest2 = broadcast(1 - args.beta2);
@@ -13,22 +16,72 @@ void adamw(const AdamWArgs& args, const Team& team) {
   const Vec unbias2 = broadcast(1 / args.bias_correction2);
   const Vec lr = broadcast(args.lr), eps = broadcast(args.eps);
   const Vec decay = broadcast(args.weight_decay);
+
+  // Writes the moments, returns the new parameter.
+  template <typename T, typename Count>
+  ASHLAR_INLINE Vec step(const AdamW& a, const T* params, int64_t i, Count count) {
+    const Vec g = load(a.args.grad + i, count) * a.grad_scale;
+    const Vec m = fma(a.rest1, g, a.beta1 * load(a.args.m + i, count));
+    const Vec v = fma(a.rest2 * g, g, a.beta2 * load(a.args.v + i, count));
+    const Vec param = load(params + i, count);
+    const Vec change = fma(a.decay, param, m * a.unbias1 / (sqrt(v * a.unbias2) + a.eps));
+    store(a.args.m + i, m, count);
+    store(a.args.v + i, v, count);
+    return fnma(a.lr, change, param);
+  }
+};
+
+void update_master(const AdamWArgs& args, const Team& team) {
+  const AdamW adamw{args};
+  float* params = static_cast<float*>(args.param);
   parallel_ranges(team, args.elements, kTaskElements, [&](int64_t begin, int64_t end) {
     for_each_vec(end - begin, [&](int64_t offset, auto count) {
       const int64_t i = begin + offset;
-      const Vec g = load(args.grad + i, count) * grad_scale;
-      const Vec m = fma(rest1, g, beta1 * load(args.m + i, count));
-      const Vec v = fma(rest2 * g, g, beta2 * load(args.v + i, count));
-      const Vec param = load(args.param + i, count);
-      const Vec step = fma(decay, param, m * unbias1 / (sqrt(v * unbias2) + eps));
-      const Vec updated = fnma(lr, step, param);
-      store(args.m + i, m, count);
-      store(args.v + i, v, count);
-      store(args.param + i, updated, count);
-      if (args.param_bf16 != nullptr) store(args.param_bf16 + i, updated, count);
+      const Vec updated = AdamW::step(adamw, params, i, count);
+      store(params + i, updated, count);
+      if (args.shadow == nullptr) return;
+      if (args.shadow_dtype == DType::kF16) {
+        store(static_cast<f16*>(args.shadow) + i, updated, count);
+      } else {
+        store(static_cast<bf16*>(args.shadow) + i, updated, count);
+      }
     });
   });
 }
+
+// x or its neighbour among bf16 numbers further from 0, which is taken with the probability of what
+// x has beyond the other; NaN and infinities stay.
+ASHLAR_INLINE Vec stochastic_bf16(Vec x, Ints words) {
+  const Ints cut = (as_ints(x) + (words & ints(0xffff))) & ints(static_cast<int32_t>(0xffff0000u));
+  return select(less(abs(x), broadcast(__builtin_inff())), as_floats(cut), x);
+}
+
+// A parameter without a master, 64 elements at a time: as many as a group of Philox blocks draws.
+void update_bf16(const AdamWArgs& args, const Team& team) {
+  const AdamW adamw{args};
+  bf16* params = static_cast<bf16*>(args.param);
+  parallel_ranges(team, args.elements, kTaskElements, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i += kDropoutGroup) {
+      Ints words[4] = {ints(0), ints(0), ints(0), ints(0)};
+      const uint64_t block = static_cast<uint64_t>(i) / kDropoutGroup * kLanes;
+      if (args.stochastic) {
+        philox_group(args.key, block, block >> 32, args.step, args.step >> 32, words);
+      }
+      const int64_t size = end - i < kDropoutGroup ? end - i : kDropoutGroup;
+      for_each_vec(size, [&](int64_t k, auto count) {
+        const Vec updated = AdamW::step(adamw, params, i + k, count);
+        const Vec rounded = args.stochastic ? stochastic_bf16(updated, words[k / kLanes]) : updated;
+        store(params + i + k, rounded, count);
+      });
+    }
+  });
+}
+
+void adamw(const AdamWArgs& args, const Team& team) {
+  args.param_dtype == DType::kBF16 ? update_bf16(args, team) : update_master(args, team);
+}
+
+static_assert(kTaskElements % kDropoutGroup == 0);
 
 ASHLAR_INLINE double square(float x) { return static_cast<double>(x) * static_cast<double>(x); }
 

@@ -48,10 +48,15 @@ struct F32Units {
 };
 
 template <typename T>
+inline constexpr bool kIsBf16 = false;
+template <>
+inline constexpr bool kIsBf16<bf16> = true;
+
+template <typename T>
 struct PairUnits {
   static constexpr int64_t kR = 2;
   ASHLAR_INLINE Vec along_r(const T* p, int64_t r_left) {
-    if constexpr (sizeof(T) == 2) {
+    if constexpr (kIsBf16<T>) {
       if (r_left >= 2 * kLanes) return load_bits(p);
     }
     bf16 rounded[2 * kLanes] = {};
@@ -74,7 +79,7 @@ struct PairUnits {
   // bf16 values in the upper halves of the lanes, zeros below.
   ASHLAR_INLINE Vec rounded(const T* p, auto... count) {
     const Vec v = load(p, count...);
-    if constexpr (sizeof(T) == 2) return v;
+    if constexpr (kIsBf16<T>) return v;
     bf16 buffer[kLanes];
     store(buffer, v);
     return load(buffer);
@@ -186,12 +191,15 @@ static void pack_panel(const Lines& from, Unit unit, int64_t line, int64_t count
                                                from.line_stride, from.r_stride, count, r_count,
                                                width, panel, end});
   };
+  const auto pack_as = [&]<typename T>(const T* data) {
+    unit == Unit::kF32 ? pack(F32Units<T>{}, data) : pack(PairUnits<T>{}, data);
+  };
   if (from.dtype == DType::kF32) {
-    const float* data = static_cast<const float*>(from.data);
-    unit == Unit::kF32 ? pack(F32Units<float>{}, data) : pack(PairUnits<float>{}, data);
+    pack_as(static_cast<const float*>(from.data));
+  } else if (from.dtype == DType::kF16) {
+    pack_as(static_cast<const f16*>(from.data));
   } else {
-    const bf16* data = static_cast<const bf16*>(from.data);
-    unit == Unit::kF32 ? pack(F32Units<bf16>{}, data) : pack(PairUnits<bf16>{}, data);
+    pack_as(static_cast<const bf16*>(from.data));
   }
 }
 

@@ -267,6 +267,8 @@ static void write_from(const KvWriteArgs& args, const Team& team) {
 static void kv_write(const KvWriteArgs& args, const Team& team) {
   if (args.dtype == DType::kF32) {
     write_from<float>(args, team);
+  } else if (args.dtype == DType::kF16) {
+    write_from<f16>(args, team);
   } else {
     write_from<bf16>(args, team);
   }

@@ -18,15 +18,19 @@ void gather_rows(const GatherRowsArgs& args, const Team& team) {
     using T = decltype(element);
     const auto* table = static_cast<const decltype(table_element)*>(args.table);
     parallel_rows(team, args.rows, args.width, [&](int64_t t) {
-      const auto* row = table + args.ids[t] * args.width;
+      const int64_t id = args.ids[t] - args.first_row;
+      const bool here = id >= 0 && id < args.table_rows;
+      const auto* row = table + id * args.width;
       T* y = static_cast<T*>(args.y) + t * args.width;
       if (args.add == nullptr) {
-        for_each_vec(args.width,
-                     [&](int64_t i, auto count) { store(y + i, load(row + i, count), count); });
+        for_each_vec(args.width, [&](int64_t i, auto count) {
+          store(y + i, here ? load(row + i, count) : zero(), count);
+        });
       } else {
         const T* add = static_cast<const T*>(args.add) + t * args.width;
         for_each_vec(args.width, [&](int64_t i, auto count) {
-          store(y + i, load(row + i, count) + load(add + i, count), count);
+          const Vec added = load(add + i, count);
+          store(y + i, here ? load(row + i, count) + added : added, count);
         });
       }
     });
@@ -45,7 +49,9 @@ void scatter_add_rows(const ScatterAddRowsArgs& args, const Team& team) {
     }
     parallel_columns(team, args.width, [&](int64_t begin, int64_t end) {
       for (int64_t t = 0; t < args.rows; ++t) {
-        auto* row = table + args.ids[t] * args.width + begin;
+        const int64_t id = args.ids[t] - args.first_row;
+        if (id < 0 || id >= args.table_rows) continue;
+        auto* row = table + id * args.width + begin;
         const T* d_y = static_cast<const T*>(args.d_y) + t * args.width + begin;
         for_each_vec(end - begin, [&](int64_t i, auto count) {
           store(row + i, load(row + i, count) + load(d_y + i, count), count);

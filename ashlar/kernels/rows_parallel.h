@@ -58,11 +58,13 @@ ASHLAR_INLINE void parallel_columns(const Team& team, int64_t width, F f) {
   parallel_ranges(team, width, (vecs + team.threads - 1) / team.threads * kLanes, f);
 }
 
-// f(element) with element a float or a bf16: the type of an operand.
+// f(element) with element a float, a bf16 or an f16: the type of an operand.
 template <typename F>
 ASHLAR_INLINE void with_element(DType dtype, F f) {
   if (dtype == DType::kBF16) {
     f(bf16{});
+  } else if (dtype == DType::kF16) {
+    f(f16{});
   } else {
     f(float{});
   }

@@ -48,6 +48,10 @@ struct KernelTable {
   void (*gather_rows)(const GatherRowsArgs& args, const Team& team);
   void (*scatter_add_rows)(const ScatterAddRowsArgs& args, const Team& team);
   void (*cross_entropy)(const CrossEntropyArgs& args, const Team& team);
+  // The three steps over slices of the vocabulary.
+  void (*softmax_slice)(const CrossEntropySliceArgs& args, const Team& team);
+  void (*rescale_slice)(const CrossEntropySliceArgs& args, const Team& team);
+  void (*cross_entropy_slice)(const CrossEntropySliceArgs& args, const Team& team);
 
   void (*moe_route)(const MoeRouteArgs& args, const Team& team);
   void (*moe_route_grad)(const MoeRouteGradArgs& args, const Team& team);

@@ -158,8 +158,10 @@ class Fuser {
           wants.weight_grad = true;
           wants.first = as<graph::LinearCrossEntropyGradOp>(*weight_grad)->wants().first;
         }
-        const auto outputs = rewrite_.copy(
-            node, std::make_shared<graph::LinearCrossEntropyGradOp>(wants), std::move(inputs));
+        const auto& slice = as<graph::LinearCrossEntropyOp>(node)->slice();
+        const auto outputs =
+            rewrite_.copy(node, std::make_shared<graph::LinearCrossEntropyGradOp>(wants, slice),
+                          std::move(inputs));
         size_t next = 1;
         if (input_grad != nullptr) rewrite_.map(input_grad->outputs[0], outputs[next++]);
         if (weight_grad != nullptr) rewrite_.map(weight_grad->outputs[0], outputs[next]);

@@ -88,7 +88,8 @@ graph::OpPtr lowered(const Node& node, DType compute) {
 
 Graph precision(const Graph& graph, DType compute) {
   if (compute == DType::kF32) return graph;
-  ASHLAR_CHECK(compute == DType::kBF16, "precision: dtype {} is not f32 or bf16", name(compute));
+  ASHLAR_CHECK(compute == DType::kBF16 || compute == DType::kF16,
+               "precision: dtype {} is not f32, bf16 or f16", name(compute));
   Rewrite rewrite(graph);
   Shadows shadows(rewrite, compute);
   for (const Node& node : graph.nodes()) {

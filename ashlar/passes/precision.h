@@ -1,5 +1,6 @@
-// Compute in bf16 with f32 accumulation (Kalamkar et al. 2019): matrices are read through bf16
-// shadows that the update rewrites, activations are bf16 from the embedding on; master weights,
+// Compute in 16 bits with f32 accumulation (bf16: Kalamkar et al. 2019; f16: Micikevicius et al.
+// 2018): matrices are read through shadows of 16 bits that the update rewrites, activations are of
+// 16 bits from the embedding on; master weights,
 // norms' parameters, statistics, losses and gradients of parameters stay f32.
 #pragma once
 
@@ -7,8 +8,8 @@
 
 namespace ashlar::passes {
 
-// compute: kF32 (returns the graph as it is) or kBF16. Runs after differentiate and the update
-// rule.
+// compute: kF32 (returns the graph as it is), kBF16 or kF16. Runs after differentiate and the
+// update rule.
 graph::Graph precision(const graph::Graph& graph, DType compute);
 
 }  // namespace ashlar::passes

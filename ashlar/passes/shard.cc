@@ -250,7 +250,7 @@ class Sharder {
     if (node.phase == Phase::kUpdate) sum_gradients(node);
     const Way way = choose(node);
     std::vector<ValueId> inputs;
-    std::vector<ValueType> types;
+    std::vector<ValueType> types, whole;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       bool changes = false;
       for (size_t o = 0; o < node.outputs.size(); ++o) {
@@ -260,12 +260,11 @@ class Sharder {
       inputs.push_back(local_input(node, i, way.inputs[i], changes));
       types.push_back(inputs.back().valid() ? rewrite_.result().type(inputs.back())
                                             : ValueType::absent());
+      whole.push_back(node.inputs[i].valid() ? graph_.type(node.inputs[i]) : ValueType::absent());
     }
-    const graph::LocalSite site{plan_.mesh,
-                                rank_,
-                                types,
-                                way.inputs,
-                                {plan_.seq, plan_.context == ContextParallel::kZigzag},
+    const graph::LocalSite site{plan_.mesh, rank_,
+                                types,      whole,
+                                way.inputs, {plan_.seq, plan_.context == ContextParallel::kZigzag},
                                 node.name};
     graph::OpPtr op = node.op->local(site);
     if (op == nullptr) op = node.op;

@@ -18,7 +18,7 @@ template <typename T>
 bool all_finite(const Operand& operand) {
   const T* values = operand.as<T>();
   for (int64_t i = 0; i < operand.shape.elements(); ++i) {
-    if constexpr (std::is_same_v<T, bf16>) {
+    if constexpr (std::is_same_v<T, bf16> || std::is_same_v<T, f16>) {
       if (!std::isfinite(to_float(values[i]))) return false;
     } else {
       if (!std::isfinite(values[i])) return false;
@@ -35,6 +35,8 @@ bool all_finite(const Operand& operand) {
       return all_finite<float>(operand);
     case DType::kBF16:
       return all_finite<bf16>(operand);
+    case DType::kF16:
+      return all_finite<f16>(operand);
     default:
       return true;
   }

@@ -29,6 +29,8 @@ struct TrainerState {
   std::optional<double> valid_loss_start;
   std::optional<int64_t> best_step;  // of lowest validation loss so far
   std::optional<double> best_valid_loss;
+  std::optional<double> loss_scale;  // of f16
+  int64_t loss_scale_good_steps = 0;
   std::string optimizer, dtype, tier, version;
   std::string config;  // TOML
 

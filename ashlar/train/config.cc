@@ -146,8 +146,20 @@ void TrainSection::bind(ConfigBinder& b) {
   b.key("microbatch", microbatch, "sequences computed at once on a rank; 0: the whole batch")
       .at_least(0);
   b.key("seq", seq, "tokens of a sequence").positive();
-  b.choice<DType>("dtype", dtype, {{"f32", DType::kF32}, {"bf16", DType::kBF16}},
-                  "what is computed in; master weights are f32");
+  b.choice<DType>("dtype", dtype,
+                  {{"f32", DType::kF32}, {"bf16", DType::kBF16}, {"f16", DType::kF16}},
+                  "what is computed in; f16 with a scaled loss");
+  b.choice<Master>("master", master, {{"f32", Master::kF32}, {"none", Master::kNone}},
+                   "what is updated: f32 parameters, or those of train.dtype=bf16 themselves");
+  b.choice<Rounding>("rounding", rounding,
+                     {{"nearest", Rounding::kNearest}, {"stochastic", Rounding::kStochastic}},
+                     "of parameters that have no master");
+  b.key("loss_scale", loss_scale,
+        "f16: what the loss is multiplied by at first; halves when "
+        "gradients overflow")
+      .at_least(1);
+  b.key("loss_scale_steps", loss_scale_steps, "f16: good steps until it doubles; 0: never")
+      .at_least(0);
   b.key("seed", seed, "of weights, order of data, dropout").at_least(0);
   b.choice<Optimizer>("optimizer", optimizer,
                       {{"adamw", Optimizer::kAdamW}, {"muon", Optimizer::kMuon}},
@@ -263,6 +275,22 @@ void TrainConfig::validate() const {
   data.validate();
   if (train.warmup > train.steps) {
     fail_usage("config train.warmup: {} is more than train.steps={}", train.warmup, train.steps);
+  }
+  if (train.master == Master::kNone && train.dtype != DType::kBF16) {
+    fail_usage(
+        "config train.master: none, but train.dtype={}; only bf16 parameters do without "
+        "masters: set train.dtype=bf16 or train.master=f32",
+        name(train.dtype));
+  }
+  if (train.master == Master::kNone && train.optimizer != Optimizer::kAdamW) {
+    fail_usage(
+        "config train.master: none, but train.optimizer=muon updates f32 parameters: set "
+        "train.optimizer=adamw or train.master=f32");
+  }
+  if (train.rounding == Rounding::kStochastic && train.master != Master::kNone) {
+    fail_usage(
+        "config train.rounding: stochastic, but train.master=f32 is not rounded: set "
+        "train.master=none or train.rounding=nearest");
   }
   const int64_t rows = std::max<int64_t>(1, train.batch / data_ranks());
   const data::BatchShape shape{.batch = train.batch,

@@ -22,6 +22,9 @@ namespace ashlar::train {
 
 enum class Optimizer : uint8_t { kAdamW, kMuon };
 enum class Decay : uint8_t { kAll, kMatrices };
+// Whether parameters computed with in 16 bits have f32 masters; how those without are rounded.
+enum class Master : uint8_t { kF32, kNone };
+enum class Rounding : uint8_t { kNearest, kStochastic };
 enum class Schedule : uint8_t { kConstant, kLinear, kCosine, kWsd };
 // How tokens are sent to experts: as the model says; to one, by its probability (Switch); to two,
 // the second at random (GShard).
@@ -59,6 +62,10 @@ struct TrainSection {
   int64_t microbatch = 0;  // rows a rank computes at once; 0: the whole batch
   int64_t seq = 256;
   DType dtype = DType::kF32;
+  Master master = Master::kF32;
+  Rounding rounding = Rounding::kNearest;
+  double loss_scale = 65536;        // at the start, of f16
+  int64_t loss_scale_steps = 2000;  // good ones until it doubles; 0: never
   int64_t seed = 1;
 
   Optimizer optimizer = Optimizer::kAdamW;

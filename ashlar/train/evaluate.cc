@@ -48,7 +48,7 @@ Evaluation evaluate(const EvaluateOptions& options) {
 
   runtime::VariableStore store;
   load_parameters(bundle, models::build_evaluation(config), store);
-  Validation validation(config, options.dtype, data, options.batch, store,
+  Validation validation(config, options.dtype, Master::kF32, data, options.batch, store,
                         kernels::kernel_table(options.tier.value_or(best_isa_tier())), pool);
   const SteadyClock clock;
   const double begin = clock.now();

@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <limits>
+
 namespace ashlar::train {
 namespace {
 
@@ -17,13 +19,16 @@ StepMetrics from_json(const Json& json, const std::string& where) {
     m.step = json.at("step").get<int64_t>();
     m.loss = json.at("loss").get<double>();
     m.aux_loss = json.value("aux_loss", 0.0);
-    m.grad_norm = json.at("grad_norm").get<double>();
+    const Json& norm = json.at("grad_norm");  // JSON has no infinity
+    m.grad_norm = norm.is_null() ? std::numeric_limits<double>::infinity() : norm.get<double>();
     m.lr = json.at("lr").get<double>();
     m.tokens = json.value("tokens", int64_t{0});
     m.epoch = json.value("epoch", 0.0);
     m.tokens_per_s = json.value("tokens_per_s", 0.0);
     m.mfu = json.value("mfu", 0.0);
     m.step_ms = json.value("step_ms", 0.0);
+    if (json.contains("loss_scale")) m.loss_scale = json.at("loss_scale").get<double>();
+    m.skipped = json.value("skipped", false);
     if (json.contains("valid_loss")) m.valid_loss = json.at("valid_loss").get<double>();
     if (json.contains("valid_loss_start")) {
       m.valid_loss_start = json.at("valid_loss_start").get<double>();
@@ -66,6 +71,8 @@ std::string StepMetrics::to_json() const {
       {"step", step}, {"loss", loss},      {"aux_loss", aux_loss}, {"grad_norm", grad_norm},
       {"lr", lr},     {"tokens", tokens},  {"epoch", epoch},       {"tokens_per_s", tokens_per_s},
       {"mfu", mfu},   {"step_ms", step_ms}};
+  if (loss_scale) json["loss_scale"] = *loss_scale;
+  if (skipped) json["skipped"] = true;
   if (valid_loss) json["valid_loss"] = *valid_loss;
   if (valid_loss_start) json["valid_loss_start"] = *valid_loss_start;
   if (!comm_share.empty()) json["comm_share"] = comm_share;

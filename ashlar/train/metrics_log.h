@@ -18,11 +18,13 @@ struct StepMetrics {
   int64_t step = 0;
   double loss = 0;       // mean cross-entropy of the counted tokens of the global batch
   double aux_loss = 0;   // balance of the experts' load (graph/ops/moe_load.h); no experts: 0
-  double grad_norm = 0;  // before clipping
+  double grad_norm = 0;  // before clipping; not finite where the step was skipped
   double lr = 0;
   int64_t tokens = 0;  // trained on since step 1, this step's included
   double epoch = 0;
   double tokens_per_s = 0, mfu = 0, step_ms = 0;
+  std::optional<double> loss_scale;  // of f16
+  bool skipped = false;              // its gradients overflowed, nothing was updated
   std::optional<double> valid_loss;
   std::optional<double> valid_loss_start;  // in step 1: before anything was learnt
   // Of several ranks: the share of the step that they waited for others, by axis, and which one

@@ -56,11 +56,15 @@ std::string charts(const std::vector<StepMetrics>& steps) {
   std::string html = "<div class=\"charts\">\n" + loss_chart(steps);
   const std::vector<std::pair<const char*, Field>> others = {
       {"learning rate", [](const StepMetrics& m) { return m.lr; }},
-      {"gradient norm", [](const StepMetrics& m) { return m.grad_norm; }},
+      {"gradient norm",
+       [](const StepMetrics& m) {
+         return m.skipped ? std::nullopt : std::optional<double>(m.grad_norm);
+       }},
       {"balance of experts",
        [](const StepMetrics& m) {
          return m.aux_loss > 0 ? std::optional(m.aux_loss) : std::nullopt;
        }},
+      {"loss scale", [](const StepMetrics& m) { return m.loss_scale; }},
       {"tokens/s", [](const StepMetrics& m) { return m.tokens_per_s; }},
       {"MFU (%)", [](const StepMetrics& m) { return 100 * m.mfu; }},
       {"step time (ms)", [](const StepMetrics& m) { return m.step_ms; }}};

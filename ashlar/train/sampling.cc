@@ -30,6 +30,7 @@ Sampling::Sampling(const ModelSource& source, const TrainConfig& config,
   }
   generate::ModelOptions model;
   model.limits = {.tokens = 64, .seqs = 1, .outputs = 1, .context = wanted};
+  if (config.train.master == Master::kNone) model.compute = config.train.dtype;
   model = generate::resolve(model, source.config);
   runner_ = std::make_unique<generate::ModelRunner>(
       generate::build_serving_graph(source.config, model), model.limits, store, table, pool);

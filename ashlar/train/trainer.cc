@@ -106,14 +106,19 @@ class Run {
 
 void Run::build_step() {
   const int64_t rows = ranks_.microbatch(config_.train);
-  const StepSpec spec{.model = source_.config,
-                      .update = UpdateRule::of(config_.train),
-                      .dtype = config_.train.dtype,
-                      .recompute = config_.recompute,
-                      .max_tokens = rows * config_.train.seq,
-                      .max_seqs = train_data_.max_sequences(rows),
-                      .shard = ranks_.shard_plan(config_),
-                      .rank = ranks_.rank()};
+  const bool scaled = config_.train.dtype == DType::kF16;
+  const StepSpec spec{
+      .model = source_.config,
+      .update = UpdateRule::of(config_.train),
+      .dtype = config_.train.dtype,
+      .master = config_.train.master,
+      .loss_scale = scaled ? LossScale(config_.train.loss_scale, config_.train.loss_scale_steps)
+                           : LossScale(),
+      .recompute = config_.recompute,
+      .max_tokens = rows * config_.train.seq,
+      .max_seqs = train_data_.max_sequences(rows),
+      .shard = ranks_.shard_plan(config_),
+      .rank = ranks_.rank()};
   TrainingGraph training = build_training_graph(spec);
   const char* optimizer = config_.train.optimizer == Optimizer::kMuon ? "muon" : "adamw";
   if (start_.resumes()) {
@@ -123,9 +128,12 @@ void Run::build_step() {
     load_parameters(*source_.from, training.graph, store_);
   }
   step_.emplace(std::move(training), spec, store_, table_, pool_, &ranks_);
+  if (scaled && start_.state.loss_scale) {
+    step_->loss_scale().restore({*start_.state.loss_scale, start_.state.loss_scale_good_steps});
+  }
   if (valid_data_) {
-    validation_.emplace(source_.config, config_.train.dtype, *valid_data_, rows, store_, table_,
-                        pool_, ValidationRanks{&ranks_, spec.shard});
+    validation_.emplace(source_.config, config_.train.dtype, config_.train.master, *valid_data_,
+                        rows, store_, table_, pool_, ValidationRanks{&ranks_, spec.shard});
   }
   if (config_.sample.every > 0 && ranks_.first()) {
     sampling_.emplace(source_, config_, store_, table_, pool_);
@@ -209,6 +217,17 @@ StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started
   metrics.loss = result.loss;
   metrics.aux_loss = result.aux_loss;
   metrics.grad_norm = result.grad_norm;
+  if (config_.train.dtype == DType::kF16) {
+    metrics.loss_scale = result.loss_scale;
+    metrics.skipped = result.skipped;
+    state_.loss_scale = step_->loss_scale().scale();
+    state_.loss_scale_good_steps = step_->loss_scale().state().good_steps;
+    if (result.skipped) {
+      log::warn(
+          "event=step_skipped step={} reason=\"gradients overflow f16\" loss_scale={} next={}",
+          step, result.loss_scale, *state_.loss_scale);
+    }
+  }
   metrics.lr = lr;
   metrics.tokens = state_.tokens;
   metrics.epoch = batch.epoch;

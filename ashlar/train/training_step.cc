@@ -46,8 +46,13 @@ void split_at_norm(const graph::Graph& graph, graph::PlannedPrograms& plan) {
 
 }  // namespace
 
+models::DecoderOptions decoder_options(DType dtype, Master master) {
+  if (master == Master::kF32) return {};
+  return {.weights = dtype, .activations = dtype};
+}
+
 TrainingGraph build_training_graph(const StepSpec& spec) {
-  graph::Graph graph = models::build_training(spec.model);
+  graph::Graph graph = models::build_training(spec.model, decoder_options(spec.dtype, spec.master));
   const auto gradients = passes::differentiate(graph, models::training_losses(graph));
   TrainingGraph result;
   for (const auto& [parameter, gradient] : gradients) {
@@ -69,7 +74,11 @@ TrainingGraph build_training_graph(const StepSpec& spec) {
 TrainingStep::TrainingStep(TrainingGraph training, const StepSpec& spec,
                            runtime::VariableStore& store, const kernels::KernelTable& table,
                            ThreadPool& pool, const Ranks* ranks)
-    : store_(store), training_(std::move(training)), ranks_(ranks), rows_(spec.shard, spec.rank) {
+    : store_(store),
+      training_(std::move(training)),
+      ranks_(ranks),
+      rows_(spec.shard, spec.rank),
+      scale_(spec.loss_scale) {
   const graph::Graph& graph = training_.graph;
   store_.add_missing(graph);
   store_.refresh_shadows(graph);
@@ -91,6 +100,7 @@ TrainingStep::TrainingStep(TrainingGraph training, const StepSpec& spec,
   executor_->bind_input("lr", &lr_);
   balanced_ = graph.outputs().contains("aux_loss");
   if (balanced_) executor_->bind_input("aux_scale", &aux_scale_);
+  if (spec.update.scaled_loss) executor_->bind_input("gradient_scale", &gradient_scale_);
 }
 
 Bindings TrainingStep::bind(const data::Batch& batch) {
@@ -138,18 +148,27 @@ StepResult TrainingStep::run_microbatches(const data::StepBatch& batch, graph::R
 }
 
 StepResult TrainingStep::run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr) {
-  loss_scale_ = 1.0f / static_cast<float>(std::max<int64_t>(batch.valid_tokens, 1));
-  aux_scale_ = 1.0f / static_cast<float>(batch.microbatches.size());
+  gradient_scale_ = static_cast<float>(scale_.scale());
+  loss_scale_ = gradient_scale_ / static_cast<float>(std::max<int64_t>(batch.valid_tokens, 1));
+  aux_scale_ = gradient_scale_ / static_cast<float>(batch.microbatches.size());
   lr_ = static_cast<float>(lr);
   const graph::RunState state{.seed = seed, .step = static_cast<uint64_t>(step)};
   StepResult result = run_microbatches(batch, state, Checks::kLossOnly);
+  result.loss_scale = scale_.scale();
+  result.loss /= result.loss_scale;
+  result.aux_loss /= result.loss_scale;
   if (!std::isfinite(result.loss)) find_non_finite(batch, state, "loss");
 
   const Bindings bindings = bind(batch.microbatches.back());
   if (reduce_ >= 0) executor_->run(reduce_, bindings, state);
   executor_->run(norm_, bindings, state);
   result.grad_norm = static_cast<double>(*executor_->output("grad_norm", bindings).as<float>());
-  if (!std::isfinite(result.grad_norm)) find_non_finite(batch, state, "gradient norm");
+  if (!std::isfinite(result.grad_norm)) {
+    result.skipped = scale_.overflow();
+    if (!result.skipped) find_non_finite(batch, state, "gradient norm");
+    return result;
+  }
+  scale_.good_step();
   executor_->run(update_, bindings, state);
   return result;
 }

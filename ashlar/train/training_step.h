@@ -5,11 +5,12 @@
 
 #include "ashlar/base/thread_pool.h"
 #include "ashlar/data/batch.h"
-#include "ashlar/models/decoder_config.h"
+#include "ashlar/models/decoder_graphs.h"
 #include "ashlar/passes/recompute.h"
 #include "ashlar/passes/shard.h"
 #include "ashlar/runtime/executor.h"
 #include "ashlar/train/context_rows.h"
+#include "ashlar/train/loss_scale.h"
 #include "ashlar/train/ranks.h"
 #include "ashlar/train/update_rule.h"
 
@@ -24,6 +25,8 @@ struct StepSpec {
   models::DecoderConfig model;
   UpdateRule update;
   DType dtype = DType::kF32;
+  Master master = Master::kF32;
+  LossScale loss_scale = {};  // where update.scaled_loss
   passes::Recompute recompute = passes::Recompute::kNone;
   int64_t max_tokens = 0, max_seqs = 0;  // of a microbatch
   passes::ShardPlan shard = {};          // over which ranks; this is `rank`
@@ -34,7 +37,12 @@ struct StepResult {
   double loss = 0;       // cross-entropy, mean over the counted tokens of the global batch
   double aux_loss = 0;   // balance of the experts' load, mean over the microbatches; else 0
   double grad_norm = 0;  // before clipping
+  double loss_scale = 1;
+  bool skipped = false;  // gradients overflowed: nothing was updated, the next step's scale is half
 };
+
+// How models with or without master weights are built.
+models::DecoderOptions decoder_options(DType dtype, Master master);
 
 // A decoder's graph with loss, gradients and update, ready to be planned.
 struct TrainingGraph {
@@ -61,7 +69,8 @@ class TrainingStep {
   runtime::Executor& executor() { return *executor_; }
   // FLOPs the model needs for the batch: flops.h; this rank's share.
   double flops(const data::StepBatch& batch) const;
-  // Gradients are as the last step left them: unclipped.
+  LossScale& loss_scale() { return scale_; }
+  // Gradients are as the last step left them: unclipped, of the loss as it was scaled.
   const std::map<std::string, std::string>& gradient_of() const { return training_.gradient_of; }
   // Of values and scratch.
   int64_t arena_bytes() const { return executor_->plan().total_bytes(); }
@@ -83,8 +92,9 @@ class TrainingStep {
   std::unique_ptr<runtime::Executor> executor_;
   int forward_ = -1, backward_ = -1, reduce_ = -1, norm_ = -1, update_ = -1;
   int tokens_ = -1, positions_ = -1, row_start_ = -1, targets_ = -1;
-  float loss_scale_ = 0, aux_scale_ = 0, lr_ = 0;
+  float loss_scale_ = 0, gradient_scale_ = 1, aux_scale_ = 0, lr_ = 0;
   bool balanced_ = false;  // there is an aux_loss
+  LossScale scale_;
 };
 
 }  // namespace ashlar::train

@@ -51,7 +51,9 @@ UpdateRule UpdateRule::of(const TrainSection& config) {
                     .weight_decay = config.weight_decay},
           .momentum = config.momentum,
           .decay = config.decay,
-          .clip = config.clip};
+          .clip = config.clip,
+          .scaled_loss = config.dtype == DType::kF16,
+          .stochastic = config.rounding == Rounding::kStochastic};
 }
 
 void add_update_rule(Graph& graph, const std::map<VariableId, VariableId>& gradients,
@@ -61,8 +63,10 @@ void add_update_rule(Graph& graph, const std::map<VariableId, VariableId>& gradi
   for (const auto& [parameter, gradient] : gradients) all.push_back(graph.current(gradient));
   const ValueId squares = graph.add_node(std::make_shared<graph::SumSquaresOp>(), all,
                                          Phase::kUpdate, -1, "update.sum_squares")[0];
-  const auto clipped = graph.add_node(std::make_shared<graph::ClipScaleOp>(rule.clip), {squares},
-                                      Phase::kUpdate, -1, "update.clip");
+  const ValueId loss_scale =
+      rule.scaled_loss ? graph.add_input("gradient_scale", {DType::kF32, {1}}) : ValueId{};
+  const auto clipped = graph.add_node(std::make_shared<graph::ClipScaleOp>(rule.clip),
+                                      {squares, loss_scale}, Phase::kUpdate, -1, "update.clip");
   graph.mark_output("grad_norm", clipped[0]);
   const ValueId scale = clipped[1];
 
@@ -72,6 +76,9 @@ void add_update_rule(Graph& graph, const std::map<VariableId, VariableId>& gradi
     const bool matrix = variable.shape.rank() >= 2;
     graph::AdamWSpec adamw = rule.adamw;
     if (rule.decay == Decay::kMatrices && !matrix) adamw.weight_decay = 0;
+    if (rule.stochastic && variable.dtype == DType::kBF16) {
+      adamw.stochastic = variable.name + ".rounding";
+    }
     const ValueId weight = graph.current(parameter), grad = graph.current(gradient);
     const std::string name = "update." + variable.name;
     if (rule.optimizer == Optimizer::kMuon && variable.shape.rank() == 2 &&

@@ -17,6 +17,9 @@ struct UpdateRule {
   double momentum = 0.95;
   Decay decay = Decay::kMatrices;
   double clip = 1.0;  // <= 0: no clipping
+  // The gradients are those of the loss times an input "gradient_scale" f32 [1] (loss_scale.h).
+  bool scaled_loss = false;
+  bool stochastic = false;  // parameters without masters are rounded so
 
   static UpdateRule of(const TrainSection& config);
 };

@@ -5,6 +5,7 @@
 #include "ashlar/passes/fuse.h"
 #include "ashlar/passes/plan_memory.h"
 #include "ashlar/passes/precision.h"
+#include "ashlar/train/training_step.h"
 
 #include <algorithm>
 #include <cmath>
@@ -19,9 +20,10 @@ data::BatchShape Validation::shape(int64_t rows, const Ranks* ranks) {
           .ranks = ranks->data_ranks()};
 }
 
-graph::Graph Validation::build(const models::DecoderConfig& config, DType dtype,
+graph::Graph Validation::build(const models::DecoderConfig& config, DType dtype, Master master,
                                const graph::Bindings& max, const ValidationRanks& over) {
-  graph::Graph graph = passes::precision(models::build_evaluation(config), dtype);
+  graph::Graph graph =
+      passes::precision(models::build_evaluation(config, decoder_options(dtype, master)), dtype);
   if (over.plan.mesh.size() > 1) {
     passes::ShardPlan plan = over.plan;
     plan.max = max;
@@ -30,8 +32,8 @@ graph::Graph Validation::build(const models::DecoderConfig& config, DType dtype,
   return passes::fuse(graph);
 }
 
-Validation::Validation(const models::DecoderConfig& config, DType dtype, const data::Dataset& data,
-                       int64_t rows, runtime::VariableStore& store,
+Validation::Validation(const models::DecoderConfig& config, DType dtype, Master master,
+                       const data::Dataset& data, int64_t rows, runtime::VariableStore& store,
                        const kernels::KernelTable& table, ThreadPool& pool,
                        const ValidationRanks& over)
     : ranks_(over.ranks),
@@ -39,7 +41,7 @@ Validation::Validation(const models::DecoderConfig& config, DType dtype, const d
       maker_(data.in_order(shape(rows, over.ranks))),
       batch_(maker_.reserve()) {
   const graph::Bindings max = rows_.bindings(rows, data.seq(), data.max_sequences(rows));
-  graph_ = build(config, dtype, max, over);
+  graph_ = build(config, dtype, master, max, over);
   store.add_missing(graph_);
   store.refresh_shadows(graph_);
   auto plan = passes::plan_memory(graph_, {.max = max, .table = &table, .threads = pool.threads()});

@@ -6,6 +6,7 @@
 #include "ashlar/data/dataset.h"
 #include "ashlar/models/decoder_config.h"
 #include "ashlar/runtime/executor.h"
+#include "ashlar/train/config.h"
 #include "ashlar/train/context_rows.h"
 #include "ashlar/train/ranks.h"
 
@@ -31,9 +32,9 @@ class Validation {
  public:
   // rows: that a rank computes at once. Makes what the store lacks. All but the config outlive
   // this.
-  Validation(const models::DecoderConfig& config, DType dtype, const data::Dataset& data,
-             int64_t rows, runtime::VariableStore& store, const kernels::KernelTable& table,
-             ThreadPool& pool, const ValidationRanks& over = {});
+  Validation(const models::DecoderConfig& config, DType dtype, Master master,
+             const data::Dataset& data, int64_t rows, runtime::VariableStore& store,
+             const kernels::KernelTable& table, ThreadPool& pool, const ValidationRanks& over = {});
 
   // At most `batches` batches, evenly spread over the data; 0: all. Throws Error where no token
   // counts.
@@ -45,7 +46,7 @@ class Validation {
 
  private:
   static data::BatchShape shape(int64_t rows, const Ranks* ranks);
-  static graph::Graph build(const models::DecoderConfig& config, DType dtype,
+  static graph::Graph build(const models::DecoderConfig& config, DType dtype, Master master,
                             const graph::Bindings& max, const ValidationRanks& over);
 
   const Ranks* ranks_;

@@ -33,6 +33,12 @@ TEST(Reduction, BFloat16IsRoundedOnce) {
   EXPECT_EQ(to_float(sum), 260.0f);
 }
 
+TEST(Reduction, Float16IsRoundedOnce) {
+  // 2048 + 1 is 2048 in f16.
+  const std::vector<f16> big = {to_f16(2048.0f)}, one = {to_f16(1.0f)};
+  EXPECT_EQ(to_float(reduced<f16>(Reduce::kSum, {big, one, one, one, one})[0]), 2052.0f);
+}
+
 TEST(Reduction, IntegersWrap) {
   constexpr int32_t kLargest = std::numeric_limits<int32_t>::max();
   EXPECT_EQ(reduced<int32_t>(Reduce::kSum, {{kLargest}, {1}})[0],

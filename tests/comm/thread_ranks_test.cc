@@ -246,11 +246,12 @@ TEST(ThreadRanks, WrongArgumentsAreRefused) {
             }),
             "rank 0: all_reduce 'x' on axis data: rank 0 is not member 0 of the group: make the "
             "group on this rank");
-  EXPECT_EQ(complaint([](Communicator& comm, std::vector<float>&) {
-              std::vector<uint8_t> bytes(4);
-              comm.all_reduce(comm.world(), Reduce::kSum, buffer(std::span(bytes)), "x");
-            }),
-            "rank 0: reduce: u8 cannot be reduced between ranks: use f64, f32, bf16, i64 or i32");
+  EXPECT_EQ(
+      complaint([](Communicator& comm, std::vector<float>&) {
+        std::vector<uint8_t> bytes(4);
+        comm.all_reduce(comm.world(), Reduce::kSum, buffer(std::span(bytes)), "x");
+      }),
+      "rank 0: reduce: u8 cannot be reduced between ranks: use f64, f32, bf16, f16, i64 or i32");
   EXPECT_EQ(error_of([] { run_ranks(1, [](Communicator&) {}, {.timeout_s = 0}); }),
             "rank 0: comm.timeout: 0 is not positive");
 }

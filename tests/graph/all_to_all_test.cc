@@ -79,6 +79,7 @@ OpPtr op_of_heads(const Op& op, const Mesh& mesh, int rank, size_t inputs) {
   return op.local({.mesh = mesh,
                    .rank = rank,
                    .inputs = {},
+                   .whole = {},
                    .placements = placements,
                    .context = {},
                    .label = "h.0.attn"});
@@ -216,6 +217,7 @@ TEST(RopeRanks, RotateTheirRowsAndTheirHeads) {
       return op.local({.mesh = mesh,
                        .rank = rank,
                        .inputs = {},
+                       .whole = {},
                        .placements = placements,
                        .context = {},
                        .label = "h.0.q"});

@@ -55,7 +55,8 @@ std::vector<double> widened(DType dtype, const void* data, int64_t elements) {
 
 }  // namespace
 
-RunResult run_fast(const Graph& graph, const RunData& data, IsaTier tier, int threads) {
+RunResult run_fast(const Graph& graph, const RunData& data, IsaTier tier, int threads,
+                   comm::Communicator* comm) {
   ThreadPool pool(threads);
   runtime::VariableStore store = filled_store(graph, data);
   const kernels::KernelTable& table = kernels::kernel_table(tier);
@@ -63,6 +64,7 @@ RunResult run_fast(const Graph& graph, const RunData& data, IsaTier tier, int th
       graph,
       passes::plan_memory(graph, {.max = data.bindings, .table = &table, .threads = threads}),
       store, table, pool);
+  executor.set_communicator(comm);
   std::vector<Tensor> inputs;  // lives while the programs run
   for (const auto& [name, id] : graph.inputs()) {
     if (is_float(graph.type(id).dtype)) {
@@ -88,9 +90,9 @@ RunResult run_fast(const Graph& graph, const RunData& data, IsaTier tier, int th
   return result;
 }
 
-RunResult run_reference(const Graph& graph, const RunData& data) {
+RunResult run_reference(const Graph& graph, const RunData& data, comm::Communicator* comm) {
   const runtime::VariableStore store = filled_store(graph, data);
-  runtime::ReferenceRun run(graph, data.bindings, store);
+  runtime::ReferenceRun run(graph, data.bindings, store, comm);
   for (const auto& [name, id] : graph.inputs()) {
     if (is_float(graph.type(id).dtype)) {
       const Tensor input = input_tensor(graph, data, name, id);

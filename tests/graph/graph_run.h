@@ -30,8 +30,11 @@ struct RunResult {
   std::map<std::string, Values> outputs, variables;
 };
 
-RunResult run_fast(const Graph& graph, const RunData& data, IsaTier tier, int threads = 2);
-RunResult run_reference(const Graph& graph, const RunData& data);
+// `comm`: the other ranks of a graph for one of several.
+RunResult run_fast(const Graph& graph, const RunData& data, IsaTier tier, int threads = 2,
+                   comm::Communicator* comm = nullptr);
+RunResult run_reference(const Graph& graph, const RunData& data,
+                        comm::Communicator* comm = nullptr);
 
 // Every element to `factor` times the table's tolerance of its dtype (tests/kernels/tolerance.h).
 void expect_close(const RunResult& found, const RunResult& wanted, double factor,

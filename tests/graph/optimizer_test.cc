@@ -54,7 +54,8 @@ TEST_P(Optimizer, GlobalNormAndClipping) {
     std::vector<ValueId> gradients;
     for (const int64_t n : sizes) gradients.push_back(state(b, "g" + std::to_string(n), n));
     const ValueId squares = b.apply1(std::make_shared<SumSquaresOp>(), gradients, "squares");
-    const auto clip = b.apply(std::make_shared<ClipScaleOp>(max_norm), {squares}, "clip");
+    const auto clip =
+        b.apply(std::make_shared<ClipScaleOp>(max_norm), {squares, ValueId{}}, "clip");
     graph.mark_output("squares", squares);
     graph.mark_output("norm", clip[0]);
     graph.mark_output("scale", clip[1]);

@@ -1,5 +1,5 @@
-// The precision pass: which values become bf16, and that nothing else changes (equal values in
-// double, where a shadow is its parameter and a cast does nothing).
+// The precision pass: which values become bf16 or f16, and that nothing else changes (equal values
+// in double, where a shadow is its parameter and a cast does nothing).
 #include "ashlar/passes/precision.h"
 
 #include "ashlar/passes/differentiate.h"
@@ -12,27 +12,30 @@ namespace {
 
 using ::ashlar::testing::SmallModelOptions;
 
-class Precision : public ::testing::TestWithParam<SmallModelOptions> {
+class Precision : public ::testing::TestWithParam<std::tuple<SmallModelOptions, DType>> {
  protected:
   Precision() {
-    f32_ = ashlar::testing::small_model(GetParam());
+    f32_ = ashlar::testing::small_model(model());
     gradients_ = passes::differentiate(f32_, f32_.output("loss"));
-    bf16_ = passes::precision(f32_, DType::kBF16);
+    half_ = passes::precision(f32_, compute());
   }
-  Graph f32_, bf16_;
+  SmallModelOptions model() const { return std::get<0>(GetParam()); }
+  DType compute() const { return std::get<1>(GetParam()); }
+
+  Graph f32_, half_;
   std::map<VariableId, VariableId> gradients_;
 };
 
 TEST_P(Precision, KeepsEveryValueInDouble) {
-  const auto batch = ashlar::testing::small_batch(GetParam(), {7, 1, 9}, 21);
+  const auto batch = ashlar::testing::small_batch(model(), {7, 1, 9}, 21);
   runtime::VariableStore store(5);
   store.add_missing(f32_);
-  store.add_missing(bf16_);
-  runtime::ReferenceRun before(f32_, batch.bindings, store), after(bf16_, batch.bindings, store);
+  store.add_missing(half_);
+  runtime::ReferenceRun before(f32_, batch.bindings, store), after(half_, batch.bindings, store);
   int shadows = 0;
-  for (const Variable& variable : bf16_.variables()) {
+  for (const Variable& variable : half_.variables()) {
     if (variable.kind != VariableKind::kShadow) continue;
-    after.variable(variable.name) = after.variable(bf16_.variable(variable.source).name);
+    after.variable(variable.name) = after.variable(half_.variable(variable.source).name);
     ++shadows;
   }
   EXPECT_GE(shadows, 10);
@@ -48,23 +51,23 @@ TEST_P(Precision, KeepsEveryValueInDouble) {
   }
 }
 
-TEST_P(Precision, MatricesAreReadInBf16AndTheRestStaysF32) {
-  for (const Variable& variable : bf16_.variables()) {
+TEST_P(Precision, MatricesAreReadIn16BitsAndTheRestStaysF32) {
+  for (const Variable& variable : half_.variables()) {
     const bool shadow = variable.kind == VariableKind::kShadow;
-    EXPECT_EQ(variable.dtype, shadow ? DType::kBF16 : DType::kF32) << variable.name;
+    EXPECT_EQ(variable.dtype, shadow ? compute() : DType::kF32) << variable.name;
     if (!shadow) continue;
-    EXPECT_EQ(variable.shape, bf16_.variable(variable.source).shape) << variable.name;
+    EXPECT_EQ(variable.shape, half_.variable(variable.source).shape) << variable.name;
   }
   int linears = 0;
-  for (const Node& node : bf16_.nodes()) {
+  for (const Node& node : half_.nodes()) {
     if (node.op->kind() != "linear") continue;
     ++linears;
-    EXPECT_EQ(bf16_.type(node.inputs[0]).dtype, DType::kBF16) << node.name;
-    EXPECT_EQ(bf16_.type(node.inputs[1]).dtype, DType::kBF16) << node.name;
-    EXPECT_EQ(bf16_.type(node.outputs[0]).dtype, DType::kBF16) << node.name;
+    EXPECT_EQ(half_.type(node.inputs[0]).dtype, compute()) << node.name;
+    EXPECT_EQ(half_.type(node.inputs[1]).dtype, compute()) << node.name;
+    EXPECT_EQ(half_.type(node.outputs[0]).dtype, compute()) << node.name;
   }
   EXPECT_GE(linears, 12);
-  EXPECT_EQ(bf16_.type(bf16_.output("loss")).dtype, DType::kF64);
+  EXPECT_EQ(half_.type(half_.output("loss")).dtype, DType::kF64);
 }
 
 TEST_P(Precision, F32IsTheGraphItself) {
@@ -72,9 +75,11 @@ TEST_P(Precision, F32IsTheGraphItself) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Precision,
-                         ::testing::Values(SmallModelOptions{},
-                                           SmallModelOptions{.layer_norm = true, .kv_heads = 3},
-                                           SmallModelOptions{.tied = true}));
+                         ::testing::Combine(::testing::Values(SmallModelOptions{},
+                                                              SmallModelOptions{.layer_norm = true,
+                                                                                .kv_heads = 3},
+                                                              SmallModelOptions{.tied = true}),
+                                            ::testing::Values(DType::kBF16, DType::kF16)));
 
 }  // namespace
 }  // namespace ashlar::graph

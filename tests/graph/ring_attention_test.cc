@@ -23,6 +23,7 @@ OpPtr local_op(const Op& op, const ContextCase& c, int rank, size_t inputs) {
   return op.local({.mesh = mesh,
                    .rank = rank,
                    .inputs = {},
+                   .whole = {},
                    .placements = placements,
                    .context = c.cut,
                    .label = "h.0.attn"});

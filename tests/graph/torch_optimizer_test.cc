@@ -28,7 +28,7 @@ TEST_P(TorchOptimizer, AdamWWithClipping) {
   std::vector<ValueId> gradients;
   for (const auto& [name, shape] : parameters) gradients.push_back(state(b, name + ".grad", shape));
   const ValueId squares = b.apply1(std::make_shared<SumSquaresOp>(), gradients, "squares");
-  const auto clip = b.apply(std::make_shared<ClipScaleOp>(1.0), {squares}, "clip");
+  const auto clip = b.apply(std::make_shared<ClipScaleOp>(1.0), {squares, ValueId{}}, "clip");
   graph.mark_output("norm", clip[0]);
   for (size_t i = 0; i < gradients.size(); ++i) {
     const auto& [name, shape] = parameters[i];

@@ -178,7 +178,7 @@ const std::vector<AttentionExample>& attention_examples() {
   static const std::vector<AttentionExample> examples = [] {
     std::vector<AttentionExample> made;
     for (const AttentionCase& shape : attention_cases()) {
-      for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
         const AttentionInputs inputs(shape, dtype);
         const Array d_out(dtype,
                           random_values("d_out", shape.tokens() * shape.heads * shape.head_dim));

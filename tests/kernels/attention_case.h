@@ -65,7 +65,7 @@ struct AttentionReference {
 AttentionReference attention_reference(const AttentionCase& shape, const AttentionInputs& inputs,
                                        const std::vector<double>& d_out);
 
-// Every case in f32 and bf16 with its reference, computed once for all tests.
+// Every case in f32, bf16 and f16 with its reference, computed once for all tests.
 struct AttentionExample {
   AttentionCase shape;
   AttentionInputs inputs;

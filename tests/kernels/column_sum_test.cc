@@ -28,7 +28,7 @@ Array run_kernel(const KernelTable& table, const Team& team, const Array& x, int
 class ColumnSumTest : public TierTest {};
 
 TEST_P(ColumnSumTest, MatchesReferenceForEverySizeAndTeam) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     for (const Size size : kSizes) {
       for (const bool accumulate : {false, true}) {
         const Array x(dtype, random_values("x", size.rows * size.width));

@@ -95,7 +95,7 @@ GatedReference run_gated_reference(Activation activation, GatedSize size,
 class ElementwiseTest : public TierTest {};
 
 TEST_P(ElementwiseTest, ActivationsMatchReference) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     for (const Activation activation : kActivations) {
       for (const int64_t count : kCounts) {
         const std::string what = describe(activation, dtype, count);
@@ -135,7 +135,7 @@ TEST_P(ElementwiseTest, ActivationsOfHugeValuesAreFinite) {
 }
 
 TEST_P(ElementwiseTest, GatedProductsMatchReference) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     for (const Activation activation : kActivations) {
       for (const GatedSize size : kGatedSizes) {
         const std::string what = describe(activation, dtype, size.width) + " gated";
@@ -159,7 +159,7 @@ TEST_P(ElementwiseTest, GatedProductsMatchReference) {
 }
 
 TEST_P(ElementwiseTest, AddMatchesReferenceAndWorksInPlace) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     for (const int64_t count : kCounts) {
       const Array a(dtype, random_values("a", count));
       const Array b(dtype, random_values("b", count));
@@ -214,7 +214,7 @@ Array wanted_dropout(const Array& x, const DropoutArgs& args) {
 
 TEST_P(ElementwiseTest, DropoutIsPhiloxBitForBit) {
   const uint64_t far = (uint64_t{1} << 34) - 40;  // the block index crosses 2^32
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     for (const int64_t count : {0, 1, 7, 63, 64, 65, 130, 1000, 40'000}) {
       for (const uint64_t first : {uint64_t{0}, uint64_t{3}, uint64_t{64}, far}) {
         for (const float rate : {0.0f, 0.1f, 0.5f, 1e-9f}) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -141,6 +142,149 @@ TEST_P(LossTest, HugeAndInfiniteLogitsAreSane) {
     EXPECT_TRUE(std::isnan(out.logits.values()[7])) << place;
     row[place] = 1;
   }
+}
+
+// ---------------------------------------------------------------- slices of the vocabulary
+// What one rank of several holds; T is float (a kernel) or double (the reference).
+template <typename T>
+struct SliceRank {
+  int64_t first, vocab;
+  std::vector<T> logits, highest, sum, target, loss;
+};
+
+// The three steps on `ranks` ranks one after the other, with the exchange by hand. `args_of` makes
+// the arguments of a rank, step(i, args) runs one of them.
+template <typename Args, typename T, typename Step>
+std::vector<SliceRank<T>> run_slices(int ranks, Size size, const std::vector<double>& logits,
+                                     const std::vector<int32_t>& targets, T scale, Step step) {
+  const auto rows = static_cast<size_t>(size.rows);
+  std::vector<T> highest_of_all(rows, std::numeric_limits<T>::lowest());
+  std::vector<SliceRank<T>> all;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const int64_t each = size.vocab / ranks, more = size.vocab % ranks;
+    SliceRank<T> slice{
+        each * rank + std::min<int64_t>(rank, more), each + (rank < more), {}, {}, {}, {}, {}};
+    for (int64_t t = 0; t < size.rows; ++t) {
+      const auto begin = logits.begin() + t * size.stride + slice.first;
+      for (auto at = begin; at < begin + slice.vocab; ++at)
+        slice.logits.push_back(static_cast<T>(*at));
+    }
+    slice.highest = slice.sum = slice.target = slice.loss = std::vector<T>(rows);
+    all.push_back(std::move(slice));
+  }
+  const auto on_all = [&](int number) {
+    for (SliceRank<T>& slice : all) {
+      Args args;
+      args.rows = size.rows;
+      args.vocab = args.logits_stride = slice.vocab;
+      args.first = slice.first;
+      args.logits = slice.logits.data();
+      args.targets = targets.data();
+      args.scale = scale;
+      args.gradient = true;
+      args.highest = slice.highest.data();
+      args.highest_of_all = highest_of_all.data();
+      args.sum = slice.sum.data();
+      args.target = slice.target.data();
+      args.loss = slice.loss.data();
+      step(number, args);
+    }
+  };
+  on_all(1);
+  for (const SliceRank<T>& slice : all) {
+    for (size_t t = 0; t < rows; ++t)
+      highest_of_all[t] = std::max(highest_of_all[t], slice.highest[t]);
+  }
+  on_all(2);
+  std::vector<T> sum(rows), target(rows);
+  for (SliceRank<T>& slice : all) {
+    for (size_t t = 0; t < rows; ++t) {
+      sum[t] += slice.sum[t];
+      target[t] += slice.target[t];
+    }
+  }
+  for (SliceRank<T>& slice : all) {
+    slice.sum = sum;
+    slice.target = target;
+  }
+  on_all(3);
+  return all;
+}
+
+std::vector<SliceRank<float>> run_slices(const KernelTable& table, const Team& team, int ranks,
+                                         Size size, const Array& logits,
+                                         const std::vector<int32_t>& targets, float scale) {
+  return run_slices<CrossEntropySliceArgs>(ranks, size, logits.values(), targets, scale,
+                                           [&](int number, const CrossEntropySliceArgs& args) {
+                                             (number == 1 ? table.softmax_slice
+                                              : number == 2
+                                                  ? table.rescale_slice
+                                                  : table.cross_entropy_slice)(args, team);
+                                           });
+}
+
+// Every rank has the loss of the whole, and the columns of its gradient.
+TEST_P(LossTest, SlicesOfTheVocabularyEqualTheWhole) {
+  constexpr double kTolerance = 1e-6;  // of the loss; of the gradient in units of its scale
+  for (const Size size : kSizes) {
+    const Array logits(DType::kF32, random_values("logits", size.rows * size.stride, 5));
+    const auto targets = random_targets(size);
+    const Reference wanted = run_reference(size, logits.values(), targets, 0.25);
+    for (const int ranks : {1, 2, 3, 4}) {
+      const auto what = fmt::format("{}x{} over {}", size.rows, size.vocab, ranks);
+      const auto in_double = run_slices<ref::CrossEntropySliceArgs>(
+          ranks, size, logits.values(), targets, 0.25,
+          [](int number, const ref::CrossEntropySliceArgs& args) {
+            number == 1   ? ref::softmax_slice(args)
+            : number == 2 ? ref::rescale_slice(args)
+                          : ref::cross_entropy_slice(args);
+          });
+      const auto found =
+          run_slices(table(), teams()[1].with_scratch(), ranks, size, logits, targets, 0.25f);
+      for (size_t rank = 0; rank < found.size(); ++rank) {
+        for (int64_t t = 0; t < size.rows; ++t) {
+          const auto row = static_cast<size_t>(t);
+          ASSERT_NEAR(in_double[rank].loss[row], wanted.loss[row], 1e-12) << what;
+          ASSERT_NEAR(found[rank].loss[row], wanted.loss[row],
+                      kTolerance * std::max(1.0, wanted.loss[row]))
+              << what;
+          for (int64_t v = 0; v < found[rank].vocab; ++v) {
+            const auto here = static_cast<size_t>(t * found[rank].vocab + v);
+            const auto there = static_cast<size_t>(t * size.stride + found[rank].first + v);
+            ASSERT_NEAR(in_double[rank].logits[here], wanted.logits[there], 1e-14) << what;
+            ASSERT_NEAR(found[rank].logits[here], wanted.logits[there], kTolerance * 0.25) << what;
+          }
+        }
+      }
+    }
+    const auto alone =
+        run_slices(table(), teams()[0].with_scratch(), 1, size, logits, targets, 0.25f)[0];
+    const Outputs dense =
+        run_kernel(table(), teams()[0].with_scratch(), size, logits, targets, 0.25f);
+    for (int64_t t = 0; t < size.rows; ++t) {
+      ASSERT_EQ(alone.loss[static_cast<size_t>(t)], dense.loss.floats()[t]);
+      for (int64_t v = 0; v < size.vocab; ++v) {
+        ASSERT_EQ(alone.logits[static_cast<size_t>(t * size.vocab + v)],
+                  dense.logits.floats()[t * size.stride + v]);
+      }
+    }
+  }
+}
+
+TEST_P(LossTest, SlicesOfHugeAndInfiniteLogitsAreSane) {
+  const Team team = teams()[0].with_scratch();
+  const auto loss = [&](const std::vector<double>& row, int32_t target) {
+    const int64_t vocab = static_cast<int64_t>(row.size());
+    const auto ranks =
+        run_slices(table(), team, 2, {1, vocab, vocab}, Array(DType::kF32, row), {target}, 1);
+    return static_cast<double>(ranks[0].loss[0]);
+  };
+  EXPECT_EQ(loss({1e30, 0, -1e30, 0}, 0), 0);
+  EXPECT_NEAR(loss({-kInf, -kInf, 1, 1}, 2), std::log(2.0), 1e-6);  // nothing on the first rank
+  EXPECT_EQ(loss({-kInf, 1}, 0), kInf);
+  EXPECT_TRUE(std::isnan(loss({-kInf, -kInf}, 0)));
+  EXPECT_TRUE(std::isnan(loss({kInf, 0}, 1)));
+  EXPECT_TRUE(std::isnan(loss({0, 0, 0, std::nan("")}, 1)));
 }
 
 ASHLAR_TEST_EACH_TIER(LossTest);

@@ -148,7 +148,7 @@ Reference run_reference(const std::vector<double>& x, const std::vector<double>&
 class NormTest : public TierTest {};
 
 TEST_P(NormTest, MatchesReferenceForEverySizeAndTeam) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     for (const bool layer : {false, true}) {
       for (const Size size : kSizes) {
         const std::string what =
@@ -250,7 +250,7 @@ ASHLAR_TEST_EACH_TIER(NormTest);
 
 TEST(NormTiers, VectorTiersGiveEqualBits) {
   TestTeam team(2);
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     for (const Size size : {Size{3, 33}, Size{700, 320}}) {
       const Inputs in(dtype, size);
       for (const bool layer : {false, true}) {

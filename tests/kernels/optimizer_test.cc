@@ -1,5 +1,6 @@
 #include "ashlar/kernels/ref/optimizer.h"
 
+#include "ashlar/base/philox.h"
 #include "tests/kernels/array.h"
 #include "tests/kernels/tier_fixture.h"
 
@@ -39,15 +40,22 @@ AdamWArgs adamw_args() {
   return args;
 }
 
-State run_adamw(const KernelTable& table, const Team& team, State state, const Array& grad,
-                bool with_bf16 = true) {
+// On a state's own arrays, whatever its parameter is stored in.
+AdamWArgs adamw_args(State& state, const Array& grad) {
   AdamWArgs args = adamw_args();
   args.elements = grad.size();
-  args.param = state.param.floats();
+  args.param_dtype = state.param.dtype();
+  args.param = state.param.data();
   args.m = state.m.floats();
   args.v = state.v.floats();
-  args.grad = grad.floats();
-  args.param_bf16 = with_bf16 ? static_cast<bf16*>(state.param_bf16.data()) : nullptr;
+  args.grad = static_cast<const float*>(grad.data());
+  return args;
+}
+
+State run_adamw(const KernelTable& table, const Team& team, State state, const Array& grad,
+                bool with_bf16 = true) {
+  AdamWArgs args = adamw_args(state, grad);
+  args.shadow = with_bf16 ? state.param_bf16.data() : nullptr;
   table.adamw(args, team);
   return state;
 }
@@ -83,6 +91,104 @@ TEST_P(OptimizerTest, AdamWMatchesReference) {
     const State plain = run_adamw(table(), teams()[1].with_scratch(), before, grad, false);
     EXPECT_TRUE(plain.param == found.param && plain.param_bf16 == before.param_bf16) << what;
   }
+}
+
+// A shadow in f16 is the parameter rounded.
+TEST_P(OptimizerTest, AdamWWritesAShadowInF16) {
+  State state = initial_state(100);
+  Array shadow(DType::kF16, 100);
+  const Array grad(DType::kF32, random_values("grad", 100));
+  AdamWArgs args = adamw_args(state, grad);
+  args.shadow_dtype = DType::kF16;
+  args.shadow = shadow.data();
+  table().adamw(args, teams()[1].with_scratch());
+  EXPECT_TRUE(shadow == Array(DType::kF16, state.param.values()));
+}
+
+// A parameter without a master: what f32 arithmetic gives for its value, rounded.
+TEST_P(OptimizerTest, Bf16ParametersAreUpdatedInF32AndRounded) {
+  for (const int64_t count : kCounts) {
+    State state = initial_state(count);
+    state.param = Array(DType::kF32, rounded(DType::kBF16, state.param.values()));
+    State half = state;
+    half.param = Array(DType::kBF16, state.param.values());
+    const Array grad(DType::kF32, random_values("grad", count));
+    table().adamw(adamw_args(state, grad), teams()[0].with_scratch());
+    for (TestTeam& team : teams()) {
+      State found = half;
+      table().adamw(adamw_args(found, grad), team.with_scratch());
+      EXPECT_TRUE(found.param == Array(DType::kBF16, state.param.values())) << count;
+      EXPECT_TRUE(found.m == state.m && found.v == state.v) << count;
+    }
+  }
+}
+
+// Stochastic rounding, element by element against the words it is said to draw.
+TEST_P(OptimizerTest, StochasticRoundingDrawsThePhiloxStream) {
+  constexpr int64_t kCount = 40'003;  // three tasks and a tail
+  constexpr uint64_t kStep = 7;
+  const RandomStream random(3, "w.rounding", kStep);
+  State state = initial_state(kCount);
+  state.param = Array(DType::kF32, rounded(DType::kBF16, state.param.values()));
+  state.param.floats()[5] = std::numeric_limits<float>::infinity();
+  State half = state;
+  half.param = Array(DType::kBF16, state.param.values());
+  const Array grad(DType::kF32, random_values("grad", kCount));
+  table().adamw(adamw_args(state, grad), teams()[0].with_scratch());
+  for (TestTeam& team : teams()) {
+    State found = half;
+    AdamWArgs args = adamw_args(found, grad);
+    args.stochastic = true;
+    args.key = stream_key(3, "w.rounding");
+    args.step = kStep;
+    table().adamw(args, team.with_scratch());
+    const bf16* params = static_cast<const bf16*>(found.param.data());
+    for (int64_t i = 0; i < kCount; ++i) {
+      const auto bits = std::bit_cast<uint32_t>(state.param.floats()[i]);
+      const uint32_t draw = random.bits(static_cast<uint64_t>(i)) & 0xffffu;
+      const uint32_t wanted = std::isfinite(state.param.floats()[i])
+                                  ? (bits + draw) >> 16
+                                  : uint32_t{to_bf16(state.param.floats()[i]).bits};
+      ASSERT_EQ(params[i].bits, wanted) << i;
+    }
+  }
+}
+
+// Where lr u / w is below 2^-9 a step is less than half of bf16's spacing at w: rounded to nearest,
+// parameters stand still for ever; a master moves, and so does, on average, stochastic rounding.
+TEST_P(OptimizerTest, WithoutMastersSmallStepsStallUnlessRoundingIsStochastic) {
+  constexpr int64_t kCount = 4096;
+  constexpr int kSteps = 200;
+  constexpr float kLr = 0x1p-12f;  // u is 1: the mean of gradients over their root mean square
+  const auto train = [&](DType dtype, bool stochastic) {
+    State state{Array(dtype, std::vector<double>(kCount, 1.5)), Array(DType::kF32, kCount),
+                Array(DType::kF32, kCount), Array(DType::kBF16, 0)};
+    for (const auto& moment : {&state.m, &state.v})
+      *moment = Array(DType::kF32, std::vector<double>(kCount, 0.0));
+    const Array grad(DType::kF32, std::vector<double>(kCount, 1.0));
+    for (int step = 1; step <= kSteps; ++step) {
+      AdamWArgs args = adamw_args(state, grad);
+      args.grad_scale = 1;
+      args.lr = kLr;
+      args.weight_decay = 0;
+      args.bias_correction1 = 1 - std::pow(args.beta1, static_cast<float>(step));
+      args.bias_correction2 = 1 - std::pow(args.beta2, static_cast<float>(step));
+      args.stochastic = stochastic;
+      args.key = 11;
+      args.step = static_cast<uint64_t>(step);
+      table().adamw(args, teams()[1].with_scratch());
+    }
+    return state.param.values();
+  };
+  const double moved = kSteps * static_cast<double>(kLr);
+  for (const double param : train(DType::kF32, false)) EXPECT_NEAR(param, 1.5 - moved, 1e-5);
+  for (const double param : train(DType::kBF16, false)) EXPECT_EQ(param, 1.5);
+  double mean = 0;
+  for (const double param : train(DType::kBF16, true)) mean += param / kCount;
+  // A step is rounded with a variance below spacing * step: the mean of all has this deviation.
+  const double deviation = std::sqrt(kSteps * 0x1p-7 * static_cast<double>(kLr) / kCount);
+  EXPECT_NEAR(mean, 1.5 - moved, 4 * deviation);
+  EXPECT_LT(4 * deviation, 0.1 * moved);
 }
 
 TEST_P(OptimizerTest, SumOfSquaresMatchesReference) {

@@ -157,7 +157,7 @@ constexpr DType kPoolDtypes[] = {DType::kF32, DType::kBF16, DType::kF16};
 
 TEST_P(PagedAttention, WritesRowsToTheirSlotsRounded) {
   const AttentionCase shape{{37, 5}, 3, 3, 20, {}};
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : kPoolDtypes) {
     const AttentionInputs inputs(shape, dtype);
     for (const DType pool : kPoolDtypes) {
       Cache cache(shape, pool);

@@ -111,7 +111,7 @@ std::vector<double> run_reference(const Case& c, const std::vector<double>& x,
 class RopeTest : public TierTest {};
 
 TEST_P(RopeTest, MatchesReferenceForEverySizeAndTeam) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     for (const Case& c : cases()) {
       const Inputs in(c, dtype);
       const Array y = run_kernel(table(), teams()[0].with_scratch(), c, in, 0, c.tokens);

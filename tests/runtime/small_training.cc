@@ -52,8 +52,8 @@ Graph small_training(const SmallModelOptions& options, double clip, const comm::
   for (const auto& [parameter, gradient] : gradients) all.push_back(graph.current(gradient));
   const ValueId squares = graph.add_node(std::make_shared<graph::SumSquaresOp>(), all,
                                          Phase::kUpdate, -1, "update.sum_squares")[0];
-  const auto clipped = graph.add_node(std::make_shared<graph::ClipScaleOp>(clip), {squares},
-                                      Phase::kUpdate, -1, "update.clip");
+  const auto clipped = graph.add_node(std::make_shared<graph::ClipScaleOp>(clip),
+                                      {squares, ValueId{}}, Phase::kUpdate, -1, "update.clip");
   graph.mark_output("grad_norm", clipped[0]);
   for (const auto& [parameter, gradient] : gradients) {
     const graph::Variable source = graph.variable(parameter);

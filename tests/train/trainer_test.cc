@@ -63,7 +63,7 @@ TEST(TrainerTest, LearnsAndLeavesARunFolder) {
 
 TEST(TrainerTest, ResumingGoesOnBitForBit) {
   for (const Optimizer optimizer : {Optimizer::kAdamW, Optimizer::kMuon}) {
-    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
       const TinyRun tiny;
       TrainConfig straight = tiny.config("straight");
       straight.train.optimizer = optimizer;

@@ -1,191 +1,11 @@
 #include "ashlar/graph/ops/loss.h"
 
 #include "ashlar/graph/gradient.h"
+#include "ashlar/graph/ops/loss_chunks.h"
 #include "ashlar/graph/ops/shape_rules.h"
-#include "ashlar/kernels/ref/gemm.h"
-#include "ashlar/kernels/ref/loss.h"
-
-#include <algorithm>
 
 namespace ashlar::graph {
 namespace {
-
-namespace ref = kernels::ref;
-using kernels::GemmArgs;
-
-// Logits of one chunk of rows: about 64 MB, in whole blocks of the GEMM contract, a function of the
-// vocabulary alone so that bits do not depend on the batch.
-int64_t chunk_rows(int64_t vocab) {
-  constexpr int64_t kLogitsBytes = int64_t{64} << 20;
-  const int64_t rows = kLogitsBytes / (vocab * int64_t{sizeof(float)});
-  return std::max<int64_t>(rows / kernels::kGemmBlock, 1) * kernels::kGemmBlock;
-}
-
-constexpr int64_t align(int64_t bytes) { return (bytes + 63) / 64 * 64; }
-
-// One chunk's three products and where its logits lie.
-struct Chunk {
-  const Operand& x;
-  const Operand& weight;
-  int64_t first, rows;
-  float* logits;
-
-  int64_t vocab() const { return weight.shape[0]; }
-  int64_t width() const { return x.shape[1]; }
-  std::byte* x_data() const { return x.data + first * width() * size_of(x.dtype); }
-  kernels::MatrixView weight_rows() const { return {weight.data, weight.dtype, width(), 1}; }
-
-  GemmArgs forward() const {
-    GemmArgs args;
-    args.m = rows;
-    args.n = vocab();
-    args.r = width();
-    args.a = {x_data(), x.dtype, width(), 1};
-    args.b = {weight.data, weight.dtype, 1, width()};
-    args.c = logits;
-    args.c_stride = vocab();
-    return args;
-  }
-  GemmArgs input_grad(const Operand& d_x) const {
-    GemmArgs args;
-    args.m = rows;
-    args.n = width();
-    args.r = vocab();
-    args.a = {logits, DType::kF32, vocab(), 1};
-    args.b = weight_rows();
-    args.c = d_x.data + first * width() * size_of(d_x.dtype);
-    args.c_dtype = d_x.dtype;
-    args.c_stride = width();
-    return args;
-  }
-  GemmArgs weight_grad(const Operand& grad, bool overwrite) const {
-    GemmArgs args;
-    args.m = vocab();
-    args.n = width();
-    args.r = rows;
-    args.a = {logits, DType::kF32, 1, vocab()};
-    args.b = {x_data(), x.dtype, width(), 1};
-    args.c = grad.data;
-    args.c_stride = width();
-    args.accumulate = !overwrite;
-    return args;
-  }
-};
-
-// Scratch: logits of a chunk, losses of its rows, then the GEMM's own.
-struct ScratchLayout {
-  int64_t rows, loss_offset, gemm_offset, bytes;
-
-  ScratchLayout(const Operand& x, const Operand& weight, const kernels::KernelTable& table,
-                int threads) {
-    const int64_t vocab = weight.shape[0];
-    rows = std::min(chunk_rows(vocab), x.shape[0]);
-    loss_offset = align(rows * vocab * int64_t{sizeof(float)});
-    gemm_offset = loss_offset + align(rows * int64_t{sizeof(float)});
-    const Chunk chunk{x, weight, 0, rows, nullptr};
-    const int64_t gemm = std::max({table.gemm_scratch(chunk.forward(), threads),
-                                   table.gemm_scratch(chunk.input_grad(x), threads),
-                                   table.gemm_scratch(chunk.weight_grad(weight, false), threads)});
-    bytes = gemm_offset + gemm;
-  }
-};
-
-struct LossOutputs {
-  double* loss = nullptr;
-  const Operand* d_x = nullptr;
-  const Operand* grad = nullptr;
-  bool overwrite_grad = false;
-};
-
-void run_chunks(const KernelCall& call, const LossOutputs& out) {
-  const Operand& x = call.inputs[0];
-  const Operand& weight = call.inputs[1];
-  const ScratchLayout layout(x, weight, call.table, call.team.threads);
-  kernels::Team team = call.team;
-  team.scratch += layout.gemm_offset;
-  team.scratch_bytes -= layout.gemm_offset;
-  auto* losses = reinterpret_cast<float*>(call.team.scratch + layout.loss_offset);
-
-  const float scale = call.inputs[3].as<float>()[0];
-  const bool wants_gradient = out.d_x != nullptr || out.grad != nullptr;
-  double total = 0;
-  for (int64_t first = 0; first < x.shape[0]; first += layout.rows) {
-    const int64_t rows = std::min(layout.rows, x.shape[0] - first);
-    const Chunk chunk{x, weight, first, rows, reinterpret_cast<float*>(call.team.scratch)};
-    call.table.gemm(chunk.forward(), team);
-    kernels::CrossEntropyArgs loss;
-    loss.rows = rows;
-    loss.vocab = chunk.vocab();
-    loss.logits = chunk.logits;
-    loss.logits_stride = chunk.vocab();
-    loss.targets = call.inputs[2].as<int32_t>() + first;
-    loss.scale = scale;
-    loss.gradient = wants_gradient;
-    loss.loss = losses;
-    call.table.cross_entropy(loss, team);
-    for (int64_t i = 0; i < rows; ++i) total += static_cast<double>(losses[i]);
-    if (out.d_x != nullptr) call.table.gemm(chunk.input_grad(*out.d_x), team);
-    if (out.grad != nullptr) {
-      call.table.gemm(chunk.weight_grad(*out.grad, out.overwrite_grad && first == 0), team);
-    }
-  }
-  if (out.loss != nullptr) *out.loss = total * static_cast<double>(scale);
-}
-
-void reference_rows(const ReferenceCall& call, const LossOutputs& out) {
-  const Operand& x = call.inputs[0];
-  const Operand& weight = call.inputs[1];
-  const int64_t rows = x.shape[0], width = x.shape[1], vocab = weight.shape[0];
-  std::vector<double> logits(static_cast<size_t>(rows * vocab)), losses(static_cast<size_t>(rows));
-  ref::GemmArgs gemm;
-  gemm.m = rows;
-  gemm.n = vocab;
-  gemm.r = width;
-  gemm.a = {x.as<double>(), width, 1};
-  gemm.b = {weight.as<double>(), 1, width};
-  gemm.c = logits.data();
-  gemm.c_stride = vocab;
-  ref::gemm(gemm);
-
-  ref::CrossEntropyArgs loss;
-  loss.rows = rows;
-  loss.vocab = vocab;
-  loss.logits = logits.data();
-  loss.logits_stride = vocab;
-  loss.targets = call.inputs[2].as<int32_t>();
-  loss.scale = call.inputs[3].as<double>()[0];
-  loss.gradient = true;
-  loss.loss = losses.data();
-  ref::cross_entropy(loss);
-  if (out.loss != nullptr) {
-    double total = 0;
-    for (const double value : losses) total += value;
-    *out.loss = total * loss.scale;
-  }
-  if (out.d_x != nullptr) {
-    ref::GemmArgs grad;
-    grad.m = rows;
-    grad.n = width;
-    grad.r = vocab;
-    grad.a = {logits.data(), vocab, 1};
-    grad.b = {weight.as<double>(), width, 1};
-    grad.c = out.d_x->as<double>();
-    grad.c_stride = width;
-    ref::gemm(grad);
-  }
-  if (out.grad != nullptr) {
-    ref::GemmArgs grad;
-    grad.m = vocab;
-    grad.n = width;
-    grad.r = rows;
-    grad.a = {logits.data(), 1, vocab};
-    grad.b = {x.as<double>(), width, 1};
-    grad.c = out.grad->as<double>();
-    grad.c_stride = width;
-    grad.accumulate = !out.overwrite_grad;
-    ref::gemm(grad);
-  }
-}
 
 double product_flops(std::span<const Operand> in) {
   return 2.0 * static_cast<double>(in[0].shape.elements()) * static_cast<double>(in[1].shape[0]);
@@ -198,6 +18,13 @@ void check_head(std::string_view op, std::span<const ValueType> in) {
                in[0].str(), in[1].str());
   check_type(op, "targets", in[2], {DType::kI32, {in[0].shape[0]}});
   check_type(op, "scale", in[3], {DType::kF32, {1}});
+}
+
+// " rows 10..20 over tensor of 2"
+std::string text_of(const std::optional<VocabularySlice>& slice) {
+  if (!slice) return {};
+  return fmt::format(" rows {}..{} over {} of {}", slice->rows.offset, slice->rows.end(),
+                     slice->group.name, slice->group.size());
 }
 
 }  // namespace
@@ -237,15 +64,31 @@ Cost LinearCrossEntropyOp::cost(std::span<const Operand> in, std::span<const Ope
 
 int64_t LinearCrossEntropyOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand>,
                                             const kernels::KernelTable& table, int threads) const {
-  return ScratchLayout(in[0], in[1], table, threads).bytes;
+  return loss_scratch_bytes(in[0], in[1], slice_, table, threads);
 }
 
 void LinearCrossEntropyOp::run(const KernelCall& call) const {
-  run_chunks(call, {.loss = call.outputs[0].as<double>()});
+  run_loss(call, {.loss = call.outputs[0].as<double>()}, slice_);
 }
 
 void LinearCrossEntropyOp::reference(const ReferenceCall& call) const {
-  reference_rows(call, {.loss = call.outputs[0].as<double>()});
+  reference_loss(call, {.loss = call.outputs[0].as<double>()}, slice_);
+}
+
+std::string LinearCrossEntropyOp::attributes() const {
+  const std::string text = text_of(slice_);
+  return text.empty() ? text : text.substr(1);
+}
+
+// Rows split: each rank a term of the loss. The vocabulary split: all ranks the whole loss.
+std::vector<AxisStrategy> LinearCrossEntropyOp::strategies(const AxisSite&) const {
+  return {{{rows(), whole(), rows(), whole()}, {term()}},
+          {{whole(), rows(), whole(), whole()}, {whole()}}};
+}
+
+std::shared_ptr<const Op> LinearCrossEntropyOp::local(const LocalSite& site) const {
+  auto slice = vocabulary_slice(site, 1);
+  return slice ? std::make_shared<LinearCrossEntropyOp>(std::move(slice)) : nullptr;
 }
 
 // ---------------------------------------------------------------- loss and gradients
@@ -255,6 +98,7 @@ std::string LinearCrossEntropyGradOp::attributes() const {
   if (wants_.input_grad) text += " input_grad";
   if (wants_.weight_grad) text += " weight_grad";
   if (wants_.first) text += " first";
+  text += text_of(slice_);
   return text.substr(1);
 }
 
@@ -269,6 +113,25 @@ std::vector<ValueType> LinearCrossEntropyGradOp::infer(std::span<const ValueType
     types.push_back(in[4]);
   }
   return types;
+}
+
+std::vector<AxisStrategy> LinearCrossEntropyGradOp::strategies(const AxisSite&) const {
+  AxisStrategy tokens{{rows(), whole(), rows(), whole(), term()}, {}};
+  AxisStrategy vocabulary{{whole(), rows(), whole(), whole(), rows()}, {}};
+  const auto output = [&](bool wanted, AxisPlacement of_tokens, AxisPlacement of_vocabulary) {
+    if (!wanted) return;
+    tokens.outputs.push_back(of_tokens);
+    vocabulary.outputs.push_back(of_vocabulary);
+  };
+  output(wants_.loss, term(), whole());
+  output(wants_.input_grad, rows(), term());
+  output(wants_.weight_grad, term(), rows());
+  return {tokens, vocabulary};
+}
+
+std::shared_ptr<const Op> LinearCrossEntropyGradOp::local(const LocalSite& site) const {
+  auto slice = vocabulary_slice(site, 1);
+  return slice ? std::make_shared<LinearCrossEntropyGradOp>(wants_, std::move(slice)) : nullptr;
 }
 
 std::vector<Alias> LinearCrossEntropyGradOp::aliases() const {
@@ -288,7 +151,7 @@ int64_t LinearCrossEntropyGradOp::scratch_bytes(std::span<const Operand> in,
                                                 std::span<const Operand>,
                                                 const kernels::KernelTable& table,
                                                 int threads) const {
-  return ScratchLayout(in[0], in[1], table, threads).bytes;
+  return loss_scratch_bytes(in[0], in[1], slice_, table, threads);
 }
 
 namespace {
@@ -307,11 +170,11 @@ LossOutputs asked_outputs(const LinearCrossEntropyGradOp::Wants& wants,
 }  // namespace
 
 void LinearCrossEntropyGradOp::run(const KernelCall& call) const {
-  run_chunks(call, asked_outputs(wants_, call.outputs, call.state));
+  run_loss(call, asked_outputs(wants_, call.outputs, call.state), slice_);
 }
 
 void LinearCrossEntropyGradOp::reference(const ReferenceCall& call) const {
-  reference_rows(call, asked_outputs(wants_, call.outputs, call.state));
+  reference_loss(call, asked_outputs(wants_, call.outputs, call.state), slice_);
 }
 
 ValueId linear_cross_entropy(Builder& b, ValueId x, ValueId weight, ValueId targets, ValueId scale,

@@ -1,17 +1,24 @@
 // Cross-entropy of a linear head, in chunks of rows: the whole logits of a training step never
 // exist. Dims: T tokens, C width, V vocabulary. targets < 0 are not counted. The loss of one
 // microbatch is its share of the global mean: scale * sum of -log p, with scale = 1 / valid tokens
-// of the global batch, so microbatches and ranks simply add.
+// of the global batch, so microbatches and ranks simply add. Where ranks share the vocabulary
+// (Shoeybi et al. 2019), each computes the logits of its rows of the weight; of the others it
+// learns three numbers a row: the highest logit, the sum of exponentials, the target's logit.
 #pragma once
 
 #include "ashlar/graph/builder.h"
+#include "ashlar/graph/ops/vocabulary.h"
 
 namespace ashlar::graph {
 
 // (x [T,C], weight [V,C], targets i32 [T], scale f32 [1]) -> loss f64 [1].
 class LinearCrossEntropyOp : public Op {
  public:
+  explicit LinearCrossEntropyOp(std::optional<VocabularySlice> slice = {})
+      : slice_(std::move(slice)) {}
+  const std::optional<VocabularySlice>& slice() const { return slice_; }
   std::string_view kind() const override { return "linear_cross_entropy"; }
+  std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void gradient(GradientContext& context) const override;
   Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
@@ -19,6 +26,11 @@ class LinearCrossEntropyOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  std::shared_ptr<const Op> local(const LocalSite& site) const override;
+
+ private:
+  std::optional<VocabularySlice> slice_;  // of one rank of several
 };
 
 // The loss and its gradients from one set of logits: what the fuse pass makes of the ops below.
@@ -30,7 +42,8 @@ class LinearCrossEntropyGradOp : public Op {
   struct Wants {
     bool loss = false, input_grad = false, weight_grad = false, first = false;
   };
-  explicit LinearCrossEntropyGradOp(Wants wants) : wants_(wants) {}
+  explicit LinearCrossEntropyGradOp(Wants wants, std::optional<VocabularySlice> slice = {})
+      : wants_(wants), slice_(std::move(slice)) {}
   const Wants& wants() const { return wants_; }
   std::string_view kind() const override { return "linear_cross_entropy_grad"; }
   std::string attributes() const override;
@@ -41,9 +54,12 @@ class LinearCrossEntropyGradOp : public Op {
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<Alias> aliases() const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  std::shared_ptr<const Op> local(const LocalSite& site) const override;
 
  private:
   Wants wants_;
+  std::optional<VocabularySlice> slice_;
 };
 
 ValueId linear_cross_entropy(Builder& b, ValueId x, ValueId weight, ValueId targets, ValueId scale,

@@ -1,5 +1,6 @@
 #include "ashlar/graph/ops/optimizer.h"
 
+#include "ashlar/base/philox.h"
 #include "ashlar/graph/ops/shape_rules.h"
 #include "ashlar/kernels/ref/optimizer.h"
 
@@ -61,8 +62,9 @@ std::vector<AxisStrategy> SumSquaresOp::strategies(const AxisSite& site) const {
 std::string ClipScaleOp::attributes() const { return fmt::format("max_norm={}", max_norm_); }
 
 std::vector<ValueType> ClipScaleOp::infer(std::span<const ValueType> in) const {
-  check_inputs(kind(), in, 1);
+  check_inputs(kind(), in, 2);
   check_type(kind(), "sum of squares", in[0], {DType::kF64, {1}});
+  if (in[1].present) check_type(kind(), "gradient scale", in[1], {DType::kF32, {1}});
   return {{DType::kF32, {1}}, {DType::kF32, {1}}};
 }
 
@@ -71,32 +73,39 @@ double clip_scale(double norm, double max_norm) {
 }
 
 void ClipScaleOp::run(const KernelCall& call) const {
-  const double norm = std::sqrt(call.inputs[0].as<double>()[0]);
+  const double loss_scale =
+      call.inputs[1].present ? static_cast<double>(call.inputs[1].as<float>()[0]) : 1;
+  const double norm = std::sqrt(call.inputs[0].as<double>()[0]) / loss_scale;
   call.outputs[0].as<float>()[0] = static_cast<float>(norm);
-  call.outputs[1].as<float>()[0] = static_cast<float>(clip_scale(norm, max_norm_));
+  call.outputs[1].as<float>()[0] = static_cast<float>(clip_scale(norm, max_norm_) / loss_scale);
 }
 
 void ClipScaleOp::reference(const ReferenceCall& call) const {
-  const double norm = std::sqrt(call.inputs[0].as<double>()[0]);
+  const double loss_scale = call.inputs[1].present ? call.inputs[1].as<double>()[0] : 1;
+  const double norm = std::sqrt(call.inputs[0].as<double>()[0]) / loss_scale;
   call.outputs[0].as<double>()[0] = norm;
-  call.outputs[1].as<double>()[0] = clip_scale(norm, max_norm_);
+  call.outputs[1].as<double>()[0] = clip_scale(norm, max_norm_) / loss_scale;
 }
 
 // ---------------------------------------------------------------- AdamW
 std::string AdamWOp::attributes() const {
-  return fmt::format("beta1={} beta2={} eps={} decay={}", spec_.beta1, spec_.beta2, spec_.eps,
-                     spec_.weight_decay);
+  return fmt::format("beta1={} beta2={} eps={} decay={}{}", spec_.beta1, spec_.beta2, spec_.eps,
+                     spec_.weight_decay, spec_.stochastic.empty() ? "" : " stochastic");
 }
 
 std::vector<ValueType> AdamWOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, kInputs);
-  check_dtype(kind(), "param", in[kParam], DType::kF32);
-  for (const Input i : {kGrad, kM, kV}) check_type(kind(), "grad, m or v", in[i], in[kParam]);
+  ASHLAR_CHECK(
+      in[kParam].dtype == DType::kF32 || (in[kParam].dtype == DType::kBF16 && !has_shadow_),
+      "adamw: param is {}, wanted f32, or bf16 without a shadow", in[kParam].str());
+  const ValueType f32{DType::kF32, in[kParam].shape};
+  for (const Input i : {kGrad, kM, kV}) check_type(kind(), "grad, m or v", in[i], f32);
   check_type(kind(), "lr", in[kLr], {DType::kF32, {1}});
   check_type(kind(), "scale", in[kScale], {DType::kF32, {1}});
   std::vector<ValueType> types = {in[kParam], in[kM], in[kV]};
   if (has_shadow_) {
-    check_type(kind(), "shadow", in[kShadow], {DType::kBF16, in[kParam].shape});
+    const DType dtype = in[kShadow].dtype == DType::kF16 ? DType::kF16 : DType::kBF16;
+    check_type(kind(), "shadow", in[kShadow], {dtype, in[kParam].shape});
     types.push_back(in[kShadow]);
   }
   return types;
@@ -122,11 +131,20 @@ void AdamWOp::run(const KernelCall& call) const {
   const auto step = static_cast<double>(call.state.step);
   kernels::AdamWArgs args;
   args.elements = call.outputs[0].shape.elements();
-  args.param = call.outputs[0].as<float>();
+  args.param_dtype = call.outputs[0].dtype;
+  args.param = call.outputs[0].data;
   args.m = call.outputs[1].as<float>();
   args.v = call.outputs[2].as<float>();
   args.grad = call.inputs[kGrad].as<float>();
-  if (has_shadow_) args.param_bf16 = call.outputs[3].as<bf16>();
+  if (has_shadow_) {
+    args.shadow_dtype = call.outputs[3].dtype;
+    args.shadow = call.outputs[3].data;
+  }
+  if (!spec_.stochastic.empty()) {
+    args.stochastic = true;
+    args.key = stream_key(call.state.seed, spec_.stochastic);
+    args.step = call.state.step;
+  }
   args.grad_scale = call.inputs[kScale].as<float>()[0];
   args.lr = call.inputs[kLr].as<float>()[0];
   args.beta1 = static_cast<float>(spec_.beta1);

@@ -21,8 +21,10 @@ class SumSquaresOp : public Op {
 // What clipping multiplies gradients by.
 double clip_scale(double norm, double max_norm);
 
-// (sum of squares f64 [1]) -> (norm f32 [1], scale f32 [1]): scale = min(1, max_norm / (norm +
-// 1e-6)), as torch.nn.utils.clip_grad_norm_ has it; max_norm <= 0: scale is 1.
+// (sum of squares f64 [1], loss scale f32 [1] or absent) -> (norm f32 [1], scale f32 [1]): scale =
+// min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ has it; max_norm <= 0: scale
+// is 1. Where the gradients are those of a scaled loss, norm is that of the true ones and scale
+// makes true ones of them.
 class ClipScaleOp : public Op {
  public:
   explicit ClipScaleOp(double max_norm) : max_norm_(max_norm) {}
@@ -39,9 +41,11 @@ class ClipScaleOp : public Op {
 
 struct AdamWSpec {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
+  std::string stochastic = {};  // the stream that rounds a bf16 parameter; empty: to nearest even
 };
 
-// (param, grad, m, v, lr f32 [1], scale f32 [1], shadow bf16 or absent) -> (param, m, v, shadow).
+// (param f32, or bf16 where it has no master, grad f32, m f32, v f32, lr f32 [1], scale f32 [1],
+// shadow bf16 or f16 or absent) -> (param, m, v, shadow).
 // The step for bias correction is the run's.
 class AdamWOp : public Op {
  public:

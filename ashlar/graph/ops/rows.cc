@@ -2,10 +2,16 @@
 
 #include "ashlar/graph/gradient.h"
 #include "ashlar/graph/ops/shape_rules.h"
+#include "ashlar/graph/ops/vocabulary.h"
 #include "ashlar/kernels/ref/rows.h"
 
 namespace ashlar::graph {
 namespace ref = kernels::ref;
+
+std::string GatherRowsOp::attributes() const {
+  const std::string out(ashlar::name(out_));
+  return first_row_ == 0 ? out : fmt::format("{} first_row={}", out, first_row_);
+}
 
 std::vector<ValueType> GatherRowsOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, 3);
@@ -40,6 +46,8 @@ void GatherRowsOp::run(const KernelCall& call) const {
   kernels::GatherRowsArgs args;
   args.rows = y.shape[0];
   args.width = y.shape[1];
+  args.table_rows = table.shape[0];
+  args.first_row = first_row_;
   args.table_dtype = table.dtype;
   args.dtype = y.dtype;
   args.table = table.data;
@@ -54,11 +62,28 @@ void GatherRowsOp::reference(const ReferenceCall& call) const {
   ref::GatherRowsArgs args;
   args.rows = y.shape[0];
   args.width = y.shape[1];
+  args.table_rows = call.inputs[0].shape[0];
+  args.first_row = first_row_;
   args.table = call.inputs[0].as<double>();
   args.ids = call.inputs[1].as<int32_t>();
   if (call.inputs[2].present) args.add = call.inputs[2].as<double>();
   args.y = y.as<double>();
   ref::gather_rows(args);
+}
+
+std::vector<AxisStrategy> GatherRowsOp::strategies(const AxisSite&) const {
+  return {{{whole(), rows(), rows()}, {rows()}}, {{rows(), whole(), term()}, {term()}}};
+}
+
+std::shared_ptr<const Op> GatherRowsOp::local(const LocalSite& site) const {
+  const auto slice = vocabulary_slice(site, 0);
+  return slice ? std::make_shared<GatherRowsOp>(out_, slice->rows.offset) : nullptr;
+}
+
+std::string ScatterAddRowsOp::attributes() const {
+  const std::string_view first = first_ ? "first" : "";
+  if (first_row_ == 0) return std::string(first);
+  return fmt::format("{}{}first_row={}", first, first_ ? " " : "", first_row_);
 }
 
 std::vector<ValueType> ScatterAddRowsOp::infer(std::span<const ValueType> in) const {
@@ -77,6 +102,7 @@ void ScatterAddRowsOp::run(const KernelCall& call) const {
   args.rows = d_y.shape[0];
   args.width = d_y.shape[1];
   args.table_rows = grad.shape[0];
+  args.first_row = first_row_;
   args.dtype = d_y.dtype;
   args.ids = call.inputs[0].as<int32_t>();
   args.d_y = d_y.data;
@@ -92,11 +118,21 @@ void ScatterAddRowsOp::reference(const ReferenceCall& call) const {
   args.rows = d_y.shape[0];
   args.width = d_y.shape[1];
   args.table_rows = call.outputs[0].shape[0];
+  args.first_row = first_row_;
   args.ids = call.inputs[0].as<int32_t>();
   args.d_y = d_y.as<double>();
   args.d_table = call.outputs[0].as<double>();
   args.accumulate = !(first_ && call.state.first_microbatch);
   ref::scatter_add_rows(args);
+}
+
+std::vector<AxisStrategy> ScatterAddRowsOp::strategies(const AxisSite&) const {
+  return {{{rows(), rows(), term()}, {term()}}, {{whole(), whole(), rows()}, {rows()}}};
+}
+
+std::shared_ptr<const Op> ScatterAddRowsOp::local(const LocalSite& site) const {
+  const auto slice = vocabulary_slice(site, 2);
+  return slice ? std::make_shared<ScatterAddRowsOp>(first_, slice->rows.offset) : nullptr;
 }
 
 ValueId gather_rows(Builder& b, ValueId table, ValueId ids, ValueId addend, DType out,

@@ -19,4 +19,19 @@ struct CrossEntropyArgs {
 
 void cross_entropy(const CrossEntropyArgs& args);
 
+struct CrossEntropySliceArgs {
+  int64_t rows = 0, vocab = 0, first = 0;
+  double* logits = nullptr;
+  int64_t logits_stride = 0;
+  const int32_t* targets = nullptr;
+  double scale = 1;
+  bool gradient = false;
+  double *highest = nullptr, *highest_of_all = nullptr, *sum = nullptr, *target = nullptr;
+  double* loss = nullptr;
+};
+
+void softmax_slice(const CrossEntropySliceArgs& args);
+void rescale_slice(const CrossEntropySliceArgs& args);
+void cross_entropy_slice(const CrossEntropySliceArgs& args);
+
 }  // namespace ashlar::kernels::ref
