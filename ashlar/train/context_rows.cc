@@ -4,7 +4,7 @@ namespace ashlar::train {
 namespace {
 
 void take(const std::vector<int32_t>& all, int64_t rows, int64_t seq,
-          const std::vector<Slice>& pieces, std::vector<int32_t>& out) {
+          const std::array<Slice, 2>& pieces, std::vector<int32_t>& out) {
   out.clear();
   for (int64_t row = 0; row < rows; ++row) {
     for (const Slice& piece : pieces) {
@@ -23,8 +23,8 @@ ContextRows::ContextRows(const passes::ShardPlan& plan, int rank)
       tensor_parts_(plan.mesh.size("tensor")),
       tensor_index_(plan.mesh.coordinate(rank, "tensor")) {}
 
-std::vector<Slice> ContextRows::pieces(int64_t seq) const {
-  if (!zigzag_ || parts_ == 1) return {slice_of(seq, parts_, index_)};
+std::array<Slice, 2> ContextRows::pieces(int64_t seq) const {
+  if (!zigzag_ || parts_ == 1) return {slice_of(seq, parts_, index_), Slice{}};
   return {slice_of(seq, 2 * parts_, index_), slice_of(seq, 2 * parts_, 2 * parts_ - 1 - index_)};
 }
 
@@ -43,7 +43,7 @@ ContextRows::View ContextRows::cut(const data::Batch& batch) {
   View view{batch.tokens.data(), batch.positions.data(), batch.targets.data(),
             batch.row_start.data(), bindings(batch.rows, batch.seq, batch.sequences())};
   if (parts_ == 1) return view;
-  const std::vector<Slice> mine = pieces(batch.seq);
+  const std::array<Slice, 2> mine = pieces(batch.seq);
   take(batch.tokens, batch.rows, batch.seq, mine, tokens_);
   take(batch.positions, batch.rows, batch.seq, mine, positions_);
   take(batch.targets, batch.rows, batch.seq, mine, targets_);

@@ -6,6 +6,7 @@
 #include "ashlar/graph/dim.h"
 #include "ashlar/passes/shard.h"
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -24,7 +25,7 @@ class ContextRows {
   graph::Bindings bindings(int64_t rows, int64_t seq, int64_t seqs) const;
 
  private:
-  std::vector<Slice> pieces(int64_t seq) const;
+  std::array<Slice, 2> pieces(int64_t seq) const;  // of a row; the second may be empty
 
   int parts_, index_;
   bool zigzag_;

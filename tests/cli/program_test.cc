@@ -62,7 +62,7 @@ TEST(ProgramTest, FlagsSayWhatTheyWant) {
   EXPECT_EQ(says({"bench", "train", "--steps", "2"}),
             "ashlar: --steps: found 2, wanted a whole number from 3 to 1000000");
   EXPECT_EQ(says({"bench", "train", "--shape", "gpt5"}),
-            "ashlar: --shape: found gpt5, wanted char-10m, gpt2-124m or llama-60m");
+            "ashlar: --shape: found gpt5, wanted char-10m, gpt2-124m, llama-60m or mixtral-90m");
   EXPECT_EQ(says({"logits", "m", "--dtype", "f16"}),
             "ashlar: --dtype: found f16, wanted f32 or bf16");
   EXPECT_EQ(says({"run", "m", "--threads", "many"}),

@@ -238,8 +238,9 @@ TEST(AttentionSegmentsRef, PiecesGiveWhatTheWholeGives) {
 class AttentionSegments : public TierTest {};
 ASHLAR_TEST_EACH_TIER(AttentionSegments);
 
-// Those of attention and its gradient, against the same references: pieces add a few roundings.
-constexpr double kForwardFactor = 2, kGradFactor = 4;
+// Those of attention and its gradient, against the same references: pieces add a few roundings, and
+// gradients are f32 whatever the dtype of what they are made from.
+constexpr double kForwardFactor = 2, kGradFactor = 6;
 
 TEST_P(AttentionSegments, MatchReference) {
   for (const AttentionExample& example : attention_examples()) {

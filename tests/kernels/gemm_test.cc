@@ -12,10 +12,11 @@ class Gemm : public TierTest {
   void expect_reference(const GemmCase& shape) {
     SCOPED_TRACE(testing::Message() << shape);
     const GemmInputs inputs(shape);
-    // A 16-bit result is rounded twice where an activation sees its input rounded.
+    // A 16-bit result is rounded twice where an activation sees its input rounded, and what a
+    // residual cancels may have been larger than what is left.
     const bool twice = shape.activation != Activation::kNone && shape.c != DType::kF32;
     expect_close(run_gemm(table(), teams()[1], shape, inputs), gemm_reference(shape, inputs), "c",
-                 twice ? 2 : 1);
+                 twice ? 4 : 1);
   }
 };
 ASHLAR_TEST_EACH_TIER(Gemm);

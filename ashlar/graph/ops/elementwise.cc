@@ -196,51 +196,47 @@ void DropoutOp::gradient(GradientContext& context) const {
       0, context.apply(std::make_shared<DropoutOp>(rate_, path_), {context.grad(0)}, "grad")[0]);
 }
 
-std::vector<RowRun> DropoutOp::runs(const RunState& state, int64_t rows) const {
-  if (share_.context.parts == 1 && share_.tensor.parts == 1) return {{0, 0, rows}};
+template <typename F>
+void DropoutOp::for_each_run(const RunState& state, int64_t rows, const F& f) const {
+  if (!share_.shared()) return f(RowRun{0, 0, rows});
   const int64_t tokens = share_.tensor.parts == 1 ? rows : state.tokens;
-  std::vector<RowRun> all = {{0, 0, tokens}};
-  if (share_.context.parts > 1) {
-    const auto [parts, index] = share_.context;
-    const int64_t each = context_rows(share_.cut, parts, index, share_.cut.seq);
-    all = context_runs(share_.cut, parts, index, tokens / each * share_.cut.seq);
-  }
   const Slice mine = slice_of(tokens, share_.tensor.parts, share_.tensor.index);
-  std::vector<RowRun> result;
-  for (const RowRun& run : all) {
+  const auto meet = [&](const RowRun& run) {
     const int64_t begin = std::max(run.local, mine.offset);
     const int64_t end = std::min(run.local + run.count, mine.end());
-    if (begin < end) {
-      result.push_back({run.first + begin - run.local, begin - mine.offset, end - begin});
-    }
-  }
-  return result;
+    if (begin < end) f(RowRun{run.first + begin - run.local, begin - mine.offset, end - begin});
+  };
+  const auto [parts, index] = share_.context;
+  if (parts == 1) return meet({0, 0, tokens});
+  const int64_t each = context_rows(share_.cut, parts, index, share_.cut.seq);
+  const int64_t all = tokens / each * share_.cut.seq;
+  for (const RowRun& run : context_runs(share_.cut, parts, index, all)) meet(run);
 }
 
 void DropoutOp::run(const KernelCall& call) const {
   const Operand& x = call.inputs[0];
   const Operand& y = call.outputs[0];
   const int64_t width = y.shape[1], row_bytes = width * size_of(y.dtype);
-  for (const RowRun& run : runs(call.state, y.shape[0])) {
+  for_each_run(call.state, y.shape[0], [&](const RowRun& run) {
     const auto first =
         (call.state.first_token + static_cast<uint64_t>(run.first)) * static_cast<uint64_t>(width);
     call.table.dropout(
         {run.count * width, y.dtype, static_cast<float>(rate_), key(call.state), call.state.step,
          first, x.data + run.local * row_bytes, y.data + run.local * row_bytes},
         call.team);
-  }
+  });
 }
 
 void DropoutOp::reference(const ReferenceCall& call) const {
   const Operand& y = call.outputs[0];
   const int64_t width = y.shape[1];
-  for (const RowRun& run : runs(call.state, y.shape[0])) {
+  for_each_run(call.state, y.shape[0], [&](const RowRun& run) {
     const auto first =
         (call.state.first_token + static_cast<uint64_t>(run.first)) * static_cast<uint64_t>(width);
     ref::dropout({run.count * width, rate_, key(call.state), call.state.step, first,
                   call.inputs[0].as<double>() + run.local * width,
                   y.as<double>() + run.local * width});
-  }
+  });
 }
 
 std::vector<AxisStrategy> DropoutOp::strategies(const AxisSite&) const {
@@ -250,7 +246,7 @@ std::vector<AxisStrategy> DropoutOp::strategies(const AxisSite&) const {
 std::shared_ptr<const Op> DropoutOp::local(const LocalSite& site) const {
   // Data ranks say by first_token where their rows begin.
   const Share share{site.cut(0, 0, "context"), site.cut(0, 0, "tensor"), site.context};
-  if (share.context.parts == 1 && share.tensor.parts == 1) return nullptr;
+  if (!share.shared()) return nullptr;
   return std::make_shared<DropoutOp>(rate_, path_, share);
 }
 

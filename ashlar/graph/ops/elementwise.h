@@ -93,6 +93,7 @@ class DropoutOp : public Op {
   struct Share {
     LocalSite::Cut context, tensor;
     ContextCut cut;
+    bool shared() const { return context.parts > 1 || tensor.parts > 1; }
   };
   DropoutOp(double rate, std::string path, const Share& share)
       : rate_(rate), path_(std::move(path)), share_(share) {}
@@ -109,8 +110,9 @@ class DropoutOp : public Op {
 
  private:
   uint64_t key(const RunState& state) const;
-  // The rows of x that follow each other in the microbatch too.
-  std::vector<RowRun> runs(const RunState& state, int64_t rows) const;
+  // Calls f with rows of x that follow each other in the microbatch too.
+  template <typename F>
+  void for_each_run(const RunState& state, int64_t rows, const F& f) const;
   double rate_;
   std::string path_;
   Share share_;
