@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Long runs: tools/soak.sh [crashes|load] [MINUTES]. crashes: a training run is killed at random
-# moments, again and again, and must end with the same log as one that was left alone. load: clients
+# moments, at least 50 times, and must end with the same log as one that was left alone. load: clients
 # come and go, mid-stream and with nonsense, and the server must go on answering as at the start.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,7 +22,7 @@ crashes() {
   losses() { grep -oE '"(step|loss|grad_norm|lr)":[^,}]*' "$1/metrics.jsonl"; }
   "$ashlar" train "${settings[@]}" "run.dir=$work/whole" 2>"$work/log"
   losses "$work/whole" >"$work/wanted"
-  while [ $SECONDS -lt $end ]; do
+  while [ $SECONDS -lt $end ] || [ $kills -lt 50 ]; do
     rm -rf "$work/torn"
     local done=
     while [ -z "$done" ]; do

@@ -141,6 +141,30 @@ ConfigKey& ConfigBinder::key(std::string_view name, T& field, std::string help) 
   return key;
 }
 
+ConfigKey& ConfigBinder::key_or(std::string_view name, int64_t& field, std::string word,
+                                int64_t value, std::string help) {
+  ConfigKey& key = add(name, std::move(help));
+  key.read_ = [&field, word, value](const ConfigValue& from) {
+    const auto* typed = std::get_if<ConfigText>(&from.value);
+    const auto* text = std::get_if<std::string>(&from.value);
+    if ((typed != nullptr && typed->text == word) || (text != nullptr && *text == word)) {
+      field = value;
+      return;
+    }
+    try {
+      read_config(from, field);
+    } catch (const UsageError&) {
+      from.refuse(fmt::format("a whole number or \"{}\"", word));
+    }
+  };
+  key.print_ = [&field, word, value] {
+    return field == value ? print_config(word) : print_config(field);
+  };
+  key.number_ = [&field, value] { return field == value ? std::nullopt : number(field); };
+  key.default_ = key.print_();
+  return key;
+}
+
 template ConfigKey& ConfigBinder::key(std::string_view, bool&, std::string);
 template ConfigKey& ConfigBinder::key(std::string_view, int&, std::string);
 template ConfigKey& ConfigBinder::key(std::string_view, int64_t&, std::string);

@@ -79,6 +79,10 @@ class ConfigBinder {
     return choice_of(name, std::move(names), get, set, std::move(help));
   }
 
+  // A number, or a word that stands for `value`.
+  ConfigKey& key_or(std::string_view name, int64_t& field, std::string word, int64_t value,
+                    std::string help);
+
   // The keys of a part, under `name.`.
   template <typename T>
   void section(std::string_view name, T& part) {

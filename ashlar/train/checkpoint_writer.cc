@@ -92,6 +92,11 @@ void CheckpointWriter::rethrow() {
   if (failed_) std::rethrow_exception(std::exchange(failed_, nullptr));
 }
 
+bool CheckpointWriter::busy() {
+  const std::lock_guard lock(mutex_);
+  return busy_;
+}
+
 void CheckpointWriter::check() {
   const std::lock_guard lock(mutex_);
   rethrow();

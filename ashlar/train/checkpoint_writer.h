@@ -51,6 +51,7 @@ class CheckpointWriter {
   // The run goes on from this checkpoint: does what a save that died behind its publication left
   // undone. Before any save().
   void resume_from(const TrainerState& state) const;
+  bool busy();  // a save is under way
   // Throws what the save under way met; to be asked every step.
   void check();
   // Until the save under way is published; on other ranks than 0, until their parts are written.

@@ -201,7 +201,10 @@ void SampleSection::bind(ConfigBinder& b) {
 }
 
 void CheckpointSection::bind(ConfigBinder& b) {
-  b.key("every", every, "steps between checkpoints; 0: at the end only").at_least(0);
+  b.key_or(
+       "every", every, "auto", kAuto,
+       "steps between checkpoints; 0: at the end only; auto: as often as costs 3.5% of the time")
+      .at_least(0);
   b.key("keep", keep, "newest checkpoints that stay; 0: all").at_least(0);
   b.key("best", best, "the one of lowest validation loss stays too");
 }

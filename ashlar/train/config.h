@@ -99,9 +99,10 @@ struct SampleSection {
 };
 
 struct CheckpointSection {
-  int64_t every = 500;  // steps; 0: at the end only
-  int64_t keep = 3;     // the newest that stay; 0: all
-  bool best = true;     // also the one of lowest validation loss
+  static constexpr int64_t kAuto = -1;  // save_interval.h
+  int64_t every = 500;                  // steps; 0: at the end only
+  int64_t keep = 3;                     // the newest that stay; 0: all
+  bool best = true;                     // also the one of lowest validation loss
   void bind(ConfigBinder& b);
 };
 

@@ -17,7 +17,7 @@ std::string description(models::DecoderConfig config) {
 
 }  // namespace
 
-RunStart find_start(const TrainConfig& config, IsaTier tier) {
+RunStart find_start(const TrainConfig& config, IsaTier tier, comm::Communicator* comm) {
   RunStart start;
   start.state.seed = static_cast<uint64_t>(config.train.seed);
   if (!config.run.resume) {
@@ -28,7 +28,7 @@ RunStart find_start(const TrainConfig& config, IsaTier tier) {
                  config.run.dir, steps.back());
     return start;
   }
-  const auto step = find_checkpoint(config.run.dir);
+  const auto step = find_checkpoint(config.run.dir, comm);
   if (!step) {
     log::info("event=resume dir={} found=nothing first_step=1", config.run.dir);
     return start;

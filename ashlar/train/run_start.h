@@ -18,9 +18,9 @@ struct RunStart {
   int64_t first_step() const { return state.step + 1; }
 };
 
-// Says in the log what was found. Throws Error where the folder holds checkpoints and is not to be
-// gone on with.
-RunStart find_start(const TrainConfig& config, IsaTier tier);
+// Says in the log what was found; all ranks of a job find the same. Throws Error where the folder
+// holds checkpoints and is not to be gone on with.
+RunStart find_start(const TrainConfig& config, IsaTier tier, comm::Communicator* comm = nullptr);
 
 // Throws Error when the checkpoint holds another model than the configuration describes, or was
 // trained by another optimizer.

@@ -16,6 +16,7 @@
 #include "ashlar/train/run_folder.h"
 #include "ashlar/train/run_start.h"
 #include "ashlar/train/sampling.h"
+#include "ashlar/train/save_interval.h"
 #include "ashlar/train/training_step.h"
 #include "ashlar/train/validation.h"
 
@@ -42,7 +43,7 @@ class Run {
         table_(kernels::kernel_table(tier_)),
         pool_(thread_count(config.run, ranks_)),
         source_(open_model_source(config)),
-        start_(find_start(config, tier_)),
+        start_(find_start(config, tier_, comm)),
         train_data_(
             data::Dataset::open_train(config.data, config.train.seq, source_.encoder, pool_)),
         store_(static_cast<uint64_t>(config.train.seed)) {
@@ -71,6 +72,7 @@ class Run {
   StepMetrics step(int64_t step, const data::StepBatch& batch, double started);
   void validate(StepMetrics& metrics);
   void save(const StepMetrics& metrics);
+  void tune_interval(double step_s);
   void sample(int64_t step);
   void profile(int64_t step);
   void show(Progress& progress, const StepMetrics& metrics) const;
@@ -95,6 +97,8 @@ class Run {
   std::optional<RunFolder> folder_;
   std::optional<data::Loader> loader_;
   std::optional<CheckpointWriter> writer_;
+  SaveInterval interval_{config_.checkpoint.every, start_.first_step()};
+  double stall_s_ = 0;  // of the last save
   std::optional<runtime::Profiler> profiler_;
   MemoryPlan memory_;
   JobStep job_step_{ranks_};
@@ -151,7 +155,7 @@ void Run::plan_memory() {
   memory_.add("activations", step_->arena_bytes());
   if (validation_) memory_.add("validation", validation_->planned_bytes());
   if (sampling_) memory_.add("sampling", sampling_->planned_bytes());
-  if (writer_) memory_.add("checkpoint", writer_->planned_bytes());
+  memory_.add("checkpoint", writer_->planned_bytes());
   memory_.add("batches", loader_->bytes());
   log::info("event=memory planned=\"{}\" {}", human_bytes(static_cast<double>(memory_.total())),
             memory_.text());
@@ -189,19 +193,14 @@ void Run::start_loader() {
 }
 
 void Run::start_writer() {
-  for (const graph::Variable& variable : step_->graph().variables()) {
-    ASHLAR_CHECK(variable.part.empty(), "checkpoint: {} is split over ranks, which cannot be saved",
-                 variable.name);
-  }
-  if (!ranks_.first()) return;
-  CheckpointPlan plan{
-      .run_dir = config_.run.dir,
-      .model = source_.config,
-      .text_files = source_.text_files,
-      .keep = config_.checkpoint.keep,
-      .best = config_.checkpoint.best,
-      .sync_first = {folder_->path("metrics.jsonl"), folder_->path("samples.jsonl")}};
-  writer_.emplace(std::move(plan), RankGraphs{&step_->graph()}, store_);
+  CheckpointPlan plan{.run_dir = config_.run.dir,
+                      .model = source_.config,
+                      .text_files = source_.text_files,
+                      .keep = config_.checkpoint.keep,
+                      .best = config_.checkpoint.best,
+                      .sync_first = {}};
+  if (folder_) plan.sync_first = {folder_->path("metrics.jsonl"), folder_->path("samples.jsonl")};
+  writer_.emplace(std::move(plan), RankGraphs{&step_->graph()}, store_, ranks_.comm());
   if (start_.resumes()) writer_->resume_from(start_.state);
 }
 
@@ -256,7 +255,25 @@ void Run::save(const StepMetrics& metrics) {
     state_.best_valid_loss = metrics.valid_loss;
     state_.best_step = metrics.step;
   }
-  if (writer_) writer_->save(state_);
+  const double started = clock_.now();
+  writer_->save(state_);
+  stall_s_ = clock_.now() - started;
+}
+
+// The first rank's clock counts for all.
+void Run::tune_interval(double step_s) {
+  if (!interval_.tuning()) return;
+  const SaveInterval::Seen seen{step_s, std::exchange(stall_s_, 0), writer_->busy()};
+  const std::vector<double> first = ranks_.gather(
+      std::vector<double>{seen.step_s, seen.stall_s, static_cast<double>(seen.writing)});
+  interval_.observe({first[0], first[1], first[2] != 0});
+  if (interval_.tuning() || !ranks_.first()) return;
+  const SaveInterval::Decision& decided = *interval_.decision();
+  log::info(
+      "event=checkpoint_interval every={} step_ms={:.1f} stall_ms={:.1f} slowed_ms={:.1f} "
+      "write_ms={:.1f} overhead={:.2f}%",
+      decided.every, 1e3 * decided.step_s, 1e3 * decided.stall_s, 1e3 * decided.slowed_s,
+      1e3 * decided.write_s, 100 * decided.overhead());
 }
 
 void Run::sample(int64_t step) {
@@ -324,16 +341,17 @@ TrainOutcome Run::run() {
   const int64_t tokens_before = state_.tokens;
   double mfu_sum = 0;
   for (int64_t step = outcome.first_step; step <= steps && !outcome.interrupted; ++step) {
-    if (writer_) writer_->check();
+    writer_->check();
     profile(step);
     const double started = clock_.now();
     StepMetrics metrics = this->step(step, loader_->next(), started);
     outcome.interrupted = stop_;
+    tune_interval(metrics.step_ms / 1e3);
     validate(metrics);
     if (ranks_.first()) folder_->write(metrics);
     if (sampling_ && due(config_.sample.every, step)) sample(step);
     if (shown) show(*shown, metrics);
-    if (due(config_.checkpoint.every, step) || step == steps || outcome.interrupted) {
+    if (interval_.due(step) || step == steps || outcome.interrupted) {
       save(metrics);
       outcome.checkpoint = checkpoint_folder(config_.run.dir, step);
     }
@@ -344,7 +362,7 @@ TrainOutcome Run::run() {
     mfu_sum += metrics.mfu;
   }
   profile(steps + 1);
-  if (writer_) writer_->wait();
+  writer_->wait();
   if (shown) shown->finish();
   outcome.seconds = clock_.now() - begin;
   const auto done = static_cast<double>(outcome.last_step - outcome.first_step + 1);

@@ -194,6 +194,28 @@ TEST(ConfigTest, Ranges) {
   EXPECT_EQ(set_error("train.clip=10"), "(no error)");
 }
 
+TEST(ConfigTest, ANumberOrAWord) {
+  struct {
+    int64_t every = -1;
+    void bind(ConfigBinder& b) { b.key_or("every", every, "auto", -1, "steps").at_least(0); }
+  } config;
+  ConfigTable table(config);
+  EXPECT_EQ(table.to_toml(), "every = \"auto\"\n");
+  table.check();
+  table.set("every=7");
+  EXPECT_EQ(config.every, 7);
+  EXPECT_EQ(table.to_toml(), "every = 7\n");
+  table.set("every=auto");
+  EXPECT_EQ(config.every, -1);
+  table.load_text("every = 3", "t.toml");
+  EXPECT_EQ(config.every, 3);
+  table.load_text("every = \"auto\"", "t.toml");
+  EXPECT_EQ(config.every, -1);
+  EXPECT_EQ(error_of([&] { table.set("every=soon"); }),
+            "config every: \"soon\" is not a whole number or \"auto\"");
+  EXPECT_THAT(error_of([&] { table.set("every=-2"); }), HasSubstr("config every: -2"));
+}
+
 TEST(ConfigTest, CheckFindsWhatIsMissingAndDefaultsOutOfRange) {
   Loaded run;
   EXPECT_EQ(

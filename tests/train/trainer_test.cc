@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <cstring>
 #include <filesystem>
 #include <optional>
 
@@ -114,6 +115,30 @@ TEST(TrainerTest, TornCheckpointsAreSkipped) {
                     HasSubstr("model.safetensors: torn: 1000 bytes")));
   EXPECT_EQ(learning_log(tiny.path("run")), log);
   EXPECT_EQ(learnt_bytes(tiny.path("run")), learnt);
+}
+
+// What the log says was decided is what the checkpoints show.
+TEST(TrainerTest, FindsTheIntervalOfSaves) {
+  const TinyRun tiny;
+  TrainConfig config = tiny.config("run");
+  config.train.steps = 400;
+  config.checkpoint.every = CheckpointSection::kAuto;
+  config.checkpoint.keep = 0;
+  config.valid.every = 0;
+  const std::string log = log_of([&] { run(config); });
+  const size_t at = log.find("event=checkpoint_interval every=");
+  ASSERT_NE(at, std::string::npos);
+  const int64_t every =
+      std::stoll(log.substr(at + std::strlen("event=checkpoint_interval every=")));
+  const std::vector<int64_t> steps = list_checkpoints(config.run.dir);
+  ASSERT_GE(steps.size(), 3u);
+  EXPECT_EQ(steps[0], 12);  // two steps to warm up, ten timed
+  for (size_t i = 2; i + 1 < steps.size(); ++i) EXPECT_EQ(steps[i] - steps[i - 1], every);
+  TrainConfig fixed = config;
+  fixed.run.dir = tiny.path("fixed");
+  fixed.checkpoint.every = 0;
+  run(fixed);
+  EXPECT_EQ(learning_log(config.run.dir), learning_log(fixed.run.dir));
 }
 
 TEST(TrainerTest, KeepsTheLastAndTheBest) {
