@@ -289,7 +289,14 @@ class Sharder {
     if (node.phase != Phase::kUpdate) {
       if (is_sharded(lies)) {
         const bool first = graph_.value(before).producer < 0;
-        forms_.set(old, forms_.reduce_into(output, rewrite_(before), lies, first, node), lies);
+        // What the other axes owe is still owed.
+        Placement after = lies;
+        for (size_t axis = 0; axis < axes(); ++axis) {
+          if (placed.axes[axis].is_partial() && !lies.axes[axis].is_shard()) {
+            after.axes[axis] = AxisPlacement::partial();
+          }
+        }
+        forms_.set(old, forms_.reduce_into(output, rewrite_(before), lies, first, node), after);
       } else {
         check_terms(node, before, placed);
         forms_.set(old, output, placed);

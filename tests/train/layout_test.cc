@@ -40,12 +40,15 @@ INSTANTIATE_TEST_SUITE_P(
                       Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kUlysses},
                       Layout{.mesh = {.data = 2, .context = 2}, .zero = 1}));
 
-INSTANTIATE_TEST_SUITE_P(Tensor, LayoutTest,
-                         ::testing::Values(Layout{.mesh = {.tensor = 2}},
-                                           Layout{.mesh = {.tensor = 2}, .sequence = true},
-                                           Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 3},
-                                           Layout{.mesh = {.tensor = 2, .context = 2},
-                                                  .sequence = true}));
+INSTANTIATE_TEST_SUITE_P(
+    Tensor, LayoutTest,
+    ::testing::Values(
+        Layout{.mesh = {.tensor = 2}}, Layout{.mesh = {.tensor = 2}, .sequence = true},
+        Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 3},
+        Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 2, .sequence = true},
+        Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 3, .sequence = true},
+        Layout{.mesh = {.data = 2, .tensor = 2, .context = 2}, .zero = 3, .sequence = true},
+        Layout{.mesh = {.tensor = 2, .context = 2}, .sequence = true}));
 
 }  // namespace
 }  // namespace ashlar::train::testing
