@@ -117,6 +117,7 @@ class Fuser {
       const auto* adamw = as<graph::AdamWOp>(graph_.node(maker));
       if (adamw == nullptr || adamw->has_shadow()) return;
       const ValueId shadow = node.inputs[1];
+      if (producer(shadow) > maker) return;  // a part of it, which is not there yet
       left_out_.insert(index_of(node));
       const ValueId new_shadow = node.outputs[0];
       merged_[maker] = [this, adamw, shadow, new_shadow](const Node& update) {

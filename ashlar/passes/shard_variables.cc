@@ -12,13 +12,6 @@ using graph::VariableKind;
 // Axes along which ranks hold the same of a Variable and see other tokens.
 constexpr std::string_view kTokenAxes[] = {"data", "context", "expert"};
 
-bool has_shadow(const graph::Graph& graph, const Variable& parameter) {
-  return std::ranges::any_of(graph.variables(), [&](const Variable& other) {
-    return other.kind == VariableKind::kShadow && other.source.valid() &&
-           graph.variable(other.source).name == parameter.name;
-  });
-}
-
 // Muon looks at whole matrices: ZeRO leaves those alone.
 bool updated_by_muon(const graph::Graph& graph, const Variable& parameter) {
   return std::ranges::any_of(graph.nodes(), [&](const graph::Node& node) {
@@ -40,7 +33,7 @@ int zero_stage(const graph::Graph& graph, const Variable& variable) {
     case VariableKind::kShadow:
       return 3;
     case VariableKind::kParameter:
-      return !variable.trainable ? kNever : has_shadow(graph, variable) ? 1 : 3;
+      return variable.trainable ? 3 : kNever;
     default:
       return kNever;
   }

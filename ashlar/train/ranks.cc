@@ -103,9 +103,24 @@ void check_layout(const TrainConfig& config, const models::DecoderConfig& model)
                    mesh.context, config.train.seq, config.train.seq / 2);
       }
   }
-  if (mesh.pipe > model.layers) {
-    fail_usage("config mesh.pipe: {} stages for {} layers; at most {}", mesh.pipe, model.layers,
-               model.layers);
+  if (mesh.pipe > 1) {
+    fail_usage("config mesh.pipe: pipelines do not run in training yet: found {}, wanted 1",
+               mesh.pipe);
+  }
+  if (mesh.expert > 1) {
+    fail_usage("config mesh.expert: experts are not split over ranks yet: found {}, wanted 1",
+               mesh.expert);
+  }
+  if (mesh.data * mesh.tensor * mesh.context > 1 && model.mixture.experts > 0) {
+    fail_usage("config mesh: a mixture of experts trains on one rank only, found {} ranks",
+               mesh.data * mesh.tensor * mesh.context);
+  }
+  const bool whole = mesh.tensor == 1 && config.parallel.zero < 3;
+  if (config.sample.every > 0 && !whole) {
+    fail_usage(
+        "config sample.every: samples need the whole model on the first rank, which mesh.tensor={} "
+        "and parallel.zero={} split; set sample.every=0",
+        mesh.tensor, config.parallel.zero);
   }
   if (mesh.tensor > 1 && config.train.optimizer == Optimizer::kMuon) {
     fail_usage(

@@ -27,6 +27,24 @@ TEST_P(LayoutTest, EqualsOneRankInFloat) {
   }
 }
 
+// bf16 rounds each term before ranks add them: the loss stays near one rank's, and the graph is the
+// same in double.
+TEST(LayoutDType, BF16StaysNearOneRank) {
+  for (const int zero : {0, 1, 2, 3}) {
+    const Layout layout{.mesh = {.data = 2, .tensor = 2}, .zero = zero, .dtype = DType::kBF16};
+    LayoutJob job{.model = small_llama()};
+    job.steps = 6;
+    expect_equal(run_layout(job, layout, Arithmetic::kDouble),
+                 run_layout(job, {.dtype = DType::kBF16}, Arithmetic::kDouble), kDoubleTolerance,
+                 layout.str());
+    const auto found = run_layout(job, layout, Arithmetic::kKernels).losses;
+    const auto wanted = run_layout(job, {.dtype = DType::kBF16}, Arithmetic::kKernels).losses;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      EXPECT_NEAR(found[i], wanted[i], 0.01 * wanted[i]) << layout.str() << ", step " << i + 1;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Data, LayoutTest,
                          ::testing::Values(Layout{.mesh = {.data = 2}}, Layout{.mesh = {.data = 4}},
                                            Layout{.mesh = {.data = 2}, .zero = 1},
