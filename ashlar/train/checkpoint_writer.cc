@@ -74,9 +74,8 @@ void CheckpointWriter::run() {
     std::exception_ptr failed;
     try {
       write();
-    } catch (const std::exception& error) {
+    } catch (...) {
       failed = std::current_exception();
-      if (rank_ > 0) note_failure(folder_, rank_, error.what());
     }
     staging_.reset();  // removes what was not published
     {
@@ -139,12 +138,19 @@ void CheckpointWriter::save(TrainerState state) {
 }
 
 void CheckpointWriter::write() {
-  std::vector<formats::FileRecord> files = write_own(folder_);
   if (rank_ == 0) {
-    publish(std::move(files));
-  } else {
+    publish(write_own(folder_));
+    return;
+  }
+  std::optional<PartLock> lock;  // held until the note is there
+  try {
+    lock.emplace(folder_, rank_);
+    std::vector<formats::FileRecord> files = write_own(folder_);
     for (const std::string& path : plan_.sync_first) sync_path(path);
     publish_part(folder_, rank_, std::move(files));
+  } catch (const std::exception& error) {
+    note_failure(folder_, rank_, error.what());
+    throw;
   }
 }
 

@@ -9,6 +9,7 @@
 #include "ashlar/train/checkpoint_parts.h"
 #include "ashlar/train/model_source.h"
 #include "ashlar/train/moment_files.h"
+#include "tests/base/child.h"
 #include "tests/base/messages.h"
 #include "tests/base/temp_dir.h"
 #include "tests/bundle/model_files.h"
@@ -19,7 +20,10 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <unistd.h>
+
 #include <atomic>
+#include <csignal>
 
 namespace ashlar::train::testing {
 namespace {
@@ -236,6 +240,28 @@ TEST(CheckpointParts, NamesTheRankThatFailed) {
   note_failure(folder.path(), 3, "cannot write a: no space");
   EXPECT_THAT(error_of([&] { await_parts(folder.path(), 4, [] { return true; }); }),
               HasSubstr("rank 3 could not write its part: cannot write a: no space"));
+}
+
+TEST(CheckpointParts, TellsTheDeadFromTheSlow) {
+  const TempDir folder;
+  int pauses = 0;
+  const auto pause = [&] { return ++pauses < 3; };
+  {
+    const PartLock lock(folder.path(), 1);
+    EXPECT_THAT(error_of([&] { await_parts(folder.path(), 2, pause); }),
+                HasSubstr("the part of rank 1 did not come in time"));
+    EXPECT_EQ(pauses, 3);
+  }
+  remove_tree(folder.path("parts"));
+  pauses = 0;
+  const auto end = ashlar::testing::run_in_child([&] {
+    const PartLock lock(folder.path(), 1);
+    ::kill(::getpid(), SIGKILL);
+  });
+  EXPECT_EQ(end.signal, SIGKILL);
+  EXPECT_THAT(error_of([&] { await_parts(folder.path(), 2, pause); }),
+              HasSubstr("rank 1 died while it wrote its part"));
+  EXPECT_EQ(pauses, 0);
 }
 
 // A rank that cannot write: the job hears of it from that rank, rank 0 publishes nothing.
