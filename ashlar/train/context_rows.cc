@@ -3,14 +3,11 @@
 namespace ashlar::train {
 namespace {
 
-void take(const std::vector<int32_t>& all, int64_t rows, int64_t seq,
-          const std::array<Slice, 2>& pieces, std::vector<int32_t>& out) {
+void take(const std::vector<int32_t>& all, const std::vector<graph::RowRun>& runs,
+          std::vector<int32_t>& out) {
   out.clear();
-  for (int64_t row = 0; row < rows; ++row) {
-    for (const Slice& piece : pieces) {
-      const auto begin = all.begin() + row * seq + piece.offset;
-      out.insert(out.end(), begin, begin + piece.length);
-    }
+  for (const graph::RowRun& run : runs) {
+    out.insert(out.end(), all.begin() + run.first, all.begin() + run.first + run.count);
   }
 }
 
@@ -23,14 +20,9 @@ ContextRows::ContextRows(const passes::ShardPlan& plan, int rank)
       tensor_parts_(plan.mesh.size("tensor")),
       tensor_index_(plan.mesh.coordinate(rank, "tensor")) {}
 
-std::array<Slice, 2> ContextRows::pieces(int64_t seq) const {
-  if (!zigzag_ || parts_ == 1) return {slice_of(seq, parts_, index_), Slice{}};
-  return {slice_of(seq, 2 * parts_, index_), slice_of(seq, 2 * parts_, 2 * parts_ - 1 - index_)};
-}
-
 graph::Bindings ContextRows::bindings(int64_t rows, int64_t seq, int64_t seqs) const {
-  int64_t mine = 0;
-  for (const Slice& piece : pieces(seq)) mine += piece.length;
+  // Of one row; all are cut alike.
+  const int64_t mine = parts_ == 1 ? seq : graph::context_rows({seq, zigzag_}, parts_, index_, seq);
   graph::Bindings bindings;
   bindings[graph::Symbol::kTokens] = rows * mine;
   bindings[graph::Symbol::kWhole] = rows * seq;
@@ -43,10 +35,11 @@ ContextRows::View ContextRows::cut(const data::Batch& batch) {
   View view{batch.tokens.data(), batch.positions.data(), batch.targets.data(),
             batch.row_start.data(), bindings(batch.rows, batch.seq, batch.sequences())};
   if (parts_ == 1) return view;
-  const std::array<Slice, 2> mine = pieces(batch.seq);
-  take(batch.tokens, batch.rows, batch.seq, mine, tokens_);
-  take(batch.positions, batch.rows, batch.seq, mine, positions_);
-  take(batch.targets, batch.rows, batch.seq, mine, targets_);
+  const auto runs = graph::context_runs({batch.seq, zigzag_}, parts_, index_,
+                                        view.bindings[graph::Symbol::kWhole]);
+  take(batch.tokens, runs, tokens_);
+  take(batch.positions, runs, positions_);
+  take(batch.targets, runs, targets_);
   view.tokens = tokens_.data();
   view.positions = positions_.data();
   view.targets = targets_.data();

@@ -3,10 +3,10 @@
 #pragma once
 
 #include "ashlar/data/batch.h"
+#include "ashlar/graph/context_rows.h"
 #include "ashlar/graph/dim.h"
 #include "ashlar/passes/shard.h"
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -25,8 +25,6 @@ class ContextRows {
   graph::Bindings bindings(int64_t rows, int64_t seq, int64_t seqs) const;
 
  private:
-  std::array<Slice, 2> pieces(int64_t seq) const;  // of a row; the second may be empty
-
   int parts_, index_;
   bool zigzag_;
   int tensor_parts_, tensor_index_;
