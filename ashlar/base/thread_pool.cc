@@ -130,10 +130,12 @@ void ThreadPool::work(int thread) {
       wake_.wait(lock, next_loop);
       sleepers_.fetch_sub(1);
     }
-    if (stop_.load()) return;
     bool joined = false;
     while (!joined && (state & kOpen) != 0) joined = state_.compare_exchange_weak(state, state + 1);
     seen = loop_of(state);
+    // Asked here, not when the new state was first seen: while we tried to join a loop it may have
+    // ended and the destructor's state, which is the last, come in its place.
+    if (stop_.load()) return;
     if (!joined) continue;  // it ended without us
     take_tasks(thread);
     state_.fetch_sub(1, std::memory_order_release);

@@ -77,6 +77,18 @@ TEST_P(ThreadPoolTest, ComesAndGoes) {
   }
 }
 
+// A worker may still be trying to join the last loop when the pool goes.
+TEST_P(ThreadPoolTest, GoesRightBehindALoop) {
+  for (int i = 0; i < 100; ++i) {
+    std::atomic<int> runs{0};
+    {
+      ThreadPool pool(GetParam());
+      for (int loop = 0; loop < 3; ++loop) pool.parallel_for(2, [&](int64_t, int) { ++runs; });
+    }
+    EXPECT_EQ(runs.load(), 6);
+  }
+}
+
 std::vector<int> cores_of_this_thread() {
   cpu_set_t set;
   CPU_ZERO(&set);

@@ -4,14 +4,13 @@
 #include "ashlar/base/file.h"
 #include "ashlar/formats/safetensors.h"
 #include "ashlar/formats/safetensors_writer.h"
+#include "tests/base/paths.h"
 
 #include <algorithm>
 
 namespace ashlar::testing {
 
-std::string model_folder(const std::string& name) {
-  return std::string(ASHLAR_TEST_DATA) + "/models/" + name;
-}
+std::string model_folder(const std::string& name) { return test_data("models/") + name; }
 
 Tensors read_tensors(const std::string& folder) {
   const formats::SafetensorsReader file(folder);

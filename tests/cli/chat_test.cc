@@ -1,6 +1,7 @@
 // chat as a person uses it: line by line, with Ctrl-C.
 #include "ashlar/base/atomic_file.h"
 #include "ashlar/base/error.h"
+#include "tests/base/paths.h"
 #include "tests/cli/program.h"
 
 #include <fmt/format.h>
@@ -39,7 +40,7 @@ TEST(ChatTest, AModelWithoutTemplateIsToldFrom) {
 class Talk {
  public:
   explicit Talk(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), {ASHLAR_BINARY, "chat"});
+    arguments.insert(arguments.begin(), {ashlar_binary(), "chat"});
     std::vector<char*> words;
     for (std::string& argument : arguments) words.push_back(argument.data());
     words.push_back(nullptr);

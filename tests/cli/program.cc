@@ -1,6 +1,7 @@
 #include "tests/cli/program.h"
 
 #include "ashlar/base/atomic_file.h"
+#include "tests/base/paths.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -11,7 +12,7 @@ namespace ashlar::cli {
 
 testing::ProgramResult ashlar(std::vector<std::string> arguments,
                               const testing::ProgramOptions& options) {
-  arguments.insert(arguments.begin(), ASHLAR_BINARY);
+  arguments.insert(arguments.begin(), ashlar_binary());
   return testing::run_program(arguments, options);
 }
 
@@ -36,7 +37,7 @@ std::string complaint(const testing::ProgramResult& result, int exit_code) {
 }
 
 std::string fixture_model(const std::string& name) {
-  return join_path(ASHLAR_TEST_DATA, fmt::format("models/{}", name));
+  return join_path(test_data(), fmt::format("models/{}", name));
 }
 
 Json golden(const std::string& model) {

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/cpu.h"
 #include "ashlar/base/version.h"
+#include "tests/base/paths.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -115,7 +116,7 @@ TEST(ProgramTest, ATierThatIsNotThereIsRefused) {
 
 TEST(ProgramTest, AResultThatCannotBeWrittenIsAFailure) {
   const testing::ProgramResult result =
-      testing::run_program({"sh", "-c", "\"$0\" version > /dev/full", ASHLAR_BINARY});
+      testing::run_program({"sh", "-c", "\"$0\" version > /dev/full", ashlar_binary()});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr("stdout: No space left on device"));
 }

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "tests/base/paths.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -17,7 +18,7 @@ namespace ashlar::cli {
 
 ServerProcess::ServerProcess(const std::string& model, std::vector<std::string> flags,
                              const Environment& environment) {
-  std::vector<std::string> words = {ASHLAR_BINARY, "serve", model, "--port", "0"};
+  std::vector<std::string> words = {ashlar_binary(), "serve", model, "--port", "0"};
   words.insert(words.end(), flags.begin(), flags.end());
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());

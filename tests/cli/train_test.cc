@@ -1,4 +1,5 @@
 // train, report and eval as a user runs them. What training computes is tested in tests/train.
+#include "tests/base/paths.h"
 #include "tests/cli/train_verb.h"
 
 #include <fmt/format.h>
@@ -56,7 +57,7 @@ TEST_F(TrainVerbTest, CtrlCSavesAndExits130) {
       "done; "
       "kill -INT $pid; wait $pid",
       run_dir());
-  std::vector<std::string> words = {"bash", "-c", line, ASHLAR_BINARY};
+  std::vector<std::string> words = {"bash", "-c", line, ashlar_binary()};
   const std::vector<std::string> rest = command({"train.steps=1000000"});
   words.insert(words.end(), rest.begin(), rest.end());
   const testing::ProgramResult result = testing::run_program(words);
@@ -78,7 +79,7 @@ TEST_F(TrainVerbTest, CtrlCBeforeTheFirstStepEndsAtOnce) {
       "sleep 0.1; kill -INT $pid; wait $pid; code=$?; "
       "flock -n $lock true && code=nobody_held_it; kill -- -$holder; exit $code",
       folder_.path());
-  std::vector<std::string> words = {"bash", "-c", line, ASHLAR_BINARY};
+  std::vector<std::string> words = {"bash", "-c", line, ashlar_binary()};
   const std::vector<std::string> rest = command();
   words.insert(words.end(), rest.begin(), rest.end());
   const testing::ProgramResult result = testing::run_program(words);
@@ -105,7 +106,7 @@ TEST_F(TrainVerbTest, AKilledRunGoesOnAsIfNothingHadHappened) {
       "\"$0\" \"$@\" & pid=$!; while ! [ -e {}/latest ]; do sleep 0.01; done; kill -KILL $pid; "
       "wait $pid",
       run_dir());
-  std::vector<std::string> words = {"bash", "-c", line, ASHLAR_BINARY};
+  std::vector<std::string> words = {"bash", "-c", line, ashlar_binary()};
   const std::vector<std::string> rest = command(settings);
   words.insert(words.end(), rest.begin(), rest.end());
   EXPECT_EQ(testing::run_program(words).exit_code, 137);

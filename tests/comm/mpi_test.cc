@@ -1,6 +1,7 @@
 #include "ashlar/comm/mpi.h"
 
 #include "tests/base/messages.h"
+#include "tests/base/paths.h"
 #include "tests/base/run_program.h"
 #include "tests/comm/collective_cases.h"
 
@@ -36,8 +37,8 @@ class Mpi : public ::testing::Test {
   // them and be suppressed.
   static ProgramResult run(const std::string& mode) {
     return run_program({"mpirun", "-x", "ASAN_OPTIONS=detect_leaks=0", "-n", "4", "--oversubscribe",
-                        "--bind-to", "none", "--allow-run-as-root",
-                        ASHLAR_TEST_PROGRAMS "/comm_mpi_main", mode});
+                        "--bind-to", "none", "--allow-run-as-root", test_program("comm_mpi_main"),
+                        mode});
   }
 };
 

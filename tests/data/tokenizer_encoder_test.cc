@@ -6,6 +6,7 @@
 #include "ashlar/base/json.h"
 #include "ashlar/data/encoded_piece.h"
 #include "tests/base/messages.h"
+#include "tests/base/paths.h"
 #include "tests/base/temp_dir.h"
 
 #include <gmock/gmock.h>
@@ -22,7 +23,7 @@ using ashlar::testing::TempDir;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::string kModels = std::string(ASHLAR_TEST_DATA) + "/models/";
+const std::string kModels = test_data("models/");
 
 // Bytes that count, in braces.
 std::string masked(const TokenizerEncoder& encoder, const std::string& line) {

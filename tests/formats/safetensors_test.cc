@@ -3,6 +3,7 @@
 #include "ashlar/base/file.h"
 #include "ashlar/formats/safetensors_writer.h"
 #include "tests/base/messages.h"
+#include "tests/base/paths.h"
 #include "tests/base/temp_dir.h"
 #include "tests/formats/safetensors_files.h"
 
@@ -126,7 +127,7 @@ TEST(SafetensorsTest, MissingTensorsNameTheNearest) {
 }
 
 TEST(SafetensorsTest, WhatThePythonPackageWrote) {
-  const SafetensorsReader reader(std::string(ASHLAR_TEST_DATA) + "/models/llama2");
+  const SafetensorsReader reader(test_data("models/llama2"));
   EXPECT_THAT(reader.files(), ElementsAre(::testing::EndsWith("llama2/model.safetensors")));
   EXPECT_EQ(reader.metadata().at("format"), "pt");
   EXPECT_EQ(reader.tensor("model.norm.weight").shape().rank(), 1);

@@ -5,6 +5,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/json.h"
 #include "tests/base/messages.h"
+#include "tests/base/paths.h"
 #include "tests/generate/random_model.h"
 
 #include <gtest/gtest.h>
@@ -20,7 +21,7 @@ class GeneratorTest : public ::testing::Test {
  protected:
   GeneratorTest() { greedy_.sampling.temperature = 0; }
 
-  std::string folder_ = std::string(ASHLAR_TEST_DATA) + "/models/llama";
+  std::string folder_ = test_data("models/llama");
   bundle::Bundle bundle_ = bundle::Bundle::open(folder_);
   text::Tokenizer tokenizer_ = bundle_.load_tokenizer();
   json golden_ = read_json<json>(folder_ + "/golden.json").at("generate");

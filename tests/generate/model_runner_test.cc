@@ -4,6 +4,7 @@
 #include "ashlar/base/json.h"
 #include "tests/base/heap_calls.h"
 #include "tests/base/messages.h"
+#include "tests/base/paths.h"
 #include "tests/generate/feed.h"
 #include "tests/generate/random_model.h"
 
@@ -23,7 +24,7 @@ using testing::random_runner;
 // ---------------------------------------------------------------- goldens
 class GreedyGolden : public ::testing::TestWithParam<const char*> {
  protected:
-  std::string folder_ = std::string(ASHLAR_TEST_DATA) + "/models/" + GetParam();
+  std::string folder_ = test_data("models/") + GetParam();
   bundle::Bundle bundle_ = bundle::Bundle::open(folder_);
   json golden_ = read_json<json>(folder_ + "/golden.json").at("generate");
   ThreadPool pool_{2};

@@ -4,6 +4,7 @@
 #include "ashlar/base/file.h"
 #include "ashlar/generate/text_stream.h"
 #include "ashlar/text/tokenizer.h"
+#include "tests/base/paths.h"
 
 #include <gtest/gtest.h>
 
@@ -78,7 +79,7 @@ TEST(StopStrings, DoesNotDependOnTheCut) {
 class TextStreams : public ::testing::TestWithParam<const char*> {
  protected:
   text::Tokenizer tokenizer_ = text::Tokenizer::from_json_file(
-      join_path(join_path(ASHLAR_TEST_DATA, "models"), join_path(GetParam(), "tokenizer.json")));
+      join_path(join_path(test_data(), "models"), join_path(GetParam(), "tokenizer.json")));
 };
 
 TEST_P(TextStreams, PromptAndStreamTogetherAreTheWholeText) {

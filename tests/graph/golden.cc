@@ -1,6 +1,7 @@
 #include "tests/graph/golden.h"
 
 #include "ashlar/base/json.h"
+#include "tests/base/paths.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -11,7 +12,7 @@
 namespace ashlar::graph {
 
 std::map<std::string, Digest> read_golden(const std::string& name) {
-  const auto file = read_json<nlohmann::json>(ASHLAR_TEST_DATA "/goldens/" + name + ".json");
+  const auto file = read_json<nlohmann::json>(test_data("goldens/") + name + ".json");
   std::map<std::string, Digest> digests;
   for (const auto& [key, value] : file.at("values").items()) {
     Digest& digest = digests[key];

@@ -9,6 +9,7 @@
 #include "ashlar/graph/ops/loss.h"
 #include "ashlar/graph/ops/norm.h"
 #include "ashlar/passes/differentiate.h"
+#include "tests/base/paths.h"
 
 #include <gtest/gtest.h>
 
@@ -45,7 +46,7 @@ Graph small_graph() {
 TEST(GraphText, HoldsEveryNodeOfForwardAndBackward) {
   Graph graph = small_graph();
   passes::differentiate(graph, graph.output("loss"));
-  EXPECT_EQ(graph.str(), read_file(ASHLAR_TEST_DATA "/goldens/small_graph.txt"));
+  EXPECT_EQ(graph.str(), read_file(test_data("goldens/small_graph.txt")));
 }
 
 TEST(SymbolicDims, BindAndPrint) {

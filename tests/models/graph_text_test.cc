@@ -3,6 +3,7 @@
 #include "ashlar/base/file.h"
 #include "ashlar/models/decoder_graphs.h"
 #include "ashlar/models/family.h"
+#include "tests/base/paths.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +11,7 @@ namespace ashlar::models {
 namespace {
 
 std::string golden(const std::string& name) {
-  return read_file(join_path(ASHLAR_TEST_DATA "/graphs", name));
+  return read_file(join_path(test_data("graphs"), name));
 }
 
 DecoderConfig small_llama() {

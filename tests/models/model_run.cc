@@ -3,15 +3,14 @@
 #include "ashlar/base/cpu.h"
 #include "ashlar/bundle/load_weights.h"
 #include "ashlar/passes/plan_memory.h"
+#include "tests/base/paths.h"
 
 #include <algorithm>
 #include <numeric>
 
 namespace ashlar::testing {
 
-std::string model_fixture(const std::string& name) {
-  return std::string(ASHLAR_TEST_DATA) + "/models/" + name;
-}
+std::string model_fixture(const std::string& name) { return test_data("models/") + name; }
 
 graph::Bindings bindings(int64_t tokens, int64_t seqs, int64_t outputs) {
   graph::Bindings result;

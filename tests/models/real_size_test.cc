@@ -7,6 +7,7 @@
 #include "ashlar/formats/safetensors_writer.h"
 #include "ashlar/passes/differentiate.h"
 #include "ashlar/passes/fuse.h"
+#include "tests/base/paths.h"
 #include "tests/base/temp_dir.h"
 #include "tests/graph/counter_values.h"
 #include "tests/models/model_run.h"
@@ -51,9 +52,7 @@ class RealSize : public ::testing::TestWithParam<const char*> {
     ids_ = graph::counter_ids("tokens", kTokens, config().vocab);
   }
 
-  static std::string path() {
-    return join_path(ASHLAR_TEST_DATA "/models_real", GetParam()) + ".json";
-  }
+  static std::string path() { return join_path(test_data("models_real"), GetParam()) + ".json"; }
 
   bundle::Bundle model() const { return bundle::Bundle::open(folder_.path()); }
 

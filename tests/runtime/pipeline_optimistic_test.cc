@@ -2,6 +2,7 @@
 #include "ashlar/schedule/generators.h"
 #include "tests/runtime/pipelined_training.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 #include "ashlar/base/cpu.h"
 #include "ashlar/base/file.h"
 #include "ashlar/generate/open_model.h"
+#include "tests/base/paths.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -15,7 +16,7 @@
 namespace ashlar::serve {
 namespace {
 
-constexpr const char* kModel = ASHLAR_TEST_DATA "/models/llama";
+const std::string kModel = test_data("models/llama");
 
 // Collects the events of one request.
 class Collector : public EventSink {

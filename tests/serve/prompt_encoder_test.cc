@@ -2,6 +2,7 @@
 #include "ashlar/serve/prompt_encoder.h"
 
 #include "tests/base/messages.h"
+#include "tests/base/paths.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,8 +20,8 @@ constexpr const char* kMarkup =
 PromptEncoder encoder(const std::string& content) {
   std::string source = kMarkup;
   source.replace(source.find("CONTENT"), 7, content);
-  text::Tokenizer tokenizer = text::Tokenizer::from_json_file(
-      fmt::format("{}/models/llama/tokenizer.json", ASHLAR_TEST_DATA));
+  text::Tokenizer tokenizer =
+      text::Tokenizer::from_json_file(fmt::format("{}/models/llama/tokenizer.json", test_data()));
   const int32_t vocab = tokenizer.vocab_size();
   return {std::move(tokenizer), text::ChatTemplate::parse(source, "test"), {}, vocab};
 }

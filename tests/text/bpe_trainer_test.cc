@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/text/byte_chars.h"
+#include "tests/base/paths.h"
 #include "tests/text/random_text.h"
 
 #include <gmock/gmock.h>
@@ -94,7 +95,7 @@ TEST(BpeTrainer, LearnsWhatTheDefinitionLearns) {
 
 // tests/oracles/tokenizer_training.py: the reference's trainer on the same text.
 TEST(BpeTrainer, LearnsWhatTheReferenceLearns) {
-  std::ifstream file(std::string(ASHLAR_TEST_DATA) + "/tokenizers/training.json");
+  std::ifstream file(test_data("tokenizers/training.json"));
   for (const auto& golden : nlohmann::json::parse(file)) {
     BpeTrainOptions options;
     options.vocab_size = golden.at("vocab_size").get<int32_t>();

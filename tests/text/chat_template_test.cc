@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/mapped_file.h"
+#include "tests/base/paths.h"
 
 #include <gtest/gtest.h>
 
@@ -43,7 +44,7 @@ class ChatFilesTest : public testing::Test {
 class GoldenChat : public testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenChat, RendersAsTransformers) {
-  const std::string directory = std::string(ASHLAR_TEST_DATA "/chat/models/") + GetParam();
+  const std::string directory = test_data("chat/models/") + GetParam();
   const ChatFiles files = read_chat_files(directory);
   const ChatTemplateSource* source = files.choose(false);
   ASSERT_NE(source, nullptr);

@@ -2,6 +2,7 @@
 // Hugging Face tokenizers makes of the same tokenizer.json (tests/oracles/tokenizer_components.py).
 #include "ashlar/text/detokenizer.h"
 #include "ashlar/text/tokenizer.h"
+#include "tests/base/paths.h"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -14,7 +15,7 @@ namespace {
 using Ids = std::vector<int32_t>;
 
 nlohmann::json goldens() {
-  std::ifstream file(std::string(ASHLAR_TEST_DATA) + "/tokenizers/components.json");
+  std::ifstream file(test_data("tokenizers/components.json"));
   return nlohmann::json::parse(file);
 }
 

@@ -1,6 +1,7 @@
 // The tokenizer sections of the golden models, made with Hugging Face tokenizers: both directions.
 #include "ashlar/text/detokenizer.h"
 #include "ashlar/text/tokenizer.h"
+#include "tests/base/paths.h"
 
 #include <nlohmann/json.hpp>
 
@@ -13,7 +14,7 @@ namespace {
 
 class Golden : public testing::TestWithParam<const char*> {
  protected:
-  std::string folder() const { return std::string(ASHLAR_TEST_DATA) + "/" + GetParam(); }
+  std::string folder() const { return test_data("") + GetParam(); }
   nlohmann::json cases() const {
     std::ifstream file(folder() + "/golden.json");
     return nlohmann::json::parse(file).at("tokenizer");

@@ -2,6 +2,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/mapped_file.h"
 #include "ashlar/text/chat_template.h"
+#include "tests/base/paths.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -17,7 +18,7 @@ using jinja::Dict;
 using jinja::Value;
 
 std::string read_file(const std::string& name) {
-  const MappedFile file(ASHLAR_TEST_DATA "/chat/" + name);
+  const MappedFile file(test_data("chat/") + name);
   return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 

@@ -6,6 +6,7 @@
 #include "ashlar/text/jinja/python_text.h"
 #include "ashlar/text/jinja/text_ops.h"
 #include "ashlar/text/jinja/unicode.h"
+#include "tests/base/paths.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -31,7 +32,7 @@ class Hash {
 
 std::string golden(const std::string& name) {
   static const Value kHashes = [] {
-    const MappedFile file(ASHLAR_TEST_DATA "/chat/unicode_hashes.json");
+    const MappedFile file(test_data("chat/unicode_hashes.json"));
     return parse_json({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()},
                       "unicode_hashes.json");
   }();

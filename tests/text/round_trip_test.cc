@@ -3,6 +3,7 @@
 #include "ashlar/text/detokenizer.h"
 #include "ashlar/text/tokenizer.h"
 #include "ashlar/text/unicode/utf8.h"
+#include "tests/base/paths.h"
 #include "tests/text/random_text.h"
 
 #include <gmock/gmock.h>
@@ -15,7 +16,7 @@ namespace {
 using testing::HasSubstr;
 
 Tokenizer model(const std::string& name) {
-  return Tokenizer::from_json_file(fmt::format("{}/{}/tokenizer.json", ASHLAR_TEST_DATA, name));
+  return Tokenizer::from_json_file(fmt::format("{}/{}/tokenizer.json", test_data(), name));
 }
 
 TEST(RoundTrip, ByteLevelGivesTextBack) {

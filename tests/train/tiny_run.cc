@@ -3,6 +3,7 @@
 #include "ashlar/base/atomic_file.h"
 #include "ashlar/base/philox.h"
 #include "ashlar/train/checkpoint.h"
+#include "tests/base/paths.h"
 
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
@@ -60,9 +61,7 @@ TrainConfig TinyRun::config(const std::string& name) const {
   return config;
 }
 
-std::string fixture(const std::string& model) {
-  return join_path(ASHLAR_TEST_DATA, "models/" + model);
-}
+std::string fixture(const std::string& model) { return join_path(test_data(), "models/" + model); }
 
 TrainHooks quiet() {
   TrainHooks hooks;
