@@ -70,6 +70,11 @@ void fail_json(std::string_view text, const std::string& source, size_t byte,
   fail("{}:{}:{}: {}", source, place.line, place.column, reason_of(what));
 }
 
+std::string_view json_reason(std::string_view what) {
+  const size_t code = what.starts_with("[json.exception.") ? what.find("] ") : what.npos;
+  return code == what.npos ? what : what.substr(code + 2);
+}
+
 std::string read_json_text(const std::string& path) { return read_file(path, kMaxFile); }
 
 }  // namespace ashlar

@@ -17,6 +17,8 @@ void check_json(std::string_view text, const std::string& source, int max_depth)
 // Throws Error for a parser's complaint; byte counts from 1, 0 where there is no place.
 [[noreturn]] void fail_json(std::string_view text, const std::string& source, size_t byte,
                             const std::string& what);
+// What a JSON library's exception says, without its own code in front.
+std::string_view json_reason(std::string_view what);
 std::string read_json_text(const std::string& path);
 
 template <typename Json>

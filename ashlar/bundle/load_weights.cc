@@ -192,6 +192,11 @@ class Loader {
 
 }  // namespace
 
+void check_weights(const SafetensorsReader& file, const models::DecoderConfig& config,
+                   const graph::Graph& graph, const std::string& where) {
+  Loader(file, config, graph).check(where);
+}
+
 int64_t load_weights(const SafetensorsReader& file, const models::DecoderConfig& config,
                      const graph::Graph& graph, Storage storage, const std::string& where,
                      const PutParameter& put) {

@@ -19,6 +19,10 @@ enum class Storage : uint8_t {
   kMapped,  // the file's pages where dtype and layout allow; never written
 };
 
+// Throws Error where the tensors are not exactly those that the config asks for.
+void check_weights(const formats::SafetensorsReader& file, const models::DecoderConfig& config,
+                   const graph::Graph& graph, const std::string& where);
+
 // Receives each parameter in the dtype and shape the graph has for it.
 using PutParameter = std::function<void(const std::string& name, Tensor tensor)>;
 

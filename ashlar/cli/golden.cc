@@ -125,7 +125,8 @@ class Golden {
       try {
         (this->*check)(item, section);
       } catch (const Json::exception& error) {
-        fail("{}: section {}: {}", join_path(flags_.model, "golden.json"), name, error.what());
+        fail("{}: section {}: {}", join_path(flags_.model, "golden.json"), name,
+             json_reason(error.what()));
       } catch (const Error& error) {  // the model cannot do what the section asks
         section.expect(false, [&] { return std::string(error.what()); });
       }

@@ -2,6 +2,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/human.h"
 #include "ashlar/bundle/bundle.h"
+#include "ashlar/bundle/load_weights.h"
 #include "ashlar/cli/flag_checks.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/graph/svg.h"
@@ -181,6 +182,9 @@ struct Inspect {
     if (!graph.empty()) write_graph(opened.config(), training, graph);
     const Json facts = facts_of(opened, context);
     print_result(json ? facts.dump() : report(facts));
+    // Behind the facts, which help to see what is wrong.
+    bundle::check_weights(opened.open_weights(), opened.config(),
+                          models::build_logits(opened.config()), opened.path());
     return 0;
   }
 };

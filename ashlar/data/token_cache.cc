@@ -129,8 +129,9 @@ class CacheEntry {
       encoding.progress = [&bar](const EncodeProgress& progress) { bar.show(progress); };
     }
     encode_corpus(files_, encoder_, encoding, pool, writer);
-    ASHLAR_CHECK(writer.tokens() >= 2, "data {}: {} in it to learn from", source_.path,
-                 writer.tokens() == 0 ? "there is no text" : "there is too little text");
+    ASHLAR_CHECK(writer.tokens() >= 2, "data {}: {} in it to {}{}", source_.path,
+                 writer.tokens() == 0 ? "there is no text" : "there is too little text",
+                 options_.choice.take_held_out ? "validate on" : "learn from", held_out_hint());
     json manifest = {{"format", kShardVersion},         {"tokens", writer.tokens()},
                      {"documents", writer.documents()}, {"text_bytes", writer.text_bytes()},
                      {"source", source_.path},          {"shards", json::array()}};
@@ -141,6 +142,16 @@ class CacheEntry {
     write_file(folder.path(kManifest),
                manifest.dump(2, ' ', false, json::error_handler_t::replace) + "\n");
     folder.commit();
+  }
+
+  // Whole documents are held out: one document leaves nothing on one of the sides.
+  std::string held_out_hint() const {
+    if (options_.choice.held_out == 0) return "";
+    return fmt::format(
+        " once data.valid_share = {} is held out: whole documents (files, lines of JSONL) are; "
+        "give "
+        "more of them, or another file as data.valid",
+        options_.choice.held_out);
   }
 
   const Source& source_;

@@ -52,9 +52,15 @@ Golden parse(const Json& train, const std::string& source) {
     golden.rule.clip = adamw.at("clip_norm").get<double>();
     golden.rule.decay = Decay::kAll;
     golden.steps = adamw.at("loss_and_grad_norm").get<std::vector<std::pair<double, double>>>();
+    const auto refuse_empty = [&source](bool empty, const char* key) {
+      ASHLAR_CHECK(!empty, "{}: section train: {} is empty: leave the section out to check nothing",
+                   source, key);
+    };
+    refuse_empty(golden.grad_norms.empty(), "grad_norms");
+    refuse_empty(golden.steps.empty(), "adamw.loss_and_grad_norm");
     return golden;
   } catch (const Json::exception& error) {
-    fail("{}: section train: {}", source, error.what());
+    fail("{}: section train: {}", source, json_reason(error.what()));
   }
 }
 

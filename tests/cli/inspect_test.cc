@@ -1,3 +1,4 @@
+#include "ashlar/base/atomic_file.h"
 #include "tests/cli/program.h"
 
 #include <gmock/gmock.h>
@@ -44,6 +45,19 @@ TEST(InspectTest, DrawsTheGraph) {
 
   ASSERT_EQ(ashlar({"inspect", fixture_model("llama"), "--graph", svg, "--training"}).exit_code, 0);
   EXPECT_THAT(read_file(svg), HasSubstr("gradients of weights"));
+}
+
+// The facts are shown, and then what is wrong.
+TEST(InspectTest, WeightsOfAnotherShapeAreAFault) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("llama", folder);
+  Json config = Json::parse(read_file(model + "/config.json"));
+  config["intermediate_size"] = config["intermediate_size"].get<int>() + 8;
+  write_file(model + "/config.json", config.dump());
+  const testing::ProgramResult result = ashlar({"inspect", model});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.out, HasSubstr("family      llama"));
+  EXPECT_THAT(result.err, HasSubstr("the weights do not match config.json: tensor '"));
 }
 
 TEST(InspectTest, BadGraphNamesAndPaths) {

@@ -85,6 +85,28 @@ TEST(VerifyTest, IdsBeyondTheModelAreRefused) {
               HasSubstr("rows of 300 ids, the model takes 1 to 256"));
 }
 
+// A key that is not there is named; a list with nothing in it is not a check that passed.
+TEST(VerifyTest, SectionsWithoutWhatTheyCheck) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("llama", folder);
+  const std::string original = read_file(model + "/golden.json");
+  spoil(model, [](Json& json) { json["forward"][0].erase("ids"); });
+  EXPECT_THAT(complaint(ashlar({"verify", model}), 1),
+              HasSubstr("golden.json: section forward: key 'ids' not found"));
+  for (const char* key : {"grad_norms", "adamw"}) {
+    write_file(model + "/golden.json", original);
+    spoil(model, [&](Json& json) {
+      if (key == std::string("adamw")) {
+        json["train"]["adamw"]["loss_and_grad_norm"] = Json::array();
+      } else {
+        json["train"][key] = Json::object();
+      }
+    });
+    const Json result = ashlar_json({"verify", model}, 1)["sections"]["train"];
+    EXPECT_THAT(result["detail"].get<std::string>(), HasSubstr("is empty: leave the section out"));
+  }
+}
+
 TEST(VerifyTest, MissingSectionsAreSkippedByName) {
   const testing::TempDir folder;
   const std::string model = copy_model("gpt2", folder);

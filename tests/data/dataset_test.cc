@@ -130,6 +130,9 @@ TEST_F(DatasetTest, HoldsOutAShareOfTheDocuments) {
   EXPECT_THAT(rows(held), ElementsAre("9<e><e><e>|<e>___"));
   EXPECT_EQ(train().tokens(), 18);
   EXPECT_EQ(train().text_bytes(), 9);
+  config_.data.train = {dir_.path("a.txt")};  // one document: train has it
+  EXPECT_THAT(error_of([&] { Dataset::open_valid(config_.data, 4, encoder_, pool_); }),
+              HasSubstr("validate on once data.valid_share = 0.1 is held out"));
   config_.data.valid_share = 0;
   config_.data.valid = {dir_.path("b.txt")};
   EXPECT_THAT(rows(Dataset::open_valid(config_.data, 4, encoder_, pool_)),
