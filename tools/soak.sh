@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Long runs: tools/soak.sh [crashes|load] [MINUTES]. crashes: a training run is killed at random
+# Long runs: tools/soak.sh [crashes|load|layouts] [MINUTES]. crashes: a training run is killed at random
 # moments, at least 50 times, and must end with the same log as one that was left alone. load: clients
 # come and go, mid-stream and with nonsense, and the server must go on answering as at the start.
+# layouts: every layout of ranks trains under mpirun as on threads and on one rank, and 100 drawn at
+# random do or are refused; takes what it takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/build.sh release ashlar
@@ -72,8 +74,12 @@ load() {
   echo "load: $requests requests, most broken off; the same answer throughout; grew by $grown KiB"
 }
 
+layouts() {
+  ASHLAR_SOAK=1 python3 tools/run_tests.py build/release --limit 7200 train/test_layouts.py
+}
+
 case $what in
-  crashes | load) $what ;;
-  all) crashes && load ;;
-  *) echo "usage: tools/soak.sh [crashes|load] [MINUTES]" >&2; exit 2 ;;
+  crashes | load | layouts) $what ;;
+  all) crashes && load && layouts ;;
+  *) echo "usage: tools/soak.sh [crashes|load|layouts] [MINUTES]" >&2; exit 2 ;;
 esac

@@ -11,6 +11,8 @@
 namespace ashlar::log {
 namespace {
 
+thread_local bool quiet = false;
+
 // There is one screen.
 LiveLine*& live_line() {
   static LiveLine* line = nullptr;
@@ -21,6 +23,7 @@ LiveLine*& live_line() {
 class ScreenSink : public spdlog::sinks::sink {
  public:
   void log(const spdlog::details::log_msg& message) override {
+    if (quiet && message.level < spdlog::level::warn) return;
     std::lock_guard lock(screen_mutex());
     if (live_line() != nullptr) live_line()->hide();
     stderr_.log(message);
@@ -42,6 +45,8 @@ std::mutex& screen_mutex() {
   static std::mutex mutex;
   return mutex;
 }
+
+void quiet_this_thread() { quiet = true; }
 
 void set_live_line(LiveLine* line) { live_line() = line; }
 

@@ -12,6 +12,10 @@ namespace ashlar::log {
 // Once at start, from the command line. rank < 0: a job of one process.
 void init(std::string_view level, int rank = -1);
 
+// From now on this thread's lines below a warning are dropped: for ranks whose first one speaks for
+// all.
+void quiet_this_thread();
+
 // A line that stays at the bottom of the terminal (a progress bar): it steps aside for each log
 // line.
 class LiveLine {

@@ -2,11 +2,14 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/human.h"
+#include "ashlar/base/log.h"
 #include "ashlar/cli/interrupt.h"
 #include "ashlar/cli/mpirun.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/comm/mpi.h"
 #include "ashlar/comm/thread_ranks.h"
+#include "ashlar/train/model_source.h"
+#include "ashlar/train/ranks.h"
 #include "ashlar/train/trainer.h"
 
 #include <fmt/format.h>
@@ -105,7 +108,11 @@ struct Train {
     int exit_code = 0;
     const auto train = [&](comm::Communicator* comm) {
       const bool first = comm == nullptr || comm->rank() == 0;
-      if (first) std::fprintf(stderr, "%s\n", table.to_toml().c_str());
+      if (first) {
+        std::fprintf(stderr, "%s\n", table.to_toml().c_str());
+      } else {
+        log::quiet_this_thread();
+      }
       const train::TrainOutcome outcome = train::train(config, hooks, comm);
       if (!first) return;
       print_outcome(config, outcome);
@@ -139,6 +146,7 @@ struct Train {
           mesh.str(), mesh.size(), mesh.size(), mesh.size(), mesh.size());
     }
     mesh.check_job(given);
+    if (given > 1) train::check_layout(config, train::open_model_source(config).config);
   }
 
   // This command without --mpi, for the processes it starts.

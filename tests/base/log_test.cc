@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
 namespace ashlar {
 namespace {
 
@@ -34,6 +36,18 @@ TEST(LogTest, OneLineAnEventOnStderr) {
 
 TEST(LogTest, TheRankComesFirst) {
   EXPECT_THAT(logged("info", 2, [] { log::warn("x=1"); }), MatchesRegex("rank=2 [0-9:.]+ W x=1\n"));
+}
+
+TEST(LogTest, AQuietThreadWarnsOnly) {
+  const std::string text = logged("info", -1, [] {
+    std::jthread([] {
+      log::quiet_this_thread();
+      log::info("i=1");
+      log::warn("w=1");
+    }).join();
+    log::info("i=2");
+  });
+  EXPECT_THAT(text, MatchesRegex("[0-9:.]+ W w=1\n[0-9:.]+ I i=2\n"));
 }
 
 TEST(LogTest, Levels) {

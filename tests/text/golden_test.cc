@@ -14,7 +14,7 @@ namespace {
 
 class Golden : public testing::TestWithParam<const char*> {
  protected:
-  std::string folder() const { return test_data("") + GetParam(); }
+  std::string folder() const { return test_data(GetParam()); }
   nlohmann::json cases() const {
     std::ifstream file(folder() + "/golden.json");
     return nlohmann::json::parse(file).at("tokenizer");
