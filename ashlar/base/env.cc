@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 
 namespace ashlar {
@@ -21,6 +22,11 @@ std::vector<std::string> env_names(std::string_view prefix) {
   }
   std::ranges::sort(names);
   return names;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
 }
 
 }  // namespace ashlar

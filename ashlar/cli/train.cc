@@ -1,5 +1,7 @@
 #include "ashlar/base/config.h"
+#include "ashlar/base/env.h"
 #include "ashlar/base/error.h"
+#include "ashlar/base/fault_report.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/human.h"
 #include "ashlar/base/log.h"
@@ -108,6 +110,7 @@ struct Train {
     int exit_code = 0;
     const auto train = [&](comm::Communicator* comm) {
       const bool first = comm == nullptr || comm->rank() == 0;
+      report_faults(comm == nullptr ? "" : fmt::format("rank {} on {}", comm->rank(), host_name()));
       if (first) {
         std::fprintf(stderr, "%s\n", table.to_toml().c_str());
       } else {

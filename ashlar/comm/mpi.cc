@@ -1,6 +1,7 @@
 // Open MPI's C interface. Errors come back as codes and become Errors.
 #include "ashlar/comm/mpi.h"
 
+#include "ashlar/base/env.h"
 #include "ashlar/base/error.h"
 #include "ashlar/comm/message_communicator.h"
 #include "ashlar/comm/mpi_transport.h"
@@ -49,11 +50,6 @@ struct MpiRequest final : Transport::Request {
   std::string_view what;
   bool receives;
 };
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "an unknown host";
-}
 
 // Prints why and ends all ranks.
 [[noreturn]] void end_job(int rank, std::string_view message, int exit_code) {

@@ -1,6 +1,7 @@
 #include "ashlar/formats/tensorboard.h"
 
 #include "ashlar/base/checksum.h"
+#include "ashlar/base/env.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 
@@ -57,11 +58,9 @@ uint32_t masked_crc(const std::string& bytes) {
 
 std::string event_path(const std::string& folder, double seconds) {
   static std::atomic<int> count{0};
-  std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0) std::strcpy(host.data(), "localhost");
   return join_path(folder,
                    fmt::format("events.out.tfevents.{:010}.{}.{}.{}", static_cast<int64_t>(seconds),
-                               host.data(), ::getpid(), count.fetch_add(1)));
+                               host_name(), ::getpid(), count.fetch_add(1)));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "ashlar/runtime/executor.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/fault_report.h"
 #include "ashlar/kernels/team.h"
 
 #include <algorithm>
@@ -181,6 +182,7 @@ void Executor::run_step(const BoundStep& step, const graph::RunState& state) {
   kernels::Team team =
       kernels::make_team(pool_, {step.scratch, static_cast<size_t>(step.scratch_bytes)});
   const graph::KernelCall call{table_, team, step.inputs, step.outputs, state, comm_};
+  mark_work(step.node->name.c_str(), step.node->layer, state.step);
   if (step.waits) wait_for_started();
   if (!step.starts) {
     step.node->op->run(call);
@@ -196,6 +198,8 @@ void Executor::wait_for_started() {
   for (comm::Pending& pending : started_) pending.wait();
   started_.clear();
 }
+
+Executor::~Executor() { mark_work(nullptr, -1, 0); }  // the marks name ops of the graph
 
 void Executor::run(int program, const Bindings& bindings, const graph::RunState& state,
                    SlotPair slot) {

@@ -34,6 +34,7 @@ class Executor {
   // must not be put() anew while the executor lives. Without `memory` it has an arena of its own.
   Executor(const graph::Graph& graph, graph::PlannedPrograms plan, VariableStore& store,
            const kernels::KernelTable& table, ThreadPool& pool, const ExecutorMemory& memory = {});
+  ~Executor();
 
   // Memory of the caller's that holds an input during the following runs.
   void bind_input(const std::string& name, const void* data);

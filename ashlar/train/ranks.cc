@@ -1,13 +1,11 @@
 #include "ashlar/train/ranks.h"
 
+#include "ashlar/base/env.h"
 #include "ashlar/base/error.h"
 
 #include <fmt/ranges.h>
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <numeric>
 
@@ -15,10 +13,8 @@ namespace ashlar::train {
 namespace {
 
 double host_number() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return 0;
   // As many bits as a double holds.
-  return static_cast<double>(std::hash<std::string>{}(name.data()) >> 12);
+  return static_cast<double>(std::hash<std::string>{}(host_name()) >> 12);
 }
 
 // `sizes` things lie along an axis that must divide them all.

@@ -1,0 +1,63 @@
+"""A rank that dies or hangs in `ashlar train` under mpirun: the job ends soon and says who, where and at what."""
+import re
+import subprocess
+import time
+
+import pytest
+import trained
+
+LAYOUT = ["mesh.data=2", "mesh.tensor=2", "--mpi=4", "train.steps=1000000", "comm.timeout=3", "checkpoint.every=0"]
+
+
+def start(folder):
+    """A job without an end, in its third step or later; and the process of its last rank."""
+    folder.mkdir()
+    log = (folder / "log").open("w")
+    job = subprocess.Popen(trained.arguments(folder, "llama", LAYOUT), stdout=subprocess.DEVNULL, stderr=log)
+    for _ in range(600):
+        if (folder / "run" / "metrics.jsonl").exists() and len(trained.metrics(folder)) > 2:
+            break
+        assert job.poll() is None, (folder / "log").read_text()
+        time.sleep(0.1)
+    found = subprocess.run(["pgrep", "-f", f"run.dir={folder / 'run'}"], capture_output=True, text=True)
+    for pid in map(int, found.stdout.split()):
+        environment = open(f"/proc/{pid}/environ", "rb").read()
+        if b"\0OMPI_COMM_WORLD_RANK=3\0" in environment:
+            return job, pid
+    raise AssertionError("no process of rank 3")
+
+
+def end(job, seconds):
+    """The job's exit status; fails when it goes on."""
+    begin = time.monotonic()
+    code = job.wait(timeout=60)
+    assert time.monotonic() - begin < seconds
+    return code
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGBUS", "SIGFPE"])
+def test_a_fault_names_rank_host_and_op(name, tmp_path):
+    job, pid = start(tmp_path / "job")
+    subprocess.run(["kill", f"-{name[3:]}", str(pid)], check=True)
+    assert end(job, 10) != 0
+    log = (tmp_path / "job" / "log").read_text()
+    assert re.search(rf"ashlar: rank 3 on \S+: ended by {name}( in op [\w.]+( \(layer \d\))?, step \d+)?; --resume", log), log
+
+
+def test_a_killed_rank_ends_the_job(tmp_path):
+    job, pid = start(tmp_path / "job")
+    subprocess.run(["kill", "-KILL", str(pid)], check=True)
+    assert end(job, 10) != 0
+    assert "rank 3" in (tmp_path / "job" / "log").read_text()  # mpirun's word
+
+
+def test_a_rank_that_hangs_is_missed(tmp_path):
+    job, pid = start(tmp_path / "job")
+    subprocess.run(["kill", "-STOP", str(pid)], check=True)
+    try:
+        assert end(job, 3 + 10) == 1
+    finally:
+        subprocess.run(["kill", "-KILL", str(pid)], check=False, stderr=subprocess.DEVNULL)
+    log = (tmp_path / "job" / "log").read_text()
+    assert re.search(r"rank \d on \S+: \w+ '[\w.]+' on axis \w+ waited 3 s for rank \d", log), log
+    assert "rank 3" in log
