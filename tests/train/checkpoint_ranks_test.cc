@@ -14,7 +14,7 @@
 #include "tests/base/temp_dir.h"
 #include "tests/bundle/model_files.h"
 #include "tests/train/cut_ranks.h"
-#include "tests/train/layout.h"
+#include "tests/train/small_decoders.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

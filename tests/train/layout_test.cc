@@ -1,6 +1,8 @@
 // Every way of spreading a model over ranks trains as one rank does.
 #include "tests/train/layout.h"
 
+#include "tests/train/small_decoders.h"
+
 #include <gtest/gtest.h>
 
 namespace ashlar::train::testing {

@@ -1,0 +1,104 @@
+#include "tests/train/layout_runner.h"
+
+#include "ashlar/base/cpu.h"
+#include "ashlar/passes/plan_memory.h"
+#include "ashlar/runtime/executor.h"
+#include "ashlar/runtime/reference_run.h"
+
+namespace ashlar::train::testing {
+namespace {
+
+using graph::Graph;
+using graph::Phase;
+using graph::RunState;
+
+class ReferenceRunner final : public LayoutRunner {
+ public:
+  ReferenceRunner(const Graph& graph, const graph::Bindings& bindings,
+                  const runtime::VariableStore& store, comm::Communicator* comm)
+      : run_(graph, bindings, store, comm) {}
+  void set(const LayoutInputs& in, float scale, float lr) override {
+    run_.bind(in.bindings);
+    run_.set_input("tokens", in.tokens);
+    run_.set_input("positions", in.positions);
+    run_.set_input("targets", in.targets);
+    run_.set_input("row_start", in.row_start);
+    run_.set_input("loss_scale", std::vector<double>{scale});
+    run_.set_input("lr", std::vector<double>{lr});
+  }
+  void run(const std::vector<Phase>& phases, const RunState& state) override {
+    run_.run(state, phases);
+  }
+  double output(const std::string& name) override { return run_.output(name)[0]; }
+  std::vector<double> variable(const std::string& name) override { return run_.variable(name); }
+
+ private:
+  runtime::ReferenceRun run_;
+};
+
+class KernelRunner final : public LayoutRunner {
+ public:
+  KernelRunner(const Graph& graph, const graph::Bindings& max, runtime::VariableStore& store,
+               comm::Communicator* comm)
+      : store_(store),
+        table_(kernels::kernel_table(best_isa_tier())),
+        pool_(1),
+        executor_(graph, passes::plan_memory(graph, {.max = max, .table = &table_}), store, table_,
+                  pool_) {
+    executor_.set_communicator(comm);
+  }
+  void set(const LayoutInputs& in, float scale, float lr) override {
+    in_ = in;
+    scale_ = scale;
+    lr_ = lr;
+    executor_.bind_input("tokens", in_.tokens.data());
+    executor_.bind_input("positions", in_.positions.data());
+    executor_.bind_input("targets", in_.targets.data());
+    executor_.bind_input("row_start", in_.row_start.data());
+    executor_.bind_input("loss_scale", &scale_);
+    executor_.bind_input("lr", &lr_);
+  }
+  void run(const std::vector<Phase>& phases, const RunState& state) override {
+    for (const Phase phase : phases) {
+      const char* name = phase == Phase::kForward  ? "forward"
+                         : phase == Phase::kReduce ? "reduce"
+                         : phase == Phase::kUpdate ? "update"
+                                                   : "backward";
+      if (phase == Phase::kWeightGrad) continue;  // with the input gradients
+      const int program = executor_.program_index(name);
+      if (program >= 0) executor_.run(program, in_.bindings, state);
+    }
+  }
+  double output(const std::string& name) override {
+    const graph::Operand value = executor_.output(name, in_.bindings);
+    return value.dtype == DType::kF64 ? *value.as<double>()
+                                      : static_cast<double>(*value.as<float>());
+  }
+  std::vector<double> variable(const std::string& name) override {
+    const Tensor& tensor = store_.at(name);
+    std::vector<double> values(static_cast<size_t>(tensor.elements()));
+    convert(tensor.dtype(), tensor.data(), DType::kF64, values.data(), tensor.elements());
+    return values;
+  }
+
+ private:
+  runtime::VariableStore& store_;
+  const kernels::KernelTable& table_;
+  ThreadPool pool_;
+  runtime::Executor executor_;
+  LayoutInputs in_;
+  float scale_ = 0, lr_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<LayoutRunner> make_runner(Arithmetic arithmetic, const Graph& graph,
+                                          const graph::Bindings& max, runtime::VariableStore& store,
+                                          comm::Communicator* comm) {
+  if (arithmetic == Arithmetic::kDouble) {
+    return std::make_unique<ReferenceRunner>(graph, max, store, comm);
+  }
+  return std::make_unique<KernelRunner>(graph, max, store, comm);
+}
+
+}  // namespace ashlar::train::testing
