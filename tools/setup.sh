@@ -27,6 +27,8 @@ test  libgtest-dev           tests
 test  libgmock-dev           tests
 test  libopenmpi-dev         runs across processes
 test  openmpi-bin            runs across processes
+test  iproute2               runs across network namespaces
+test  procps                 looks for processes that are left
 test  python3                test runner, source checks
 test  python3-venv           clients that tests use
 test  git                    lists the files to check
