@@ -37,8 +37,11 @@ void RankCheck::require_complete(int microbatch, int chunk) const {
   for (const int part : {kF, kB, kW}) {
     const size_t place = slot(microbatch, chunk);
     if (done_[place][static_cast<size_t>(part)] != kNowhere) continue;
-    fail("schedule {}: rank {}: microbatch {} has no {} on chunk {} (stage {})", schedule_.name,
-         rank_, microbatch, kPartNames[part], chunk, schedule_.stages.at(rank_, chunk).stage);
+    throw ListError(
+        fmt::format("schedule {}: rank {}: microbatch {} has no {} on chunk {} (stage {})",
+                    schedule_.name, rank_, microbatch, kPartNames[part], chunk,
+                    schedule_.stages.at(rank_, chunk).stage),
+        rank_, list_.size());
   }
 }
 

@@ -2,7 +2,7 @@
 // beginning to its end. What the lists say together is asked of it afterwards.
 #pragma once
 
-#include "ashlar/base/error.h"
+#include "ashlar/schedule/check.h"
 #include "ashlar/schedule/schedule.h"
 #include "ashlar/schedule/text.h"
 #include "ashlar/schedule/values.h"
@@ -40,8 +40,10 @@ class RankCheck {
   template <typename... Args>
   void require(bool condition, fmt::format_string<Args...> format, Args&&... args) const {
     if (condition) return;
-    fail("schedule {}: rank {}, instruction {} ({}): {}", schedule_.name, rank_, at_,
-         str(schedule_, rank_, list_[at_]), fmt::format(format, std::forward<Args>(args)...));
+    throw ListError(fmt::format("schedule {}: rank {}, instruction {} ({}): {}", schedule_.name,
+                                rank_, at_, str(schedule_, rank_, list_[at_]),
+                                fmt::format(format, std::forward<Args>(args)...)),
+                    rank_, at_);
   }
 
   size_t slot(int microbatch, int chunk) const {

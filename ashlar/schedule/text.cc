@@ -67,9 +67,11 @@ class Line {
     return rest;
   }
 
+  size_t column() const { return word_ + 1; }  // of the current word
+
   template <typename... Args>
   [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) const {
-    ashlar::fail("{}:{}:{}: {}", where_, number_, word_ + 1,
+    ashlar::fail("{}:{}:{}: {}", where_, number_, column(),
                  fmt::format(format, std::forward<Args>(args)...));
   }
 
@@ -243,6 +245,24 @@ std::string str(const Schedule& schedule) {
 
 Schedule parse(std::string_view text, std::string_view where) {
   return Parser(text, where).parse();
+}
+
+std::string place_of(std::string_view text, int rank, size_t instruction) {
+  int number = 1, ranks = 0;
+  for (size_t begin = 0; begin <= text.size(); ++number) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    Line line(text.substr(begin, end - begin), "", number);
+    begin = end + 1;
+    if (line.at_end() || line.word() != "rank" || ranks++ != rank) continue;
+    const size_t first = line.column();
+    size_t words = 0;
+    while (!line.at_end()) {
+      line.word();
+      if (words++ == instruction + 1) return fmt::format("{}:{}", number, line.column());
+    }
+    return fmt::format("{}:{}", number, first);
+  }
+  return "1:1";
 }
 
 }  // namespace ashlar::schedule

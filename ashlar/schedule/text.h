@@ -25,4 +25,7 @@ std::string str(const Schedule& schedule, int rank, const Instruction& instructi
 // text says is looked at: check() proves that it can run.
 Schedule parse(std::string_view text, std::string_view where = "schedule");
 
+// Where the text has a rank's instruction (or, past its last one, the rank's line): "LINE:COLUMN".
+std::string place_of(std::string_view text, int rank, size_t instruction);
+
 }  // namespace ashlar::schedule

@@ -4,6 +4,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/data/batch_maker.h"
 #include "ashlar/models/family.h"
+#include "ashlar/train/pipeline_schedule.h"
 
 #include <nlohmann/json.hpp>
 
@@ -247,6 +248,15 @@ void ParallelSection::bind(ConfigBinder& b) {
                                      {"zigzag", passes::ContextParallel::kZigzag},
                                      {"ulysses", passes::ContextParallel::kUlysses}},
                                     "how context ranks attend to each other's tokens");
+  b.key("schedule", schedule,
+        "order of a pipeline's microbatches: gpipe, 1f1b, interleaved, zb-h1, zb-h2, zb-v, v-half, "
+        "v-min, chimera, hanayo, or a file that lists it");
+  b.key("chunks", chunks,
+        "stages of a pipeline that a rank holds, of interleaved and hanayo; 0: two")
+      .at_least(0);
+  b.key("optimistic", optimistic,
+        "pipeline ranks update before they know the gradient norm of all, and take it back if it "
+        "clips otherwise");
 }
 
 void CommSection::bind(ConfigBinder& b) {
@@ -301,6 +311,13 @@ void TrainConfig::validate() const {
                                .ranks = data_ranks(),
                                .seq = train.seq};
   shape.validate();
+  if (mesh.pipe == 1) return;
+  pipeline_schedule(*this);
+  if (parallel.optimistic && train.dtype == DType::kF16) {
+    fail_usage(
+        "config parallel.optimistic: a step whose gradients overflow f16 must not begin to update; "
+        "set train.dtype=bf16 or parallel.optimistic=false");
+  }
 }
 
 std::string TrainConfig::to_toml() const {

@@ -129,6 +129,9 @@ struct ParallelSection {
   int64_t zero = 0;       // ZeRO's stage
   bool sequence = false;  // tensor ranks share the rows between its splits
   passes::ContextParallel context = passes::ContextParallel::kRing;
+  std::string schedule = "1f1b";  // of a pipeline: a generator's name or a file
+  int64_t chunks = 0;             // stages a rank holds; 0: as the schedule usually has it
+  bool optimistic = false;        // pipeline ranks update before the norm of all is known
   void bind(ConfigBinder& b);
 };
 
