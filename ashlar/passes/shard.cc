@@ -4,12 +4,14 @@
 #include "ashlar/graph/ops/collective.h"
 #include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/graph/ops/linear.h"
+#include "ashlar/graph/ops/moe_rows.h"
 #include "ashlar/passes/shard_forms.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
+#include <utility>
 
 namespace ashlar::passes {
 namespace {
@@ -23,19 +25,30 @@ using graph::ValueType;
 using graph::Variable;
 using graph::VariableKind;
 
+// Where an op takes what is added to its result; -1: nowhere, or nothing is.
+int residual_slot(const Node& node) {
+  const auto slot = [&](int input) {
+    return node.inputs[static_cast<size_t>(input)].valid() ? input : -1;
+  };
+  if (dynamic_cast<const graph::LinearOp*>(node.op.get()) != nullptr) {
+    return slot(graph::LinearOp::kResidual);
+  }
+  const bool combines = dynamic_cast<const graph::MoeCombineOp*>(node.op.get()) != nullptr;
+  return combines ? slot(graph::MoeCombineOp::kResidual) : -1;
+}
+
 // linear(x, W) + residual as two nodes: where the product is a sum over ranks, the residual is
 // added behind it. The fuse pass puts them together again where no collective came between.
 Graph part_residuals(const Graph& graph) {
   Rewrite rewrite(graph);
   for (const Node& node : graph.nodes()) {
-    const auto* linear = dynamic_cast<const graph::LinearOp*>(node.op.get());
-    if (linear == nullptr || !node.inputs[graph::LinearOp::kResidual].valid()) {
+    const int slot = residual_slot(node);
+    if (slot < 0) {
       rewrite.copy(node);
       continue;
     }
     std::vector<ValueId> inputs = rewrite(node.inputs);
-    const ValueId residual = inputs[graph::LinearOp::kResidual];
-    inputs[graph::LinearOp::kResidual] = {};
+    const ValueId residual = std::exchange(inputs[static_cast<size_t>(slot)], {});
     const auto product = rewrite.copy(node, node.op, std::move(inputs));
     rewrite.map(node.outputs[0],
                 rewrite.result().add_node(std::make_shared<graph::AddOp>(), {residual, product[0]},

@@ -107,14 +107,11 @@ void check_layout(const TrainConfig& config, const models::DecoderConfig& model)
     fail_usage("config mesh.expert: experts are not split over ranks yet: found {}, wanted 1",
                mesh.expert);
   }
-  if (mesh.data * mesh.tensor * mesh.context > 1 && model.mixture.experts > 0) {
-    fail_usage("config mesh: a mixture of experts trains on one rank only, found {} ranks",
-               mesh.data * mesh.tensor * mesh.context);
-  }
   const bool whole = mesh.tensor == 1 && config.parallel.zero < 3;
   if (config.sample.every > 0 && !whole) {
     fail_usage(
-        "config sample.every: samples need the whole model on the first rank, which mesh.tensor={} "
+        "config sample.every: samples need the whole model on the first rank, which "
+        "mesh.tensor={}, "
         "and parallel.zero={} split; set sample.every=0",
         mesh.tensor, config.parallel.zero);
   }

@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <random>
+#include <type_traits>
 
 namespace ashlar::kernels {
 namespace {
@@ -78,6 +79,77 @@ TEST(MoeAssign, EqualsTheReference) {
         }
       }
     }
+  }
+}
+
+// Two parts of a batch, one in two runs, each told what stands before: they keep the pairs, and in
+// an expert the order, that the whole batch has.
+TEST(MoeAssign, RunsOfABatchDropWhatTheWholeDrops) {
+  MoeAssignSpec whole{.tokens = 60, .experts = 5, .top_k = 2, .capacity = 17};
+  whole.random_second = true;
+  whole.key = 9;
+  const std::vector<int32_t> chosen = random_choices(whole, 4);
+  const std::vector<double> weights = rounded(DType::kF32, random_values("weights", 120, 0.1, 0.4));
+  const Maps wanted = assign(whole, chosen, {weights.begin(), weights.end()});
+  EXPECT_GT(wanted.dropped(), 20);
+  EXPECT_EQ(wanted.offsets[1], 17);  // full
+
+  const std::vector<std::vector<TokenRun>> parts = {{{0, 0, 15}, {45, 15, 15}}, {{15, 0, 30}}};
+  const auto of_part = [&](const auto& all, const std::vector<TokenRun>& runs) {
+    std::decay_t<decltype(all)> part;
+    for (const TokenRun& run : runs) {
+      part.insert(part.end(), all.begin() + run.first * 2,
+                  all.begin() + (run.first + run.count) * 2);
+    }
+    return part;
+  };
+  // Counts of the three runs in the order of the batch.
+  std::vector<int32_t> counts(3 * 10), of_first(2 * 10);
+  MoeAssignSpec spec = whole;
+  spec.tokens = 30;
+  for (size_t part = 0; part < 2; ++part) {
+    const std::vector<double> own = of_part(weights, parts[part]);
+    const std::vector<float> rounded_down(own.begin(), own.end());
+    spec.runs = parts[part];
+    int32_t* out = part == 0 ? of_first.data() : counts.data() + 10;
+    moe_count(spec, of_part(chosen, parts[part]).data(), rounded_down.data(), out);
+    std::vector<int32_t> again(parts[part].size() * 10);
+    ref::moe_count(spec, of_part(chosen, parts[part]).data(), own.data(), again.data());
+    EXPECT_EQ(again, std::vector<int32_t>(out, out + again.size()));
+  }
+  std::copy_n(of_first.begin(), 10, counts.begin());
+  std::copy_n(of_first.begin() + 10, 10, counts.begin() + 20);
+  std::vector<int32_t> before(counts.size());
+  for (size_t e = 0; e < 5; ++e) {
+    int32_t sum = 0;
+    for (size_t choice = 0; choice < 2; ++choice) {
+      for (size_t run = 0; run < 3; ++run) {
+        const size_t at = (run * 2 + choice) * 5 + e;
+        before[at] = sum;
+        sum += counts[at];
+      }
+    }
+  }
+  for (size_t part = 0; part < 2; ++part) {
+    const std::vector<double> own = of_part(weights, parts[part]);
+    std::vector<int32_t> mine(before.begin() + 10, before.begin() + 20);
+    if (part == 0) {
+      mine.assign(before.begin(), before.begin() + 10);
+      mine.insert(mine.end(), before.begin() + 20, before.end());
+    }
+    std::vector<int32_t> used = mine;
+    spec.runs = parts[part];
+    spec.before = used.data();
+    const std::vector<int32_t> choices = of_part(chosen, parts[part]);
+    const Maps found = assign(spec, choices, {own.begin(), own.end()});
+    const std::vector<int32_t> slots = of_part(wanted.slots, parts[part]);
+    for (size_t pair = 0; pair < slots.size(); ++pair) {
+      EXPECT_EQ(found.slots[pair] < 0, slots[pair] < 0) << part << ": " << pair;
+    }
+    Maps reference(spec);
+    spec.before = mine.data();
+    ref::moe_assign(spec, choices.data(), own.data(), reference.out());
+    EXPECT_EQ(found, reference);
   }
 }
 

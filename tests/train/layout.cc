@@ -54,10 +54,11 @@ class LayoutRank {
     runner_ = make_runner(arithmetic, training_.graph, max, store_, comm);
   }
 
-  void step(int64_t step, std::vector<double>& losses, std::vector<double>& norms) {
+  void step(int64_t step, std::vector<double>& losses, std::vector<double>& aux_losses,
+            std::vector<double>& norms) {
     const auto scale = 1.0f / static_cast<float>(valid_tokens(job_, step));
     RunState state{.seed = job_.seed, .step = static_cast<uint64_t>(step)};
-    double loss = 0;
+    double loss = 0, aux_loss = 0;
     for (int64_t m = 0; m < job_.microbatches; ++m) {
       const LayoutInputs inputs = make_inputs(job_, layout_, rank_, step, m);
       runner_->set(inputs, scale, static_cast<float>(job_.lr));
@@ -66,11 +67,13 @@ class LayoutRank {
       state.tokens = inputs.bindings[Symbol::kTokens];
       runner_->run({Phase::kForward}, state);
       loss += runner_->output("loss");
+      if (training_.graph.outputs().contains("aux_loss")) aux_loss += runner_->output("aux_loss");
       runner_->run({Phase::kInputGrad, Phase::kWeightGrad}, state);
     }
     runner_->run({Phase::kReduce}, state);
     runner_->run({Phase::kUpdate}, state);
     losses.push_back(whole_loss(loss));
+    aux_losses.push_back(aux_loss);  // each rank knows the whole
     norms.push_back(runner_->output("grad_norm"));
   }
 
@@ -118,16 +121,18 @@ LayoutResult run_layout(const LayoutJob& job, const Layout& layout, Arithmetic a
   std::mutex mutex;
   comm::run_ranks(ranks, [&](comm::Communicator& comm) {
     LayoutRank rank(job, layout, arithmetic, comm.rank(), ranks > 1 ? &comm : nullptr);
-    std::vector<double> losses, norms;
-    for (int64_t step = 1; step <= job.steps; ++step) rank.step(step, losses, norms);
+    std::vector<double> losses, aux_losses, norms;
+    for (int64_t step = 1; step <= job.steps; ++step) rank.step(step, losses, aux_losses, norms);
     const std::lock_guard lock(mutex);
     rank.collect(result);
     result.traffic[static_cast<size_t>(comm.rank())] = comm.counters();
     if (!result.losses.empty()) {  // every rank knows the same
       EXPECT_EQ(losses, result.losses) << layout.str();
+      EXPECT_EQ(aux_losses, result.aux_losses) << layout.str();
       EXPECT_EQ(norms, result.norms) << layout.str();
     }
     result.losses = losses;
+    result.aux_losses = aux_losses;
     result.norms = norms;
   });
   return result;
@@ -139,6 +144,8 @@ void expect_equal(const LayoutResult& found, const LayoutResult& wanted, const T
   for (size_t i = 0; i < wanted.losses.size(); ++i) {
     ASSERT_NEAR(found.losses[i], wanted.losses[i], tolerance.loss * std::abs(wanted.losses[i]))
         << what << ": loss of step " << i + 1;
+    ASSERT_NEAR(found.aux_losses[i], wanted.aux_losses[i], tolerance.loss * wanted.aux_losses[i])
+        << what << ": balance of step " << i + 1;
     ASSERT_NEAR(found.norms[i], wanted.norms[i], tolerance.loss * wanted.norms[i])
         << what << ": gradient norm of step " << i + 1;
   }

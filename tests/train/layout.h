@@ -15,6 +15,7 @@ namespace ashlar::train::testing {
 
 struct LayoutResult {
   std::vector<double> losses, norms;                          // a step
+  std::vector<double> aux_losses;                             // 0 without experts
   std::map<std::string, std::vector<double>> parameters;      // whole, behind the last step
   std::map<std::string, std::vector<double>> squares;         // mean square gradients, AdamW's v
   std::vector<comm::Counters> traffic;                        // a rank, of all steps

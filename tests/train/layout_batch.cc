@@ -95,6 +95,7 @@ LayoutInputs make_inputs(const LayoutJob& job, const Layout& layout, int rank, i
   inputs.bindings[Symbol::kPart] =
       slice_of(tokens, layout.mesh.tensor, mesh.coordinate(rank, "tensor")).length;
   inputs.bindings[Symbol::kSeqs] = static_cast<int64_t>(inputs.row_start.size()) - 1;
+  inputs.aux_scale = 1.0f / static_cast<float>(job.microbatches);
   inputs.first_token = static_cast<uint64_t>(first_row * job.seq);
   return inputs;
 }

@@ -38,6 +38,7 @@ struct LayoutInputs {
   graph::Bindings bindings;
   uint64_t first_token = 0;
   int64_t whole_tokens = 0;  // of the microbatch, before context and tensor ranks share it
+  float aux_scale = 1;       // of the balance of experts
 };
 LayoutInputs make_inputs(const LayoutJob& job, const Layout& layout, int rank, int64_t step,
                          int64_t microbatch);

@@ -16,7 +16,7 @@ class ReferenceRunner final : public LayoutRunner {
  public:
   ReferenceRunner(const Graph& graph, const graph::Bindings& bindings,
                   const runtime::VariableStore& store, comm::Communicator* comm)
-      : run_(graph, bindings, store, comm) {}
+      : run_(graph, bindings, store, comm), balanced_(graph.inputs().contains("aux_scale")) {}
   void set(const LayoutInputs& in, float scale, float lr) override {
     run_.bind(in.bindings);
     run_.set_input("tokens", in.tokens);
@@ -25,6 +25,7 @@ class ReferenceRunner final : public LayoutRunner {
     run_.set_input("row_start", in.row_start);
     run_.set_input("loss_scale", std::vector<double>{scale});
     run_.set_input("lr", std::vector<double>{lr});
+    if (balanced_) run_.set_input("aux_scale", std::vector<double>{in.aux_scale});
   }
   void run(const std::vector<Phase>& phases, const RunState& state) override {
     run_.run(state, phases);
@@ -34,6 +35,7 @@ class ReferenceRunner final : public LayoutRunner {
 
  private:
   runtime::ReferenceRun run_;
+  bool balanced_;
 };
 
 class KernelRunner final : public LayoutRunner {
@@ -44,7 +46,8 @@ class KernelRunner final : public LayoutRunner {
         table_(kernels::kernel_table(best_isa_tier())),
         pool_(1),
         executor_(graph, passes::plan_memory(graph, {.max = max, .table = &table_}), store, table_,
-                  pool_) {
+                  pool_),
+        balanced_(graph.inputs().contains("aux_scale")) {
     executor_.set_communicator(comm);
   }
   void set(const LayoutInputs& in, float scale, float lr) override {
@@ -57,6 +60,7 @@ class KernelRunner final : public LayoutRunner {
     executor_.bind_input("row_start", in_.row_start.data());
     executor_.bind_input("loss_scale", &scale_);
     executor_.bind_input("lr", &lr_);
+    if (balanced_) executor_.bind_input("aux_scale", &in_.aux_scale);
   }
   void run(const std::vector<Phase>& phases, const RunState& state) override {
     for (const Phase phase : phases) {
@@ -86,6 +90,7 @@ class KernelRunner final : public LayoutRunner {
   const kernels::KernelTable& table_;
   ThreadPool pool_;
   runtime::Executor executor_;
+  bool balanced_;
   LayoutInputs in_;
   float scale_ = 0, lr_ = 0;
 };

@@ -17,6 +17,15 @@ models::DecoderConfig small_llama() {
   return config;
 }
 
+models::DecoderConfig small_mixtral() {
+  models::DecoderConfig config = small_llama();
+  config.family = "mixtral";
+  config.mixture = {.experts = 4, .per_token = 2, .balance = true, .coefficient = 0.1};
+  config.layers = 2;
+  config.ffn = 12;
+  return config;
+}
+
 models::DecoderConfig small_gpt2() {
   models::DecoderConfig config;
   config.family = "gpt2";

@@ -102,15 +102,28 @@ void for_each_expert(const Operand& offsets, const F& f) {
   for (int64_t e = 0; e + 1 < offsets.shape[0]; ++e) f(e, start[e], start[e + 1]);
 }
 
-// Before a run nobody knows how many rows there will be: as many as fit.
-double rows_of(const Operand& offsets, const Operand& x) {
-  return static_cast<double>(offsets.data != nullptr ? offsets.as<int32_t>()[offsets.shape[0] - 1]
-                                                     : x.shape[0]);
+// Before a run nobody knows how many rows there will be: the usual share of as many as fit.
+double rows_of(const Operand& offsets, const Operand& x, RowShare share) {
+  if (offsets.data == nullptr) return share.used * static_cast<double>(x.shape[0]);
+  return static_cast<double>(offsets.as<int32_t>()[offsets.shape[0] - 1]);
+}
+
+// Experts that are used evenly have together as many rows as the tokens of a rank: `whole`.
+std::optional<RowShare> row_share(const LocalSite& site) {
+  const Dim rows = site.inputs[0].shape[0], whole = site.whole[0].shape[0];
+  const auto size = [](const Dim& dim) {
+    return static_cast<double>(dim.fixed() ? dim.offset : dim.factor);
+  };
+  if (site.mesh.size("expert") == 1) return std::nullopt;
+  return RowShare{size(whole) / size(rows)};
 }
 
 double product_flops(double rows, int64_t outputs, int64_t inputs) {
   return 2 * rows * static_cast<double>(outputs * inputs);
 }
+
+// The inputs K of a weight [E,N,K].
+AxisPlacement inner() { return AxisPlacement::split(2); }
 
 void check_groups(std::string_view op, const ValueType& weight, const ValueType& offsets,
                   bool packed = false) {
@@ -153,7 +166,7 @@ void GroupedLinearOp::gradient(GradientContext& context) const {
 }
 
 Cost GroupedLinearOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
-  return {product_flops(rows_of(in[kOffsets], in[kX]), out[0].shape[1], in[kX].shape[1]),
+  return {product_flops(rows_of(in[kOffsets], in[kX], share_), out[0].shape[1], in[kX].shape[1]),
           Op::cost(in, out).bytes};
 }
 
@@ -189,6 +202,21 @@ void GroupedLinearOp::reference(const ReferenceCall& call) const {
   clear_beyond(in[kOffsets], y);
 }
 
+// By tokens, where offsets are terms; by experts, where each rank has those of its own; by outputs
+// and by inputs of every expert.
+std::vector<AxisStrategy> GroupedLinearOp::strategies(const AxisSite&) const {
+  if (packed_outputs_ > 0) return {};
+  return {{{rows(), whole(), term()}, {rows()}},
+          {{rows(), rows(), rows()}, {rows()}},
+          {{whole(), columns(), whole()}, {columns()}},
+          {{columns(), inner(), whole()}, {term()}}};
+}
+
+std::shared_ptr<const Op> GroupedLinearOp::local(const LocalSite& site) const {
+  const auto share = row_share(site);
+  return share ? std::make_shared<GroupedLinearOp>(packed_outputs_, *share) : nullptr;
+}
+
 // ---------------------------------------------------------------- input gradient
 std::vector<ValueType> GroupedLinearInputGradOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, kInputs);
@@ -204,7 +232,7 @@ std::vector<ValueType> GroupedLinearInputGradOp::infer(std::span<const ValueType
 
 Cost GroupedLinearInputGradOp::cost(std::span<const Operand> in,
                                     std::span<const Operand> out) const {
-  return {product_flops(rows_of(in[kOffsets], in[kDy]), in[kDy].shape[1], out[0].shape[1]),
+  return {product_flops(rows_of(in[kOffsets], in[kDy], share_), in[kDy].shape[1], out[0].shape[1]),
           Op::cost(in, out).bytes};
 }
 
@@ -246,6 +274,18 @@ void GroupedLinearInputGradOp::reference(const ReferenceCall& call) const {
   clear_beyond(in[kOffsets], d_x);
 }
 
+std::vector<AxisStrategy> GroupedLinearInputGradOp::strategies(const AxisSite&) const {
+  return {{{rows(), whole(), term(), rows()}, {rows()}},
+          {{rows(), rows(), rows(), rows()}, {rows()}},
+          {{columns(), columns(), whole(), term()}, {term()}},
+          {{whole(), inner(), whole(), columns()}, {columns()}}};
+}
+
+std::shared_ptr<const Op> GroupedLinearInputGradOp::local(const LocalSite& site) const {
+  const auto share = row_share(site);
+  return share ? std::make_shared<GroupedLinearInputGradOp>(*share) : nullptr;
+}
+
 // ---------------------------------------------------------------- weight gradient
 std::vector<ValueType> GroupedLinearWeightGradOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, kInputs);
@@ -261,7 +301,7 @@ std::vector<ValueType> GroupedLinearWeightGradOp::infer(std::span<const ValueTyp
 
 Cost GroupedLinearWeightGradOp::cost(std::span<const Operand> in,
                                      std::span<const Operand> out) const {
-  return {product_flops(rows_of(in[kOffsets], in[kX]), in[kDy].shape[1], in[kX].shape[1]),
+  return {product_flops(rows_of(in[kOffsets], in[kX], share_), in[kDy].shape[1], in[kX].shape[1]),
           Op::cost(in, out).bytes};
 }
 
@@ -295,6 +335,18 @@ void GroupedLinearWeightGradOp::reference(const ReferenceCall& call) const {
     args.accumulate = !(first_ && call.state.first_microbatch);
     ref::gemm(args);
   });
+}
+
+std::vector<AxisStrategy> GroupedLinearWeightGradOp::strategies(const AxisSite&) const {
+  return {{{rows(), rows(), term(), term()}, {term()}},
+          {{rows(), rows(), rows(), rows()}, {rows()}},
+          {{columns(), whole(), whole(), columns()}, {columns()}},
+          {{whole(), columns(), whole(), inner()}, {inner()}}};
+}
+
+std::shared_ptr<const Op> GroupedLinearWeightGradOp::local(const LocalSite& site) const {
+  const auto share = row_share(site);
+  return share ? std::make_shared<GroupedLinearWeightGradOp>(first_, *share) : nullptr;
 }
 
 ValueId grouped_linear(Builder& b, ValueId x, ValueId weight, ValueId offsets,

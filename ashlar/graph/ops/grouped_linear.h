@@ -8,13 +8,20 @@
 
 namespace ashlar::graph {
 
+// Which share of the rows R is used on the mean, for costs: on a rank that holds some of the
+// experts, R is as many rows as can come.
+struct RowShare {
+  double used = 1;
+};
+
 // (x [R,K], weight [E,N,K], offsets i32 [E+1]) -> y [R,N]; expert e owns rows offsets[e] ..
 // offsets[e+1]. Rows beyond offsets[E] become zeros, whatever x holds there. packed_outputs = N >
 // 0: weight is [E, P], each expert's matrix as the kernel table packed it (passes/pack.h).
 class GroupedLinearOp : public Op {
  public:
   enum Input { kX, kWeight, kOffsets, kInputs };
-  explicit GroupedLinearOp(int64_t packed_outputs = 0) : packed_outputs_(packed_outputs) {}
+  explicit GroupedLinearOp(int64_t packed_outputs = 0, RowShare share = {})
+      : packed_outputs_(packed_outputs), share_(share) {}
   int64_t packed_outputs() const { return packed_outputs_; }
   std::string_view kind() const override { return "grouped_linear"; }
   std::string attributes() const override;
@@ -25,9 +32,12 @@ class GroupedLinearOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  std::shared_ptr<const Op> local(const LocalSite& site) const override;
 
  private:
   int64_t packed_outputs_;
+  RowShare share_;
 };
 
 // d_x = d_y W (+ residual, a gradient that reaches x another way); zeros beyond offsets[E]. Inputs
@@ -35,6 +45,7 @@ class GroupedLinearOp : public Op {
 class GroupedLinearInputGradOp : public Op {
  public:
   enum Input { kDy, kWeight, kOffsets, kResidual, kInputs };
+  explicit GroupedLinearInputGradOp(RowShare share = {}) : share_(share) {}
   std::string_view kind() const override { return "grouped_linear_input_grad"; }
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
@@ -42,6 +53,11 @@ class GroupedLinearInputGradOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  std::shared_ptr<const Op> local(const LocalSite& site) const override;
+
+ private:
+  RowShare share_;
 };
 
 // grad[e] (+)= d_y^T x over the rows of e. Inputs (d_y, x, offsets, grad f32 [E,N,K]). An expert
@@ -49,7 +65,8 @@ class GroupedLinearInputGradOp : public Op {
 class GroupedLinearWeightGradOp : public Op {
  public:
   enum Input { kDy, kX, kOffsets, kGrad, kInputs };
-  explicit GroupedLinearWeightGradOp(bool first) : first_(first) {}
+  explicit GroupedLinearWeightGradOp(bool first, RowShare share = {})
+      : first_(first), share_(share) {}
   std::string_view kind() const override { return "grouped_linear_weight_grad"; }
   std::string attributes() const override { return first_ ? "first" : ""; }
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -58,10 +75,13 @@ class GroupedLinearWeightGradOp : public Op {
                         const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  std::shared_ptr<const Op> local(const LocalSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, kGrad, true}}; }
 
  private:
   bool first_;
+  RowShare share_;
 };
 
 ValueId grouped_linear(Builder& b, ValueId x, ValueId weight, ValueId offsets,

@@ -4,17 +4,33 @@
 #pragma once
 
 #include "ashlar/graph/builder.h"
+#include "ashlar/graph/context_rows.h"
+
+#include <optional>
 
 namespace ashlar::graph {
 
 struct AssignSpec {
   int64_t experts = 0;
   // > 0: an expert takes ceil(k T / E capacity) pairs at most, all first choices before any second,
-  // each in the order of tokens. 0: dropless.
+  // each in the order of tokens. 0: dropless. T and the order are those of the microbatch of all
+  // ranks together, so what is dropped depends on no layout.
   double capacity = 0;
   // The second choice is kept with probability min(1, 2 weight) (GShard, Lepikhin et al. 2020); the
   // draw is a function of (seed, step, path, token of the global batch).
   bool random_second = false;
+};
+
+// Ranks that have some of the tokens of a microbatch each.
+struct TokenRanks {
+  struct Place {
+    int sequences = 0, context = 0;  // index among those with other sequences; among context ranks
+  };
+  comm::Group group;
+  std::string label;
+  std::vector<Place> places;  // of the group's ranks
+  int context_ranks = 1;
+  ContextCut cut;
 };
 
 // (experts i32 [T,k], weights f32 [T,k]) -> (slots i32 [T,k]: a pair's row, -1 where dropped;
@@ -22,17 +38,24 @@ struct AssignSpec {
 // offsets[e] .. offsets[e+1], in the order of their tokens).
 class MoeAssignOp : public Op {
  public:
-  MoeAssignOp(AssignSpec spec, std::string path) : spec_(spec), path_(std::move(path)) {}
+  MoeAssignOp(AssignSpec spec, std::string path, std::optional<TokenRanks> ranks = {})
+      : spec_(spec), path_(std::move(path)), ranks_(std::move(ranks)) {}
   const AssignSpec& spec() const { return spec_; }
   std::string_view kind() const override { return "moe_assign"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  std::shared_ptr<const Op> local(const LocalSite& site) const override;
 
  private:
+  template <typename Number>
+  void assign(std::span<const Operand> inputs, std::span<const Operand> outputs,
+              const RunState& state, comm::Communicator* comm) const;
   AssignSpec spec_;
   std::string path_;
+  std::optional<TokenRanks> ranks_;
 };
 
 struct Assignment {

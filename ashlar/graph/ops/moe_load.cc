@@ -96,6 +96,10 @@ void MoeLoadOp::reference(const ReferenceCall& call) const {
   ref::moe_load(load_args<ref::MoeLoadArgs, double>(call.inputs, call.outputs[0]));
 }
 
+std::vector<AxisStrategy> MoeLoadOp::strategies(const AxisSite&) const {
+  return {{{rows(), rows(), term()}, {term()}}};
+}
+
 std::vector<ValueType> MoeLoadGradOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, 2);
   check_rank(kind(), "logits", in[0], 2);
@@ -114,6 +118,10 @@ void MoeLoadGradOp::reference(const ReferenceCall& call) const {
   const Operand& logits = call.inputs[0];
   ref::moe_load_grad({logits.shape[0], logits.shape[1], logits.as<double>(),
                       call.inputs[1].as<double>(), call.outputs[0].as<double>()});
+}
+
+std::vector<AxisStrategy> MoeLoadGradOp::strategies(const AxisSite&) const {
+  return {{{rows(), whole()}, {rows()}}};
 }
 
 // ---------------------------------------------------------------- balance

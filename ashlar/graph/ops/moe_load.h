@@ -18,6 +18,7 @@ class MoeLoadOp : public Op {
   void gradient(GradientContext& context) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, 2, false}}; }
 };
 
@@ -28,6 +29,7 @@ class MoeLoadGradOp : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 };
 
 struct BalanceSpec {

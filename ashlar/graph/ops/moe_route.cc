@@ -67,6 +67,10 @@ void MoeRouteOp::reference(const ReferenceCall& call) const {
                                                        call.outputs[1]));
 }
 
+std::vector<AxisStrategy> MoeRouteOp::strategies(const AxisSite&) const {
+  return {alike(1, 2, rows())};
+}
+
 // ---------------------------------------------------------------- gradient
 std::string MoeRouteGradOp::attributes() const { return text_of(spec_); }
 
@@ -91,6 +95,10 @@ void MoeRouteGradOp::reference(const ReferenceCall& call) const {
   const std::span<const Operand> in = call.inputs;
   ref::moe_route_grad({route_args<ref::MoeRouteArgs, double>(spec_, in[0], in[1], in[2]),
                        in[3].as<double>(), call.outputs[0].as<double>()});
+}
+
+std::vector<AxisStrategy> MoeRouteGradOp::strategies(const AxisSite&) const {
+  return {alike(4, 1, rows())};
 }
 
 Route moe_route(Builder& b, ValueId logits, const RouteSpec& spec, const std::string& name) {

@@ -25,6 +25,7 @@ class MoeRouteOp : public Op {
   void gradient(GradientContext& context) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 
  private:
   RouteSpec spec_;
@@ -39,6 +40,7 @@ class MoeRouteGradOp : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 
  private:
   RouteSpec spec_;

@@ -42,6 +42,16 @@ ref::MoeRowsArgs reference_dispatch_args(const Operand& x, const Operand& weight
           .y = rows.as<double>()};
 }
 
+// A rank's rows are those of its own tokens (of its own experts' tokens, where expert ranks have
+// exchanged them: moe_exchange.h). Beside that a sum over rows is a sum over terms of rows.
+std::vector<AxisStrategy> row_strategies(const AxisSite& site, size_t inputs,
+                                         std::initializer_list<int> terms) {
+  if (site.axis != "tensor") return {alike(inputs, 1, rows())};
+  AxisStrategy sums{std::vector<AxisPlacement>(inputs, whole()), {term()}};
+  for (const int input : terms) sums.inputs[static_cast<size_t>(input)] = term();
+  return terms.size() == 0 ? std::vector<AxisStrategy>{} : std::vector<AxisStrategy>{sums};
+}
+
 const Operand kAbsent{.shape = Shape{0}, .present = false};
 
 }  // namespace
@@ -74,6 +84,10 @@ void MoeDispatchOp::reference(const ReferenceCall& call) const {
   const std::span<const Operand> in = call.inputs;
   ref::moe_dispatch(
       reference_dispatch_args(in[0], kAbsent, in[1].shape[1], in[2], call.outputs[0]));
+}
+
+std::vector<AxisStrategy> MoeDispatchOp::strategies(const AxisSite& site) const {
+  return row_strategies(site, 3, {});
 }
 
 // ---------------------------------------------------------------- combine
@@ -135,6 +149,10 @@ void MoeCombineOp::reference(const ReferenceCall& call) const {
                     .y = y.as<double>()});
 }
 
+std::vector<AxisStrategy> MoeCombineOp::strategies(const AxisSite& site) const {
+  return row_strategies(site, kInputs, {kRows, kResidual});
+}
+
 // ---------------------------------------------------------------- gradients of combine
 std::vector<ValueType> MoeCombineRowsGradOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, 3);
@@ -154,6 +172,10 @@ void MoeCombineRowsGradOp::run(const KernelCall& call) const {
 void MoeCombineRowsGradOp::reference(const ReferenceCall& call) const {
   const std::span<const Operand> in = call.inputs;
   ref::moe_dispatch(reference_dispatch_args(in[0], in[1], in[1].shape[1], in[2], call.outputs[0]));
+}
+
+std::vector<AxisStrategy> MoeCombineRowsGradOp::strategies(const AxisSite& site) const {
+  return row_strategies(site, 3, {});
 }
 
 std::vector<ValueType> MoeCombineWeightsGradOp::infer(std::span<const ValueType> in) const {
@@ -184,6 +206,10 @@ void MoeCombineWeightsGradOp::reference(const ReferenceCall& call) const {
                         .slots = slots.as<int32_t>(),
                         .d_y = d_y.as<double>(),
                         .y = call.outputs[0].as<double>()});
+}
+
+std::vector<AxisStrategy> MoeCombineWeightsGradOp::strategies(const AxisSite& site) const {
+  return row_strategies(site, 3, {1});
 }
 
 // ---------------------------------------------------------------- builders

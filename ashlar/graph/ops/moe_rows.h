@@ -15,6 +15,7 @@ class MoeDispatchOp : public Op {
   void gradient(GradientContext& context) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 };
 
 // (rows [R,C], weights f32 [T,k] or absent: 1, slots, sources, residual [T,C] or absent) -> y
@@ -28,6 +29,7 @@ class MoeCombineOp : public Op {
   void gradient(GradientContext& context) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, kResidual, false}}; }
 };
 
@@ -38,6 +40,7 @@ class MoeCombineRowsGradOp : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 };
 
 // (d_y [T,C], rows [R,C], slots) -> d_weights f32 [T,k]; 0 where dropped.
@@ -47,6 +50,7 @@ class MoeCombineWeightsGradOp : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
 };
 
 ValueId moe_dispatch(Builder& b, ValueId x, ValueId slots, ValueId sources,

@@ -89,25 +89,53 @@ void moe_load_grad(const MoeLoadGradArgs& args) {
   }
 }
 
+void moe_count(const MoeAssignSpec& spec, const int32_t* chosen, const double* weights,
+               int32_t* counts) {
+  std::fill_n(counts, static_cast<int64_t>(spec.runs.size()) * spec.top_k * spec.experts, 0);
+  for (size_t run = 0; run < spec.runs.size(); ++run) {
+    const auto [first, local, count] = spec.runs[run];
+    for (int64_t pair = local * spec.top_k; pair < (local + count) * spec.top_k; ++pair) {
+      const int64_t c = pair % spec.top_k, token = first + pair / spec.top_k - local;
+      if (spec.random_second && c == 1 && !keeps_second(spec, token, weights[pair])) continue;
+      ++counts[(static_cast<int64_t>(run) * spec.top_k + c) * spec.experts + chosen[pair]];
+    }
+  }
+}
+
 void moe_assign(const MoeAssignSpec& spec, const int32_t* chosen, const double* weights,
                 const MoeAssignment& out) {
   const int64_t k = spec.top_k, pairs = spec.tokens * k;
-  std::vector<bool> kept(static_cast<size_t>(pairs), false);
-  const auto kept_by = [&](int32_t expert) {
-    int64_t count = 0;
-    for (int64_t pair = 0; pair < pairs; ++pair) {
-      count += chosen[pair] == expert && kept[static_cast<size_t>(pair)];
+  const std::vector<TokenRun> all = {{0, 0, spec.tokens}};
+  const auto runs = spec.runs.empty() ? std::span<const TokenRun>(all) : spec.runs;
+  std::vector<bool> wants(static_cast<size_t>(pairs), true);
+  const auto each = [&](const auto& f) {  // f(run, choice, pair), by choice, then token
+    for (int64_t c = 0; c < k; ++c) {
+      for (size_t run = 0; run < runs.size(); ++run) {
+        for (int64_t i = 0; i < runs[run].count; ++i) f(run, c, (runs[run].local + i) * k + c);
+      }
     }
-    return count;
   };
-  for (int64_t c = 0; c < k; ++c) {
-    for (int64_t t = 0; t < spec.tokens; ++t) {
-      const int64_t pair = t * k + c;
-      if (spec.random_second && c == 1 && !keeps_second(spec, t, weights[pair])) continue;
-      if (spec.capacity > 0 && kept_by(chosen[pair]) >= spec.capacity) continue;
-      kept[static_cast<size_t>(pair)] = true;
+  each([&](size_t run, int64_t c, int64_t pair) {
+    const int64_t token = runs[run].first + pair / k - runs[run].local;
+    if (spec.random_second && c == 1 && !keeps_second(spec, token, weights[pair])) {
+      wants[static_cast<size_t>(pair)] = false;
     }
-  }
+  });
+  std::vector<bool> kept = wants;
+  each([&](size_t run, int64_t c, int64_t pair) {
+    if (spec.capacity == 0) return;
+    int64_t earlier = 0;
+    each([&](size_t other_run, int64_t other_c, int64_t other) {
+      const bool counted = spec.before == nullptr
+                               ? other_c < c || (other_c == c && other < pair)
+                               : other_run == run && other_c == c && other < pair;
+      earlier += counted && chosen[other] == chosen[pair] && wants[static_cast<size_t>(other)];
+    });
+    if (spec.before != nullptr) {
+      earlier += spec.before[(static_cast<int64_t>(run) * k + c) * spec.experts + chosen[pair]];
+    }
+    if (earlier >= spec.capacity) kept[static_cast<size_t>(pair)] = false;
+  });
   std::fill_n(out.slots, pairs, -1);
   std::fill_n(out.sources, pairs, -1);
   int32_t row = 0;

@@ -39,6 +39,8 @@ struct MoeLoadGradArgs {
 void moe_load(const MoeLoadArgs& args);
 void moe_load_grad(const MoeLoadGradArgs& args);
 
+void moe_count(const MoeAssignSpec& spec, const int32_t* chosen, const double* weights,
+               int32_t* counts);
 // Pair by pair, counting for each how many stand before it. weights: of 1 where null.
 void moe_assign(const MoeAssignSpec& spec, const int32_t* chosen, const double* weights,
                 const MoeAssignment& out);
