@@ -5,6 +5,7 @@
 #include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/moe_rows.h"
+#include "ashlar/passes/exchange_rows.h"
 #include "ashlar/passes/shard_forms.h"
 
 #include <algorithm>
@@ -344,7 +345,8 @@ class Sharder {
 }  // namespace
 
 ShardedGraph shard(const Graph& graph, const ShardPlan& plan, int rank) {
-  const Graph parted = part_residuals(graph);
+  Graph parted = part_residuals(graph);
+  if (plan.mesh.size("expert") > 1) parted = exchange_rows(parted);
   return Sharder(parted, plan, rank).run();
 }
 

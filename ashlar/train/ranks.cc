@@ -104,16 +104,20 @@ void check_layout(const TrainConfig& config, const models::DecoderConfig& model)
                mesh.pipe);
   }
   if (mesh.expert > 1) {
-    fail_usage("config mesh.expert: experts are not split over ranks yet: found {}, wanted 1",
-               mesh.expert);
+    if (model.mixture.experts == 0) {
+      fail_usage(
+          "config mesh.expert: the model has no experts to split over {} ranks; use mesh.data",
+          mesh.expert);
+    }
+    check_divides("mesh.expert", mesh.expert, {{"experts", model.mixture.experts}});
   }
-  const bool whole = mesh.tensor == 1 && config.parallel.zero < 3;
+  const bool whole = mesh.tensor == 1 && mesh.expert == 1 && config.parallel.zero < 3;
   if (config.sample.every > 0 && !whole) {
     fail_usage(
         "config sample.every: samples need the whole model on the first rank, which "
         "mesh.tensor={}, "
-        "and parallel.zero={} split; set sample.every=0",
-        mesh.tensor, config.parallel.zero);
+        "mesh.expert={} and parallel.zero={} split; set sample.every=0",
+        mesh.tensor, mesh.expert, config.parallel.zero);
   }
   if (mesh.tensor > 1 && config.train.optimizer == Optimizer::kMuon) {
     fail_usage(

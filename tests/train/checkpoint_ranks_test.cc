@@ -66,7 +66,7 @@ class CheckpointRanks : public ::testing::Test {
 };
 
 TEST_F(CheckpointRanks, AnyLayoutReadsAnyLayout) {
-  for (const models::DecoderConfig& config : {small_llama(), small_gpt2()}) {
+  for (const models::DecoderConfig& config : {small_llama(), small_gpt2(), small_mixtral()}) {
     const CutModel model(four_layers(config));
     std::map<std::string, Tensor> single;
     for (const Cut& from : seven_cuts()) {

@@ -69,7 +69,9 @@ graph::Graph CutModel::graph(const Cut& cut, int rank) const {
   passes::ShardPlan plan;
   plan.mesh = Mesh::standard(cut.mesh);
   plan.zero = cut.zero;
-  if (cut.mesh.expert > 1) plan.axis_of = {{"ffn", "expert"}};  // every expert some channels
+  if (cut.mesh.expert > 1 && config_.mixture.experts == 0) {
+    plan.axis_of = {{"ffn", "expert"}};  // as if each rank's channels were an expert
+  }
   const int stage = plan.mesh.coordinate(rank, "pipe");
   return ashlar::testing::cut_variables(
       whole_, plan.mesh, rank, [&](const Variable& variable) -> std::optional<Placement> {
@@ -97,6 +99,7 @@ std::vector<std::string> CutModel::differences(const graph::Graph& graph,
   std::vector<std::string> names;
   const runtime::VariableStore wanted = store(graph);
   for (const auto& [name, tensor] : wanted.tensors()) {
+    if (tensor.elements() == 0) continue;  // more ranks than rows: nothing to load
     const bool same = found.contains(name) && found.at(name).shape() == tensor.shape() &&
                       std::memcmp(found.at(name).data(), tensor.data(), tensor.bytes()) == 0;
     if (!same) names.push_back(name);

@@ -24,13 +24,29 @@ TEST_P(ExpertLayoutTest, EqualsOneRankInFloat) {
   expect_equal(found, wanted, kFloatTolerance, GetParam().str());
 }
 
+// Each rank has some experts, and tokens of its own.
+INSTANTIATE_TEST_SUITE_P(
+    Split, ExpertLayoutTest,
+    ::testing::Values(Layout{.mesh = {.expert = 2}}, Layout{.mesh = {.expert = 4}},
+                      Layout{.mesh = {.expert = 2}, .zero = 1},
+                      Layout{.mesh = {.data = 2, .expert = 2}},
+                      Layout{.mesh = {.data = 2, .expert = 2}, .zero = 2},
+                      Layout{.mesh = {.data = 2, .expert = 2}, .zero = 3},
+                      Layout{.mesh = {.tensor = 2, .expert = 2}},
+                      Layout{.mesh = {.tensor = 2, .expert = 2}, .sequence = true},
+                      Layout{.mesh = {.expert = 2, .context = 2}},
+                      Layout{.mesh = {.expert = 2}, .recompute = passes::Recompute::kFull},
+                      Layout{.mesh = {.data = 2, .tensor = 2, .expert = 2}, .zero = 1}));
+
 // Each rank has all experts.
 INSTANTIATE_TEST_SUITE_P(
     Whole, ExpertLayoutTest,
     ::testing::Values(Layout{.mesh = {.data = 2}}, Layout{.mesh = {.data = 4}},
                       Layout{.mesh = {.data = 2}, .zero = 1},
                       Layout{.mesh = {.data = 2}, .zero = 2},
-                      Layout{.mesh = {.data = 4}, .zero = 3}, Layout{.mesh = {.context = 2}},
+                      Layout{.mesh = {.data = 4}, .zero = 3},
+                      Layout{.mesh = {.data = 8}, .zero = 3},  // more ranks than experts
+                      Layout{.mesh = {.context = 2}},
                       Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kZigzag},
                       Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kUlysses},
                       Layout{.mesh = {.tensor = 2}},
@@ -52,12 +68,50 @@ TEST(ExpertCapacity, DropsTheSameOnAnyLayout) {
   for (const Layout& layout :
        {Layout{.mesh = {.data = 2}}, Layout{.mesh = {.context = 2}},
         Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kZigzag},
-        Layout{.mesh = {.tensor = 2}, .sequence = true},
-        Layout{.mesh = {.data = 2, .context = 2}}}) {
+        Layout{.mesh = {.tensor = 2}, .sequence = true}, Layout{.mesh = {.expert = 2}},
+        Layout{.mesh = {.data = 2, .expert = 2, .context = 2}}}) {
     expect_equal(run_layout(job, layout, Arithmetic::kDouble), wanted, kDoubleTolerance,
                  "capacity on " + layout.str());
     expect_equal(run_layout(job, layout, Arithmetic::kKernels), in_float, kFloatTolerance,
                  "capacity on " + layout.str());
+  }
+}
+
+// A rank holds 1/p of the experts, and all of the rest.
+TEST(ExpertMemory, WeightsAreOneShareOfTheExperts) {
+  LayoutJob job{.model = small_mixtral()};
+  job.steps = 1;
+  const auto bytes = [&](const Layout& layout) {
+    return run_layout(job, layout, Arithmetic::kKernels).bytes;
+  };
+  const int64_t whole = bytes({})[0].at(graph::VariableKind::kParameter);
+  const models::DecoderConfig& model = job.model;
+  const int64_t experts =
+      model.layers * model.mixture.experts * 3 * model.width * model.ffn * int64_t{sizeof(float)};
+  for (const int ranks : {2, 4}) {
+    for (const auto& of_rank : bytes({.mesh = {.expert = ranks}})) {
+      EXPECT_EQ(of_rank.at(graph::VariableKind::kParameter), whole - experts + experts / ranks);
+      EXPECT_EQ(of_rank.at(graph::VariableKind::kGradient), whole - experts + experts / ranks);
+      EXPECT_EQ(of_rank.at(graph::VariableKind::kOptimizer),
+                2 * (whole - experts + experts / ranks));
+    }
+  }
+}
+
+// Rows of experts are exchanged along their axis, sums of gradients of the rest beside the data
+// ranks' own.
+TEST(ExpertTraffic, ExpertsAreSummedOverDataRanksOnly) {
+  LayoutJob job{.model = small_mixtral()};
+  job.steps = 1;
+  const LayoutResult found =
+      run_layout(job, {.mesh = {.data = 2, .expert = 2}}, Arithmetic::kKernels);
+  const models::DecoderConfig& model = job.model;
+  const int64_t experts = model.layers * model.mixture.experts * 3 * model.width * model.ffn;
+  for (const comm::Counters& traffic : found.traffic) {
+    // 2 (p-1)/p of each rank's half of the experts, p = 2 data ranks.
+    EXPECT_EQ(traffic.of("data", comm::CommOp::kAllReduce).bytes,
+              experts / 2 * int64_t{sizeof(float)});
+    EXPECT_GT(traffic.of("expert", comm::CommOp::kAllToAll).bytes, 0);
   }
 }
 
