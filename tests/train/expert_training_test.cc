@@ -4,7 +4,7 @@
 #include "ashlar/comm/thread_ranks.h"
 #include "ashlar/train/ranks.h"
 #include "tests/base/messages.h"
-#include "tests/train/layout.h"
+#include "tests/train/small_decoders.h"
 #include "tests/train/tiny_run.h"
 
 #include <gtest/gtest.h>
