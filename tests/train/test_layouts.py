@@ -39,34 +39,53 @@ LAYOUTS = [
 ]
 # GPT-2 has the tied head and the dropout; LLaMA the grouped heads.
 CASES = [(layout, ("llama", "gpt2")[i % 2]) for i, layout in enumerate(LAYOUTS)]
+MIXTURES = [
+    "mesh.expert=2",
+    "mesh.expert=4 parallel.zero=1",
+    "mesh.data=2 mesh.expert=2 mesh.tensor=2",
+    "mesh.data=2 mesh.expert=4",
+    "mesh.expert=2 mesh.context=2",
+    "mesh.data=2 mesh.expert=2 parallel.zero=3",
+    "mesh.data=4 parallel.zero=2",
+    "mesh.tensor=2 parallel.sequence=true",
+    "mesh.tensor=2 mesh.expert=2 parallel.sequence=true recompute=full",
+    "mesh.context=2 parallel.context=ulysses",
+]
+MIXED = [(layout, "mixtral") for layout in MIXTURES]
 
 
 @pytest.fixture(scope="session")
 def one_rank(tmp_path_factory):
-    """The folder of a model's run on one rank; each is run once."""
+    """The folder of the run on one rank that a layout is held to; each is run once."""
     done = {}
 
     def run(model):
         if model not in done:
             folder = tmp_path_factory.mktemp("one") / model
-            result = trained.train(folder, model)
+            result = trained.train(folder, model, microbatch(model, []))
             assert result.returncode == 0, trained.last_words(result)
             done[model] = folder
         return done[model]
     return run
 
 
-@pytest.mark.parametrize("layout,model", CASES)
+def microbatch(model, words):
+    """What makes a mixture's balance loss comparable: it is taken over the rows that are routed at once, on all
+    ranks together, and ranks share out the batch before they cut it. So all of it is routed at once."""
+    return [f"train.microbatch={8 // trained.data_ranks(words)}"] if model == "mixtral" else []
+
+
+@pytest.mark.parametrize("layout,model", CASES + MIXED)
 def test_threads_equal_one_rank(layout, model, one_rank, tmp_path):
-    words = layout.split()
+    words = [*layout.split(), *microbatch(model, layout.split())]
     result = trained.train(tmp_path / "threads", model, [*words, f"--ranks={trained.ranks(words)}"])
     assert result.returncode == 0, trained.last_words(result)
     trained.check_equal(tmp_path / "threads", one_rank(model))
 
 
-@pytest.mark.parametrize("layout,model", CASES if SOAK else CASES[:8])
+@pytest.mark.parametrize("layout,model", CASES + MIXED if SOAK else CASES[:8] + MIXED[2:3])
 def test_mpi_has_the_bits_of_threads(layout, model, tmp_path):
-    words = layout.split()
+    words = [*layout.split(), *microbatch(model, layout.split())]
     for how in "ranks", "mpi":
         result = trained.train(tmp_path / how, model, [*words, f"--{how}={trained.ranks(words)}"])
         assert result.returncode == 0, trained.last_words(result)
@@ -77,7 +96,7 @@ def draw(seed):
     """A layout of at most 8 ranks, sensible or not."""
     dice = random.Random(seed)
     while True:
-        mesh = {axis: dice.choice([1, 1, 2, 3, 4]) for axis in ("data", "tensor", "context")}
+        mesh = {axis: dice.choice([1, 1, 2, 3, 4]) for axis in ("data", "tensor", "context", "expert")}
         words = [f"mesh.{axis}={size}" for axis, size in mesh.items()]
         if 1 < trained.ranks(words) <= 8:
             break
@@ -85,12 +104,13 @@ def draw(seed):
               f"parallel.context={dice.choice(['ring', 'zigzag', 'ulysses'])}",
               f"recompute={dice.choice(['none', 'full', 'selective'])}",
               f"train.microbatch={dice.choice([1, 1, 2])}"]
-    return words, dice.choice(["llama", "gpt2"])
+    return words, dice.choice(["llama", "gpt2", "mixtral"])
 
 
 @pytest.mark.parametrize("seed", range(100 if SOAK else 16))
 def test_a_random_layout_is_equal_or_refused(seed, one_rank, tmp_path):
     words, model = draw(seed)
+    words += microbatch(model, words)
     result = trained.train(tmp_path / "drawn", model, [*words, f"--ranks={trained.ranks(words)}"])
     if trained.refusal(result):
         return

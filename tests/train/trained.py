@@ -13,6 +13,9 @@ LICENSE = pathlib.Path(__file__).resolve().parents[2] / "LICENSE"
 SHAPE = ["model.layers=4", "model.width=32", "model.heads=4"]
 MODELS = {
     "llama": ["model.family=llama", "model.kv_heads=2", "model.ffn=48", *SHAPE],
+    # Grouped matrices of experts, a balance loss apart.
+    "mixtral": ["model.family=mixtral", "model.kv_heads=2", "model.ffn=24", "model.experts=4", "model.experts_per_token=2",
+                "moe.aux_loss_coef=0.02", *SHAPE],
     # Tied head, learned positions, biases, dropout.
     "gpt2": ["model.family=gpt2", "model.ffn=64", "train.dropout=0.1", *SHAPE],
 }
@@ -38,6 +41,11 @@ def train(folder, model, layout=(), timeout=120):
 def ranks(layout):
     """How many ranks the mesh of a layout has."""
     return math.prod(int(word.split("=")[1]) for word in layout if word.startswith("mesh."))
+
+
+def data_ranks(layout):
+    """Ranks that take sequences of their own."""
+    return math.prod(int(word.split("=")[1]) for word in layout if word.split("=")[0] in ("mesh.data", "mesh.expert"))
 
 
 def metrics(folder):
