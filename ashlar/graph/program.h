@@ -36,6 +36,12 @@ struct Program {
   std::vector<VariableId> reads, writes;
 };
 
+// Bytes of the arena that stand for Variables which this rank holds a shard of, at most at once:
+// parameters as gathered, and gradients on their way to their owners.
+struct StandIns {
+  int64_t parameters = 0, gradients = 0;
+};
+
 // Programs that share one arena. Values written by one Program and read by a later one live in
 // numbered microbatch slots when there is more than one slot. Where backward is two Programs,
 // "input_grad" and "weight_grad", what the second reads lives in slots of its own.
@@ -48,6 +54,7 @@ struct PlannedPrograms {
   int64_t slot_bytes = 0;   // of one slot; 0 when slots == 1 (saved values share the arena)
   int weight_slots = 0;     // 0: backward is one Program
   int64_t weight_slot_bytes = 0;
+  StandIns stand_ins;
   int64_t all_slots_bytes() const { return slots * slot_bytes + weight_slots * weight_slot_bytes; }
   int64_t total_bytes() const { return arena_bytes + all_slots_bytes(); }
 };

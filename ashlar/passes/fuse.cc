@@ -1,5 +1,6 @@
 #include "ashlar/passes/fuse.h"
 
+#include "ashlar/graph/ops/collective.h"
 #include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/graph/ops/grouped_linear.h"
 #include "ashlar/graph/ops/linear.h"
@@ -145,12 +146,21 @@ class Fuser {
         }
         (grad->wants().input_grad ? input_grad : weight_grad) = &node;
       }
-      // The gradient Variable must not have been changed before the loss.
-      if (weight_grad != nullptr && producer(weight_grad->inputs[4]) >= 0) weight_grad = nullptr;
+      // The gradient Variable must not have been changed before the loss. A term that other ranks
+      // add to begins at zeros, which then move here too.
+      const int maker = weight_grad != nullptr ? producer(weight_grad->inputs[4]) : -1;
+      const Node* zeros =
+          maker >= 0 && as<graph::ZerosOp>(graph_.node(maker)) ? &graph_.node(maker) : nullptr;
+      if (maker >= 0 && zeros == nullptr) weight_grad = nullptr;
       if (input_grad == nullptr && weight_grad == nullptr) continue;
       if (input_grad != nullptr) left_out_.insert(index_of(*input_grad));
       if (weight_grad != nullptr) left_out_.insert(index_of(*weight_grad));
-      merged_[index_of(loss)] = [this, input_grad, weight_grad](const Node& node) {
+      if (zeros != nullptr) left_out_.insert(maker);
+      merged_[index_of(loss)] = [this, input_grad, weight_grad, zeros](const Node& node) {
+        if (zeros != nullptr) {
+          rewrite_.map(zeros->outputs[0], rewrite_.result().add_node(zeros->op, {}, node.phase,
+                                                                     node.layer, zeros->name)[0]);
+        }
         graph::LinearCrossEntropyGradOp::Wants wants{.loss = true};
         std::vector<ValueId> inputs = rewrite_(node.inputs);
         inputs.push_back(weight_grad != nullptr ? rewrite_(weight_grad->inputs[4]) : ValueId{});

@@ -1,12 +1,14 @@
 #include "ashlar/passes/plan_memory.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/graph/ops/collective.h"
 #include "ashlar/passes/interval_packing.h"
 
 #include <algorithm>
 #include <array>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <set>
 
 namespace ashlar::passes {
@@ -22,6 +24,7 @@ using graph::PlannedPrograms;
 using graph::Program;
 using graph::Step;
 using graph::ValueId;
+using graph::VariableKind;
 
 // Programs in the order in which a step passes them.
 enum ProgramId { kForward, kBackward, kWeightGrad, kReduce, kNorm, kUpdate, kProgramCount };
@@ -33,6 +36,7 @@ struct Buffer {
   int first = 0, last = 0;
   bool crosses = false;     // written by one Program, read by a later one
   bool for_weight = false;  // which is that of the weight gradients
+  std::optional<VariableKind> stands_for = {};
 };
 
 using Regions = std::map<Location::Kind, std::vector<Interval>>;
@@ -56,6 +60,8 @@ class Planner {
     plan_.weight_slots = options_.weight_slots;
     measure_scratch();
     place();
+    plan_.stand_ins = {most_at_once(VariableKind::kParameter),
+                       most_at_once(VariableKind::kGradient)};
     write_programs();
     return std::move(plan_);
   }
@@ -150,7 +156,8 @@ class Planner {
         if (buffer < 0) {
           buffer = static_cast<int>(buffers_.size());
           const int now = time_[static_cast<size_t>(i)];
-          buffers_.push_back({.bytes = bytes(output), .first = now, .last = now});
+          buffers_.push_back(
+              {.bytes = bytes(output), .first = now, .last = now, .stands_for = stands_for(node)});
         }
         Buffer& storage = buffers_[static_cast<size_t>(buffer)];
         storage.last = std::max(storage.last, last_use_[index(output)]);
@@ -244,6 +251,30 @@ class Planner {
         plan_.values[v] = {kind, regions.at(kind)[i].offset};
       }
     }
+  }
+
+  // The kind of Variable of which the node gathers or makes more than this rank holds.
+  std::optional<VariableKind> stands_for(const Node& node) const {
+    if (dynamic_cast<const graph::ZerosOp*>(node.op.get())) return VariableKind::kGradient;
+    const bool moves = dynamic_cast<const graph::AllGatherOp*>(node.op.get()) != nullptr ||
+                       dynamic_cast<const graph::ReduceScatterOp*>(node.op.get()) != nullptr;
+    if (!moves) return std::nullopt;
+    const graph::ValueInfo& from = graph_.value(node.inputs[0]);
+    if (from.variable.valid()) return VariableKind::kParameter;
+    const int buffer = buffer_of_[index(node.inputs[0])];  // half way
+    return buffer < 0 ? std::nullopt : buffers_[static_cast<size_t>(buffer)].stands_for;
+  }
+
+  int64_t most_at_once(VariableKind kind) const {
+    std::vector<int64_t> change(order_.size() + 1, 0);
+    for (const Buffer& buffer : buffers_) {
+      if (buffer.stands_for != kind) continue;
+      change[static_cast<size_t>(buffer.first)] += buffer.bytes;
+      change[static_cast<size_t>(buffer.last) + 1] -= buffer.bytes;
+    }
+    int64_t now = 0, most = 0;
+    for (const int64_t bytes : change) most = std::max(most, now += bytes);
+    return most;
   }
 
   void write_programs() {

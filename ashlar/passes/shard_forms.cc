@@ -3,6 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/graph/ops/all_to_all.h"
 #include "ashlar/graph/ops/collective.h"
+#include "ashlar/graph/ops/loss.h"
 
 #include <algorithm>
 #include <limits>
@@ -44,10 +45,11 @@ const graph::Variable* ShardForms::variable_of(ValueId old) const {
   return id.valid() ? &rewrite_.source().variable(id) : nullptr;
 }
 
-int ShardForms::region(ValueId old, Phase phase) const {
+int ShardForms::region(ValueId old, const Node& node) const {
   const graph::Variable* variable = variable_of(old);
-  if (phase == Phase::kUpdate) return 2;
-  return phase != Phase::kForward && variable != nullptr ? 1 : 0;
+  if (node.phase == Phase::kUpdate) return 2;
+  const bool of_loss = dynamic_cast<const graph::LinearCrossEntropyGradOp*>(node.op.get());
+  return node.phase != Phase::kForward && !of_loss && variable != nullptr ? 1 : 0;
 }
 
 comm::Group ShardForms::group(const std::vector<size_t>& axes) const {
@@ -79,7 +81,7 @@ Dim ShardForms::rows_on(ValueId old, const Placement& placement) const {
 double ShardForms::cost(ValueId old, size_t axis, const AxisPlacement& wanted,
                         const Node& node) const {
   const std::vector<Form>& forms = forms_.at(old);
-  const int region = this->region(old, node.phase);
+  const int region = this->region(old, node);
   const graph::Variable* variable = variable_of(old);
   // Only the update works on shards: elsewhere rows of a weight are no piece of its dim.
   if (variable != nullptr && forms.front().placement.axes[axis].is_shard() &&
@@ -133,7 +135,7 @@ ValueId ShardForms::add(graph::OpPtr op, std::vector<ValueId> inputs, Phase phas
 
 ValueId ShardForms::bring(ValueId old, const Placement& wanted, const Node& node) {
   std::vector<Form>& forms = forms_.at(old);
-  const int region = this->region(old, node.phase);
+  const int region = this->region(old, node);
   const auto fits = [&](const Form& form) {
     return (form.region < 0 || form.region == region) &&
            std::ranges::equal(form.placement.axes, wanted.axes, same_form);
@@ -197,7 +199,8 @@ void ShardForms::step(Form& form, ValueId old, size_t axis, const AxisPlacement&
     suffix = "reduce_scatter";
     if (variable) {
       when = Phase::kReduce;
-      op = std::make_shared<graph::ReduceScatterOp>(on, rows_of(type.shape[0].offset, axis));
+      op = std::make_shared<graph::ReduceScatterOp>(
+          on, std::vector<Slice>{rows_of(type.shape[0].offset, axis)});
     } else {
       op = std::make_shared<graph::ReduceScatterOp>(on, rows_on(old, after));
     }
@@ -211,7 +214,8 @@ void ShardForms::step(Form& form, ValueId old, size_t axis, const AxisPlacement&
                                            plan_.mesh.coordinates(rank_)[axis]);
     }
   } else if (is_rows(now) && wanted == AxisPlacement::replicated()) {
-    op = std::make_shared<graph::AllGatherOp>(on, rows_on(old, after));
+    const bool from_variable = rewrite_.result().value(form.value).variable.valid();
+    op = std::make_shared<graph::AllGatherOp>(on, rows_on(old, after), from_variable);
   }
   ASHLAR_CHECK(op != nullptr, "shard: {} lies as {}, and nothing brings it to {} along {} (op {})",
                rewrite_.source().value(old).name, now.str(), wanted.str(),
@@ -255,7 +259,7 @@ ValueId ShardForms::reduce_into(ValueId term, ValueId variable, const Placement&
             {term}, node.phase, node, "reduce_scatter");
   }
   return add(std::make_shared<graph::ReduceIntoOp>(
-                 graph::GroupLabel{group({axes.back()}), node.name}, first),
+                 graph::GroupLabel{group({axes.back()}), node.name}, std::vector<bool>{first}),
              {term, variable}, node.phase, node, "reduce");
 }
 

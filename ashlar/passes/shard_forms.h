@@ -1,7 +1,8 @@
 // Where the values of a graph lie while it is being sharded, and the collectives that bring one
 // from how it lies to how it is wanted. A form made once is used again within forward, within
 // backward and within the update; gathered parameters never cross from one to the other (one gather
-// for each region of use, as ZeRO-3 has it), gathered activations do.
+// for each region of use, as ZeRO-3 has it), gathered activations do. The head's gradients belong
+// to forward: they follow its loss at once, and fuse makes one op of them.
 #pragma once
 
 #include "ashlar/passes/rewrite.h"
@@ -52,7 +53,7 @@ class ShardForms {
                      const graph::Node& node, const char* suffix);
 
   const graph::Variable* variable_of(graph::ValueId old) const;
-  int region(graph::ValueId old, graph::Phase phase) const;
+  int region(graph::ValueId old, const graph::Node& node) const;
   comm::Group group(const std::vector<size_t>& axes) const;
   graph::Dim rows_on(graph::ValueId old, const Placement& placement) const;
   Slice rows_of(int64_t all, size_t axis) const;

@@ -2,7 +2,9 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/fault_report.h"
+#include "ashlar/graph/ops/collective.h"
 #include "ashlar/kernels/team.h"
+#include "ashlar/runtime/start_points.h"
 
 #include <algorithm>
 #include <cmath>
@@ -63,6 +65,11 @@ Executor::Executor(const graph::Graph& graph, graph::PlannedPrograms plan, Varia
                plan_.weight_slot_bytes};
   }
   for (size_t i = 0; i < programs_.size(); ++i) bind_program(plan_.programs[i], programs_[i]);
+  const int sums = program_index("reduce");
+  for (const graph::Program& program : plan_.programs) {
+    if (sums < 0) break;
+    sums_starts_.push_back(start_points(graph, program, plan_.programs[static_cast<size_t>(sums)]));
+  }
 }
 
 // Of what lies elsewhere from run to run.
@@ -118,11 +125,12 @@ void Executor::bind_program(const graph::Program& program, BoundProgram& bound) 
         if (!shape.fixed()) bound.shapes.push_back({operand, &shape});
       }
     };
-    target.starts = node.phase == graph::Phase::kReduce;
+    target.starts = graph::goes_on(*node.op);
     for (const graph::ValueId input : node.inputs) {
       const int producer = input.valid() ? graph_.value(input).producer : -1;
-      target.waits =
-          target.waits || (producer >= 0 && graph_.node(producer).phase == graph::Phase::kReduce);
+      if (producer >= 0 && graph::goes_on(*graph_.node(producer).op)) {
+        target.awaits.push_back(&graph_.node(producer));
+      }
     }
     bind(node.inputs, step.inputs, target.inputs);
     bind(node.outputs, step.outputs, target.outputs);
@@ -183,19 +191,34 @@ void Executor::run_step(const BoundStep& step, const graph::RunState& state) {
       kernels::make_team(pool_, {step.scratch, static_cast<size_t>(step.scratch_bytes)});
   const graph::KernelCall call{table_, team, step.inputs, step.outputs, state, comm_};
   mark_work(step.node->name.c_str(), step.node->layer, state.step);
-  if (step.waits) wait_for_started();
+  if (!step.awaits.empty()) wait_for(step.awaits);
   if (!step.starts) {
     step.node->op->run(call);
     if (!started_.empty()) comm_->poll();
     return;
   }
   for (comm::Pending& pending : step.node->op->start(call)) {
-    started_.push_back(std::move(pending));
+    started_.push_back({step.node, std::move(pending)});
   }
 }
 
+void Executor::record_step(const BoundStep& step, const graph::RunState& state) {
+  const double start = profiler_->now();
+  run_step(step, state);
+  profiler_->record(*step.node, step.node->op->cost(step.inputs, step.outputs), start,
+                    profiler_->now());
+}
+
+void Executor::wait_for(const std::vector<const graph::Node*>& nodes) {
+  std::erase_if(started_, [&](Started& started) {
+    if (std::ranges::find(nodes, started.node) == nodes.end()) return false;
+    started.pending.wait();
+    return true;
+  });
+}
+
 void Executor::wait_for_started() {
-  for (comm::Pending& pending : started_) pending.wait();
+  for (Started& started : started_) started.pending.wait();
   started_.clear();
 }
 
@@ -203,17 +226,28 @@ Executor::~Executor() { mark_work(nullptr, -1, 0); }  // the marks name ops of t
 
 void Executor::run(int program, const Bindings& bindings, const graph::RunState& state,
                    SlotPair slot) {
-  const BoundProgram& bound = prepare(program, bindings, slot);
-  if (profiler_ == nullptr) {
-    for (const BoundStep& step : bound.steps) run_step(step, state);
-    wait_for_started();
-    return;
-  }
-  for (const BoundStep& step : bound.steps) {
-    const double start = profiler_->now();
-    run_step(step, state);
-    profiler_->record(*step.node, step.node->op->cost(step.inputs, step.outputs), start,
-                      profiler_->now());
+  const auto run = profiler_ == nullptr ? &Executor::run_step : &Executor::record_step;
+  for (const BoundStep& step : prepare(program, bindings, slot).steps) (this->*run)(step, state);
+  wait_for_started();
+}
+
+void Executor::run_with_sums(int program, int sums, const Bindings& bindings,
+                             const graph::RunState& state, SlotPair slot) {
+  const auto run = profiler_ == nullptr ? &Executor::run_step : &Executor::record_step;
+  const std::vector<BoundStep>& leaving = prepare(sums, bindings, slot).steps;
+  const std::vector<int>& points = sums_starts_[static_cast<size_t>(program)];
+  size_t next = 0;
+  int done = 0;
+  const auto start = [&] {
+    for (; next < leaving.size() && points[next] <= done; ++next) {
+      (this->*run)(leaving[next], state);
+    }
+  };
+  start();
+  for (const BoundStep& step : prepare(program, bindings, slot).steps) {
+    (this->*run)(step, state);
+    ++done;
+    start();
   }
   wait_for_started();
 }
@@ -223,6 +257,7 @@ void Executor::run_checked(int program, const Bindings& bindings, const graph::R
   const BoundProgram& bound = prepare(program, bindings, slot);
   for (const BoundStep& step : bound.steps) {
     run_step(step, state);
+    if (step.starts) wait_for_started();
     for (const Operand& output : step.outputs) {
       ASHLAR_CHECK(all_finite(output), "op {} ({}{}) gave a NaN or infinity at step {}",
                    step.node->name, step.node->op->kind(),

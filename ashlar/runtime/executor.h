@@ -47,8 +47,13 @@ class Executor {
   // Throws Error when a binding exceeds what memory was planned for.
   void run(int program, const graph::Bindings& bindings, const graph::RunState& state,
            SlotPair slot = {});
-  // The same with a look at every result: throws Error naming the first op (and layer) that gave a
-  // NaN or infinity. Several times slower.
+  // The last microbatch's backward and, beside it, Program "reduce": each of its steps is started
+  // as soon as what it reads is there (start_points.h) and goes on between the steps of backward.
+  // Both are done when this returns.
+  void run_with_sums(int program, int sums, const graph::Bindings& bindings,
+                     const graph::RunState& state, SlotPair slot = {});
+  // The same as run() with a look at every result: throws Error naming the first op (and layer)
+  // that gave a NaN or infinity. Several times slower.
   void run_checked(int program, const graph::Bindings& bindings, const graph::RunState& state,
                    SlotPair slot = {});
 
@@ -69,8 +74,8 @@ class Executor {
     std::vector<graph::Operand> inputs, outputs;
     std::byte* scratch;
     int64_t scratch_bytes;
-    bool starts = false;  // goes on beside the steps that follow
-    bool waits = false;   // needs what earlier steps started
+    bool starts = false;                          // goes on beside the steps that follow
+    std::vector<const graph::Node*> awaits = {};  // started by earlier steps, read by this one
   };
   // Operands whose place changes from run to run.
   struct Moving {
@@ -88,12 +93,18 @@ class Executor {
     graph::Bindings bindings;
     bool bound = false;
   };
+  struct Started {
+    const graph::Node* node;
+    comm::Pending pending;
+  };
 
   void bind_program(const graph::Program& program, BoundProgram& bound);
   graph::Operand make_operand(graph::ValueId id, const graph::Location& location) const;
   std::byte* place(const graph::Location& location, SlotPair slot) const;
   BoundProgram& prepare(int program, const graph::Bindings& bindings, SlotPair slot);
   void run_step(const BoundStep& step, const graph::RunState& state);
+  void record_step(const BoundStep& step, const graph::RunState& state);
+  void wait_for(const std::vector<const graph::Node*>& nodes);
   void wait_for_started();
 
   const graph::Graph& graph_;
@@ -107,7 +118,8 @@ class Executor {
   std::vector<const void*> inputs_;
   Profiler* profiler_ = nullptr;
   comm::Communicator* comm_ = nullptr;
-  std::vector<comm::Pending> started_;  // by the steps so far
+  std::vector<Started> started_;               // by the steps so far
+  std::vector<std::vector<int>> sums_starts_;  // of "reduce" beside each Program
 };
 
 }  // namespace ashlar::runtime

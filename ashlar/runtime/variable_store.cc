@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/philox.h"
+#include "ashlar/graph/ops/collective.h"
 
 #include <algorithm>
 
@@ -60,7 +61,33 @@ void fill(Tensor& tensor, const graph::Variable& variable, uint64_t seed) {
 
 }  // namespace
 
+// Variables that leave in one message lie one behind the other.
+void VariableStore::add_blocks(const graph::Graph& graph) {
+  for (const graph::Node& node : graph.nodes()) {
+    const auto* sum = dynamic_cast<const graph::AllReduceOp*>(node.op.get());
+    if (sum == nullptr || !sum->block()) continue;
+    int64_t bytes = 0;
+    for (const graph::ValueId input : node.inputs) {
+      const graph::Variable& variable = graph.variable(graph.value(input).variable);
+      if (tensors_.contains(variable.name)) {
+        bytes = 0;  // made before, for a graph with these buckets or none
+        break;
+      }
+      bytes += variable.bytes();
+    }
+    if (bytes == 0) continue;
+    const auto block = allocate_zeroed(static_cast<size_t>(bytes));
+    std::byte* at = block.get();
+    for (const graph::ValueId input : node.inputs) {
+      const graph::Variable& variable = graph.variable(graph.value(input).variable);
+      tensors_.emplace(variable.name, Tensor(variable.dtype, variable.shape, at, block));
+      at += variable.bytes();
+    }
+  }
+}
+
 void VariableStore::add_missing(const graph::Graph& graph) {
+  add_blocks(graph);
   std::vector<bool> wanted = graph.variables_read();
   for (size_t i = 0; i < wanted.size(); ++i) {  // a shadow is made from its source
     const graph::Variable& variable = graph.variables()[i];

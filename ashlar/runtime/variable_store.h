@@ -34,6 +34,8 @@ class VariableStore {
   int64_t bytes() const;
 
  private:
+  void add_blocks(const graph::Graph& graph);
+
   uint64_t seed_;
   std::map<std::string, Tensor> tensors_;
 };

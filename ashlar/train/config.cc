@@ -242,6 +242,9 @@ void ParallelSection::bind(ConfigBinder& b) {
   b.key("zero", zero,
         "what data ranks share out (ZeRO): 0 nothing, 1 moments, 2 and gradients, 3 and parameters")
       .between(0, 3);
+  b.key("bucket_cap_mb", bucket_cap_mb,
+        "MiB of gradients that ranks sum at once, while backward makes the next ones")
+      .positive();
   b.key("sequence", sequence, "tensor ranks share the tokens where they do not share a layer");
   b.choice<passes::ContextParallel>("context", context,
                                     {{"ring", passes::ContextParallel::kRing},

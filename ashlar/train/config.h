@@ -126,8 +126,9 @@ struct MeshSection {
 
 // How the axes are used.
 struct ParallelSection {
-  int64_t zero = 0;       // ZeRO's stage
-  bool sequence = false;  // tensor ranks share the rows between its splits
+  int64_t zero = 0;            // ZeRO's stage
+  int64_t bucket_cap_mb = 25;  // gradients that ranks sum at once (PyTorch's name)
+  bool sequence = false;       // tensor ranks share the rows between its splits
   passes::ContextParallel context = passes::ContextParallel::kRing;
   std::string schedule = "1f1b";  // of a pipeline: a generator's name or a file
   int64_t chunks = 0;             // stages a rank holds; 0: as the schedule usually has it

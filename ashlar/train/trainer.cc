@@ -122,7 +122,8 @@ void Run::build_step() {
       .max_tokens = rows * config_.train.seq,
       .max_seqs = train_data_.max_sequences(rows),
       .shard = ranks_.shard_plan(config_),
-      .rank = ranks_.rank()};
+      .rank = ranks_.rank(),
+      .bucket_bytes = config_.parallel.bucket_cap_mb << 20};
   TrainingGraph training = build_training_graph(spec);
   const char* optimizer = config_.train.optimizer == Optimizer::kMuon ? "muon" : "adamw";
   if (start_.resumes()) {

@@ -6,6 +6,7 @@
 #include "ashlar/passes/fuse.h"
 #include "ashlar/passes/plan_memory.h"
 #include "ashlar/passes/precision.h"
+#include "ashlar/passes/prefetch.h"
 #include "ashlar/train/flops.h"
 
 #include <algorithm>
@@ -67,7 +68,8 @@ TrainingGraph build_training_graph(const StepSpec& spec) {
     graph = std::move(sharded.graph);
     result.placements = std::move(sharded.variables);
   }
-  result.graph = passes::fuse(passes::recompute(graph, spec.recompute));
+  graph = passes::prefetch_parameters(passes::fuse(passes::recompute(graph, spec.recompute)));
+  result.graph = passes::bucket_gradients(graph, spec.bucket_bytes);
   return result;
 }
 
@@ -139,7 +141,12 @@ StepResult TrainingStep::run_microbatches(const data::StepBatch& batch, graph::R
     // Ranks go through the same collectives, so only one that is alone may leave.
     const bool alone = ranks_ == nullptr || ranks_->count() == 1;
     if (alone && checks == Checks::kLossOnly && !std::isfinite(result.loss)) break;
-    (*executor_.*run)(backward_, bindings, state, {});
+    // A replay finds what is not finite on its own: nobody sums then.
+    if (reduce_ >= 0 && &microbatch == &batch.microbatches.back() && checks == Checks::kLossOnly) {
+      executor_->run_with_sums(backward_, reduce_, bindings, state);
+    } else {
+      (*executor_.*run)(backward_, bindings, state, {});
+    }
     state.first_microbatch = false;
     state.first_token += static_cast<uint64_t>(tokens);
   }
@@ -160,7 +167,6 @@ StepResult TrainingStep::run(const data::StepBatch& batch, uint64_t seed, int64_
   if (!std::isfinite(result.loss)) find_non_finite(batch, state, "loss");
 
   const Bindings bindings = bind(batch.microbatches.back());
-  if (reduce_ >= 0) executor_->run(reduce_, bindings, state);
   executor_->run(norm_, bindings, state);
   result.grad_norm = static_cast<double>(*executor_->output("grad_norm", bindings).as<float>());
   if (!std::isfinite(result.grad_norm)) {

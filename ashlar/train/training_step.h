@@ -1,11 +1,13 @@
 // One optimizer step of a decoder: its graph through all passes, planned, and the Programs run in
 // order (forward and backward of each microbatch, then the update). Gradients of microbatches add
-// up to those of the whole batch. After construction a step allocates nothing.
+// up to those of the whole batch; the last one's backward sends them to other ranks as it makes
+// them. After construction a step allocates nothing, but for what messages between ranks need.
 #pragma once
 
 #include "ashlar/base/thread_pool.h"
 #include "ashlar/data/batch.h"
 #include "ashlar/models/decoder_graphs.h"
+#include "ashlar/passes/gradient_buckets.h"
 #include "ashlar/passes/recompute.h"
 #include "ashlar/passes/shard.h"
 #include "ashlar/runtime/executor.h"
@@ -31,6 +33,7 @@ struct StepSpec {
   int64_t max_tokens = 0, max_seqs = 0;  // of a microbatch
   passes::ShardPlan shard = {};          // over which ranks; this is `rank`
   int rank = 0;
+  int64_t bucket_bytes = passes::kBucketBytes;  // of gradients that ranks sum at once
 };
 
 struct StepResult {

@@ -68,9 +68,10 @@ class LayoutRank {
       runner_->run({Phase::kForward}, state);
       loss += runner_->output("loss");
       if (training_.graph.outputs().contains("aux_loss")) aux_loss += runner_->output("aux_loss");
-      runner_->run({Phase::kInputGrad, Phase::kWeightGrad}, state);
+      std::vector<Phase> backward = {Phase::kInputGrad, Phase::kWeightGrad};
+      if (m + 1 == job_.microbatches) backward.push_back(Phase::kReduce);
+      runner_->run(backward, state);
     }
-    runner_->run({Phase::kReduce}, state);
     runner_->run({Phase::kUpdate}, state);
     losses.push_back(whole_loss(loss));
     aux_losses.push_back(aux_loss);  // each rank knows the whole
@@ -78,6 +79,10 @@ class LayoutRank {
   }
 
   void collect(LayoutResult& result) {
+    if (const graph::PlannedPrograms* plan = runner_->plan()) {
+      result.arena_bytes[static_cast<size_t>(rank_)] = plan->total_bytes();
+      result.stand_ins[static_cast<size_t>(rank_)] = plan->stand_ins;
+    }
     for (const Variable& variable : training_.graph.variables()) {
       if (!store_.contains(variable.name)) continue;
       result.bytes[static_cast<size_t>(rank_)][variable.kind] += variable.bytes();
@@ -118,6 +123,8 @@ LayoutResult run_layout(const LayoutJob& job, const Layout& layout, Arithmetic a
   LayoutResult result;
   result.bytes.resize(static_cast<size_t>(ranks));
   result.traffic.resize(static_cast<size_t>(ranks));
+  result.arena_bytes.resize(static_cast<size_t>(ranks));
+  result.stand_ins.resize(static_cast<size_t>(ranks));
   std::mutex mutex;
   comm::run_ranks(ranks, [&](comm::Communicator& comm) {
     LayoutRank rank(job, layout, arithmetic, comm.rank(), ranks > 1 ? &comm : nullptr);

@@ -20,6 +20,8 @@ struct LayoutResult {
   std::map<std::string, std::vector<double>> squares;         // mean square gradients, AdamW's v
   std::vector<comm::Counters> traffic;                        // a rank, of all steps
   std::vector<std::map<graph::VariableKind, int64_t>> bytes;  // a rank, of its Variables
+  std::vector<int64_t> arena_bytes;                           // a rank, of kernels
+  std::vector<graph::StandIns> stand_ins;                     // a rank, in the arena
 };
 
 LayoutResult run_layout(const LayoutJob& job, const Layout& layout, Arithmetic arithmetic);

@@ -115,6 +115,7 @@ StepSpec spec_of(const LayoutJob& job, const Layout& layout, int rank) {
   spec.shard.context = layout.context;
   spec.shard.seq = job.seq;
   spec.rank = rank;
+  spec.bucket_bytes = layout.bucket_bytes;
   return spec;
 }
 

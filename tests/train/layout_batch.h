@@ -27,6 +27,7 @@ struct Layout {
   passes::ContextParallel context = passes::ContextParallel::kRing;
   passes::Recompute recompute = passes::Recompute::kNone;
   DType dtype = DType::kF32;
+  int64_t bucket_bytes = 2000;  // of these small models: several
 
   int64_t data_ranks() const { return mesh.data * mesh.expert; }  // with rows of their own
   std::string str() const;

@@ -5,6 +5,8 @@
 #include "ashlar/runtime/executor.h"
 #include "ashlar/runtime/reference_run.h"
 
+#include <algorithm>
+
 namespace ashlar::train::testing {
 namespace {
 
@@ -63,16 +65,19 @@ class KernelRunner final : public LayoutRunner {
     if (balanced_) executor_.bind_input("aux_scale", &in_.aux_scale);
   }
   void run(const std::vector<Phase>& phases, const RunState& state) override {
-    for (const Phase phase : phases) {
-      const char* name = phase == Phase::kForward  ? "forward"
-                         : phase == Phase::kReduce ? "reduce"
-                         : phase == Phase::kUpdate ? "update"
-                                                   : "backward";
-      if (phase == Phase::kWeightGrad) continue;  // with the input gradients
-      const int program = executor_.program_index(name);
-      if (program >= 0) executor_.run(program, in_.bindings, state);
+    const auto has = [&](Phase phase) { return std::ranges::find(phases, phase) != phases.end(); };
+    const int backward = executor_.program_index("backward"),
+              sums = executor_.program_index("reduce");
+    if (has(Phase::kForward)) run("forward", state);
+    if (has(Phase::kReduce) && sums >= 0) {
+      executor_.run_with_sums(backward, sums, in_.bindings, state);
+    } else if (has(Phase::kInputGrad)) {
+      run("backward", state);
     }
+    if (has(Phase::kUpdate)) run("update", state);
   }
+  const graph::PlannedPrograms* plan() const override { return &executor_.plan(); }
+  void set_profiler(runtime::Profiler* profiler) override { executor_.set_profiler(profiler); }
   double output(const std::string& name) override {
     const graph::Operand value = executor_.output(name, in_.bindings);
     return value.dtype == DType::kF64 ? *value.as<double>()
@@ -86,6 +91,10 @@ class KernelRunner final : public LayoutRunner {
   }
 
  private:
+  void run(const char* program, const RunState& state) {
+    executor_.run(executor_.program_index(program), in_.bindings, state);
+  }
+
   runtime::VariableStore& store_;
   const kernels::KernelTable& table_;
   ThreadPool pool_;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ashlar/comm/communicator.h"
+#include "ashlar/runtime/profiler.h"
 #include "ashlar/runtime/variable_store.h"
 #include "tests/train/layout_batch.h"
 
@@ -19,7 +20,10 @@ class LayoutRunner {
  public:
   virtual ~LayoutRunner() = default;
   virtual void set(const LayoutInputs& inputs, float scale, float lr) = 0;
+  // The last microbatch's backward goes with its sums over ranks.
   virtual void run(const std::vector<graph::Phase>& phases, const graph::RunState& state) = 0;
+  virtual const graph::PlannedPrograms* plan() const { return nullptr; }  // of kernels
+  virtual void set_profiler(runtime::Profiler*) {}                        // of kernels
   virtual double output(const std::string& name) = 0;
   virtual std::vector<double> variable(const std::string& name) = 0;
 };

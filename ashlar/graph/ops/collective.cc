@@ -2,6 +2,7 @@
 
 #include "ashlar/graph/ops/shape_rules.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace ashlar::graph {
@@ -68,9 +69,29 @@ std::vector<Alias> AllReduceOp::aliases() const {
   return result;
 }
 
+// Ranks must agree on how many collectives there are, so the op says it, not where operands happen
+// to lie.
+static Buffer block_of(std::span<const Operand> operands, std::string_view label) {
+  Buffer block = whole(operands[0]);
+  for (const Operand& next : operands.subspan(1)) {
+    ASHLAR_CHECK(next.dtype == block.dtype &&
+                     next.data == static_cast<std::byte*>(block.data) + block.bytes(),
+                 "all_reduce: Variables of the bucket at {} do not lie one behind the other: "
+                 "VariableStore::add_missing makes them so",
+                 label);
+    block.elements += next.shape.elements();
+  }
+  return block;
+}
+
 std::vector<comm::Pending> AllReduceOp::start(const KernelCall& call) const {
   Communicator& comm = ranks(call.comm, kind());
   std::vector<comm::Pending> pending;
+  if (block_) {
+    const Buffer block = block_of(call.outputs, on_.label);
+    pending.push_back(comm.start_all_reduce(on_.group, reduce_, block, on_.label));
+    return pending;
+  }
   for (size_t i = 0; i < call.inputs.size(); ++i) {
     copy(call.inputs[i], call.outputs[i]);
     pending.push_back(comm.start_all_reduce(on_.group, reduce_, whole(call.outputs[i]), on_.label));
@@ -97,15 +118,24 @@ std::vector<ValueType> AllGatherOp::infer(std::span<const ValueType> in) const {
   return {with_rows(in[0], rows_)};
 }
 
-static void gather(Communicator& comm, const GroupLabel& on, const Operand& part,
-                   const Operand& all) {
+static comm::Pending start_gather(Communicator& comm, const GroupLabel& on, const Operand& part,
+                                  const Operand& all) {
   const auto counts = dealt(on.group, all.shape[0], all.shape.row_elements());
-  comm.all_gather(on.group, whole(part), counts, whole(all), on.label);
+  return comm.start_all_gather(on.group, whole(part), counts, whole(all), on.label);
 }
 
-void AllGatherOp::run(const KernelCall& call) const {
-  gather(ranks(call.comm, kind()), on_, call.inputs[0], call.outputs[0]);
+static void gather(Communicator& comm, const GroupLabel& on, const Operand& part,
+                   const Operand& all) {
+  start_gather(comm, on, part, all).wait();
 }
+
+std::vector<comm::Pending> AllGatherOp::start(const KernelCall& call) const {
+  std::vector<comm::Pending> pending;
+  pending.push_back(start_gather(ranks(call.comm, kind()), on_, call.inputs[0], call.outputs[0]));
+  return pending;
+}
+
+void AllGatherOp::run(const KernelCall& call) const { start(call)[0].wait(); }
 
 void AllGatherOp::reference(const ReferenceCall& call) const {
   gather(ranks(call.comm, kind()), on_, call.inputs[0], call.outputs[0]);
@@ -132,71 +162,125 @@ void GatherIntoOp::reference(const ReferenceCall& call) const {
 std::string ReduceScatterOp::attributes() const { return on(on_.group); }
 
 std::vector<ValueType> ReduceScatterOp::infer(std::span<const ValueType> in) const {
-  check_one(kind(), in);
-  return {with_rows(in[0], rows_)};
+  if (parts_.empty()) {
+    check_one(kind(), in);
+    return {with_rows(in[0], rows_)};
+  }
+  check_inputs(kind(), in, parts_.size());
+  std::vector<ValueType> result;
+  for (size_t i = 0; i < in.size(); ++i) {
+    check_one(kind(), in.subspan(i, 1));
+    result.push_back(with_rows(in[i], parts_[i].length));
+  }
+  return result;
 }
 
 std::vector<Alias> ReduceScatterOp::aliases() const {
-  if (!variable_) return {};
-  return {{.output = 0, .input = 0, .required = true, .part = true, .first_row = part_.offset}};
+  std::vector<Alias> result;
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    const int at = static_cast<int>(i);
+    result.push_back({at, at, true, true, parts_[i].offset});
+  }
+  return result;
+}
+
+static comm::Pending start_reduce_scatter(Communicator& comm, const GroupLabel& on,
+                                          const Operand& term, const Operand& rows) {
+  const auto counts = dealt(on.group, term.shape[0], term.shape.row_elements());
+  return comm.start_reduce_scatter(on.group, comm::Reduce::kSum, whole(term), counts, whole(rows),
+                                   on.label);
 }
 
 std::vector<comm::Pending> ReduceScatterOp::start(const KernelCall& call) const {
-  const auto counts =
-      dealt(on_.group, call.inputs[0].shape[0], call.inputs[0].shape.row_elements());
   std::vector<comm::Pending> pending;
-  pending.push_back(ranks(call.comm, kind())
-                        .start_reduce_scatter(on_.group, comm::Reduce::kSum, whole(call.inputs[0]),
-                                              counts, whole(call.outputs[0]), on_.label));
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    pending.push_back(
+        start_reduce_scatter(ranks(call.comm, kind()), on_, call.inputs[i], call.outputs[i]));
+  }
   return pending;
 }
 
-void ReduceScatterOp::run(const KernelCall& call) const { start(call)[0].wait(); }
+void ReduceScatterOp::run(const KernelCall& call) const {
+  for (comm::Pending& pending : start(call)) pending.wait();
+}
 
 void ReduceScatterOp::reference(const ReferenceCall& call) const {
-  const auto counts =
-      dealt(on_.group, call.inputs[0].shape[0], call.inputs[0].shape.row_elements());
-  ranks(call.comm, kind())
-      .reduce_scatter(on_.group, comm::Reduce::kSum, whole(call.inputs[0]), counts,
-                      whole(call.outputs[0]), on_.label);
+  for (size_t i = 0; i < call.inputs.size(); ++i) {
+    start_reduce_scatter(ranks(call.comm, kind()), on_, call.inputs[i], call.outputs[i]).wait();
+  }
 }
 
 // ---------------------------------------------------------------- reduce_into
-std::string ReduceIntoOp::attributes() const { return on(on_.group) + (first_ ? " first" : ""); }
+std::string ReduceIntoOp::attributes() const {
+  const bool any = std::ranges::find(first_, true) != first_.end();
+  return on(on_.group) + (any ? " first" : "");
+}
 
 std::vector<ValueType> ReduceIntoOp::infer(std::span<const ValueType> in) const {
-  check_inputs(kind(), in, 2);
-  return {in[1]};
+  check_inputs(kind(), in, 2 * first_.size());
+  return {in.begin() + static_cast<std::ptrdiff_t>(first_.size()), in.end()};
 }
 
-int64_t ReduceIntoOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand>,
-                                    const kernels::KernelTable&, int) const {
-  return in[1].shape.elements() * size_of(in[1].dtype);
+std::vector<Alias> ReduceIntoOp::aliases() const {
+  const int n = static_cast<int>(first_.size());
+  std::vector<Alias> result;
+  for (int i = 0; i < n; ++i) result.push_back({i, n + i, true});
+  return result;
 }
 
-// The sum goes through `sum`, since grad may hold what earlier microbatches left.
+// grad holds what earlier microbatches left: it goes into the sum with this rank's term, and the
+// sum takes its place.
 template <typename T>
-static void reduce_into(Communicator& comm, const GroupLabel& on, std::span<const Operand> in,
-                        T* sum, bool overwrite) {
-  const auto counts = dealt(on.group, in[0].shape[0], in[0].shape.row_elements());
-  const int64_t n = in[1].shape.elements();
-  T* grad = in[1].as<T>();
-  const Buffer out{in[1].dtype, overwrite ? grad : sum, n};
-  comm.reduce_scatter(on.group, comm::Reduce::kSum, whole(in[0]), counts, out, on.label);
-  if (overwrite) return;
-  for (int64_t i = 0; i < n; ++i) grad[i] += sum[i];
+std::vector<comm::Pending> ReduceIntoOp::start(Communicator& comm, std::span<const Operand> in,
+                                               bool first_microbatch) const {
+  std::vector<comm::Pending> pending;
+  for (size_t i = 0; i < first_.size(); ++i) {
+    const Operand &term = in[i], &grad = in[first_.size() + i];
+    const int64_t n = grad.shape.elements();
+    if (!(first_[i] && first_microbatch)) {
+      const Slice rows = slice_of(term.shape[0], on_.group.size(), on_.group.index);
+      T* own = term.as<T>() + rows.offset * term.shape.row_elements();
+      const T* before = grad.as<T>();
+      for (int64_t k = 0; k < n; ++k) own[k] += before[k];
+    }
+    pending.push_back(start_reduce_scatter(comm, on_, term, grad));
+  }
+  return pending;
+}
+
+std::vector<comm::Pending> ReduceIntoOp::start(const KernelCall& call) const {
+  return start<float>(ranks(call.comm, kind()), call.inputs, call.state.first_microbatch);
 }
 
 void ReduceIntoOp::run(const KernelCall& call) const {
-  reduce_into(ranks(call.comm, kind()), on_, call.inputs,
-              static_cast<float*>(static_cast<void*>(call.team.scratch)),
-              first_ && call.state.first_microbatch);
+  for (comm::Pending& pending : start(call)) pending.wait();
 }
 
 void ReduceIntoOp::reference(const ReferenceCall& call) const {
-  std::vector<double> sum(static_cast<size_t>(call.inputs[1].shape.elements()));
-  reduce_into(ranks(call.comm, kind()), on_, call.inputs, sum.data(),
-              first_ && call.state.first_microbatch);
+  for (comm::Pending& pending :
+       start<double>(ranks(call.comm, kind()), call.inputs, call.state.first_microbatch)) {
+    pending.wait();
+  }
+}
+
+std::vector<ValueType> FreeTermsOp::infer(std::span<const ValueType> in) const {
+  check_inputs(kind(), in, 2 * static_cast<size_t>(grads_));
+  return {in.begin(), in.begin() + grads_};
+}
+
+std::vector<Alias> FreeTermsOp::aliases() const {
+  std::vector<Alias> result;
+  for (int i = 0; i < grads_; ++i) result.push_back({i, i, true});
+  return result;
+}
+
+bool goes_on(const Op& op) {
+  if (const auto* sum = dynamic_cast<const AllReduceOp*>(&op)) return sum->variables();
+  if (const auto* scatter = dynamic_cast<const ReduceScatterOp*>(&op)) {
+    return !scatter->parts().empty();
+  }
+  if (const auto* gather = dynamic_cast<const AllGatherOp*>(&op)) return gather->variable();
+  return dynamic_cast<const ReduceIntoOp*>(&op) != nullptr;
 }
 
 // ---------------------------------------------------------------- rows, zeros

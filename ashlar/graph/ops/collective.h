@@ -1,7 +1,7 @@
 // Communication as ops. The shard pass writes them behind differentiation, for one rank: `group` is
 // that rank's, `label` the layer path that errors name. Sums are added in the group's rank order.
 // Rows are dealt to the ranks of a group as mesh/slice.h has it. Dims: N rows of all, n of this
-// rank.
+// rank. Ops that go on are started and left under way: goes_on() below.
 #pragma once
 
 #include "ashlar/graph/graph.h"
@@ -26,6 +26,14 @@ class AllReduceOp : public Op {
   std::shared_ptr<const AllReduceOp> over(int values) const {
     return std::make_shared<AllReduceOp>(on_, values, variables_, reduce_);
   }
+  // The same of whole Variables that lie one behind the other: one collective.
+  std::shared_ptr<const AllReduceOp> over_block(int values) const {
+    auto op = std::make_shared<AllReduceOp>(on_, values, variables_, reduce_);
+    op->block_ = true;
+    return op;
+  }
+  bool variables() const { return variables_; }
+  bool block() const { return block_; }
   std::string_view kind() const override { return "all_reduce"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -39,21 +47,28 @@ class AllReduceOp : public Op {
   int values_;
   bool variables_;
   comm::Reduce reduce_;
+  bool block_ = false;
 };
 
-// (x [n,...]) -> [N,...], the rows of all ranks in their order.
+// (x [n,...]) -> [N,...], the rows of all ranks in their order. Goes on where x is a Variable,
+// which nothing changes meanwhile.
 class AllGatherOp : public Op {
  public:
-  AllGatherOp(GroupLabel on, Dim rows) : on_(std::move(on)), rows_(rows) {}
+  AllGatherOp(GroupLabel on, Dim rows, bool variable = false)
+      : on_(std::move(on)), rows_(rows), variable_(variable) {}
+  const comm::Group& group() const { return on_.group; }
+  bool variable() const { return variable_; }
   std::string_view kind() const override { return "all_gather"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void run(const KernelCall& call) const override;
+  std::vector<comm::Pending> start(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
 
  private:
   GroupLabel on_;
   Dim rows_;
+  bool variable_;
 };
 
 // (part [n,...], variable [N,...]) -> the variable with the parts of all ranks in place.
@@ -72,13 +87,19 @@ class GatherIntoOp : public Op {
 };
 
 // (x [N,...], a term of the sum) -> [n,...], this rank's rows of the sum. In place, as a part, for
-// Variables: the other rows then hold nothing of use.
+// Variables, of which one op takes a bucket: the other rows then hold nothing of use.
 class ReduceScatterOp : public Op {
  public:
-  // `part`: this rank's rows, for Variables; else `rows` is what they are bound to.
-  ReduceScatterOp(GroupLabel on, Slice part)
-      : on_(std::move(on)), rows_(part.length), part_(part), variable_(true) {}
+  // `parts`: this rank's rows of each Variable; else `rows` is what they are bound to.
+  ReduceScatterOp(GroupLabel on, std::vector<Slice> parts)
+      : on_(std::move(on)), parts_(std::move(parts)) {}
   ReduceScatterOp(GroupLabel on, Dim rows) : on_(std::move(on)), rows_(rows) {}
+  const comm::Group& group() const { return on_.group; }
+  const std::vector<Slice>& parts() const { return parts_; }  // empty: of a value
+  // The same of other Variables.
+  std::shared_ptr<const ReduceScatterOp> over(std::vector<Slice> parts) const {
+    return std::make_shared<ReduceScatterOp>(on_, std::move(parts));
+  }
   std::string_view kind() const override { return "reduce_scatter"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -90,27 +111,50 @@ class ReduceScatterOp : public Op {
  private:
   GroupLabel on_;
   Dim rows_;
-  Slice part_;
-  bool variable_ = false;
+  std::vector<Slice> parts_;
 };
 
-// (x [N,...], a term of the sum; grad [n,...]) -> grad plus this rank's rows of the sum, or instead
-// of it in the first microbatch of a step when `first`.
+// (x [N,...] ..., terms of sums; grad [n,...] ...) -> each grad plus this rank's rows of the sum,
+// or instead of it in the first microbatch of a step where `first`. Goes on; spoils x, which must
+// stay until a FreeTermsOp behind it. In the order of ranks, grad is added to this rank's term.
 class ReduceIntoOp : public Op {
  public:
-  ReduceIntoOp(GroupLabel on, bool first) : on_(std::move(on)), first_(first) {}
+  ReduceIntoOp(GroupLabel on, std::vector<bool> first)
+      : on_(std::move(on)), first_(std::move(first)) {}
+  const comm::Group& group() const { return on_.group; }
+  const std::vector<bool>& first() const { return first_; }  // of each
+  std::shared_ptr<const ReduceIntoOp> over(std::vector<bool> first) const {
+    return std::make_shared<ReduceIntoOp>(on_, std::move(first));
+  }
   std::string_view kind() const override { return "reduce_into"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
-  int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
-                        const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
+  std::vector<comm::Pending> start(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
-  std::vector<Alias> aliases() const override { return {{0, 1, true}}; }
+  std::vector<Alias> aliases() const override;
 
  private:
+  template <typename T>
+  std::vector<comm::Pending> start(comm::Communicator& comm, std::span<const Operand> inputs,
+                                   bool first_microbatch) const;
+
   GroupLabel on_;
-  bool first_;
+  std::vector<bool> first_;
+};
+
+// (grad..., x...) -> the grads, once they are there: until then the terms x keep their memory.
+class FreeTermsOp : public Op {
+ public:
+  explicit FreeTermsOp(int grads) : grads_(grads) {}
+  std::string_view kind() const override { return "free_terms"; }
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void run(const KernelCall&) const override {}
+  void reference(const ReferenceCall&) const override {}
+  std::vector<Alias> aliases() const override;
+
+ private:
+  int grads_;
 };
 
 // (x [N,...]) -> this rank's rows: a part of a Variable, or a copy.
@@ -144,5 +188,9 @@ class ZerosOp : public Op {
  private:
   ValueType type_;
 };
+
+// Whether what start() leaves under way need not be waited for at once: a step that reads a result
+// does that, or the end of the Program.
+bool goes_on(const Op& op);
 
 }  // namespace ashlar::graph

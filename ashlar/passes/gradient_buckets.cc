@@ -1,0 +1,243 @@
+#include "ashlar/passes/gradient_buckets.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/graph/ops/collective.h"
+#include "ashlar/passes/rewrite.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace ashlar::passes {
+namespace {
+
+using graph::Graph;
+using graph::Node;
+using graph::Phase;
+using graph::ValueId;
+
+int64_t bytes_of(const Graph& graph, ValueId id) {
+  const graph::ValueType& type = graph.type(id);
+  return type.shape.bind({}).elements() * size_of(type.dtype);
+}
+
+// The group that an op sums gradients over, and how; null: another op. Ops of one key share
+// buckets.
+using Key = std::pair<std::string, std::string>;
+std::optional<Key> key_of(const graph::Op& op) {
+  const comm::Group* group = nullptr;
+  if (const auto* sum = dynamic_cast<const graph::AllReduceOp*>(&op)) group = &sum->group();
+  if (const auto* rows = dynamic_cast<const graph::ReduceScatterOp*>(&op)) group = &rows->group();
+  if (const auto* into = dynamic_cast<const graph::ReduceIntoOp*>(&op)) group = &into->group();
+  if (group == nullptr || !graph::goes_on(op)) return std::nullopt;
+  return Key(op.kind(), group->name);
+}
+
+// Phase R: nodes in the order in which what they read is made, parted into buckets.
+class SumBuckets {
+ public:
+  SumBuckets(const Graph& graph, int64_t cap) : graph_(graph), cap_(cap) {
+    find_order();
+    std::vector<int> nodes;
+    for (size_t i = 0; i < graph.nodes().size(); ++i) {
+      if (graph.nodes()[i].phase == Phase::kReduce) nodes.push_back(static_cast<int>(i));
+    }
+    std::ranges::stable_sort(nodes, {}, [&](int node) { return made_[static_cast<size_t>(node)]; });
+    for (const int node : nodes) add(node);
+    while (!open_.empty()) close(open_.begin()->first);
+  }
+
+  const std::vector<std::vector<int>>& buckets() const { return buckets_; }
+
+ private:
+  struct Bucket {
+    std::vector<int> nodes;
+    int64_t bytes = 0;
+  };
+
+  // For each node of phase R when its input is made: those of forward first, then backward's in
+  // order; what another sum makes comes behind all of them.
+  void find_order() {
+    const auto count = static_cast<int>(graph_.nodes().size());
+    made_.assign(graph_.nodes().size(), 0);
+    for (size_t i = 0; i < graph_.nodes().size(); ++i) {
+      if (graph_.nodes()[i].phase != Phase::kReduce) continue;
+      for (const ValueId input : graph_.nodes()[i].inputs) {
+        const int maker = graph_.value(input).producer;
+        if (maker < 0) continue;
+        const Node& node = graph_.node(maker);
+        const int when = node.phase == Phase::kReduce    ? count + made_[static_cast<size_t>(maker)]
+                         : node.phase == Phase::kForward ? 0
+                                                         : maker;
+        made_[i] = std::max(made_[i], when);
+      }
+    }
+  }
+
+  void add(int index) {
+    const Node& node = graph_.node(index);
+    const std::optional<Key> key = key_of(*node.op);
+    if (!key || node.inputs.size() != 1) {
+      buckets_.push_back({index});
+      return;
+    }
+    // What a bucket reads is there before it: sums of sums never share one with their terms.
+    const int maker = graph_.value(node.inputs[0]).producer;
+    if (maker >= 0 && graph_.node(maker).phase == Phase::kReduce) {
+      while (!open_.empty() && is_open(maker)) close(open_.begin()->first);
+    }
+    const int64_t bytes = bytes_of(graph_, node.inputs[0]);
+    if (open_.contains(*key) && open_[*key].bytes + bytes > cap_) close(*key);
+    Bucket& bucket = open_[*key];
+    bucket.nodes.push_back(index);
+    bucket.bytes += bytes;
+  }
+
+  bool is_open(int node) const {
+    return std::ranges::any_of(open_, [&](const auto& entry) {
+      return std::ranges::find(entry.second.nodes, node) != entry.second.nodes.end();
+    });
+  }
+
+  void close(const Key& key) { buckets_.push_back(std::move(open_.extract(key).mapped().nodes)); }
+
+  const Graph& graph_;
+  int64_t cap_;
+  std::vector<int> made_;
+  std::map<Key, Bucket> open_;
+  std::vector<std::vector<int>> buckets_;
+};
+
+class Bucketer {
+ public:
+  Bucketer(const Graph& graph, int64_t bytes)
+      : graph_(graph), cap_(bytes), rewrite_(graph), sums_(graph, bytes) {}
+
+  Graph run() {
+    bool summed = false;
+    for (const Node& node : graph_.nodes()) {
+      if (node.phase == Phase::kReduce) continue;
+      if (node.phase > Phase::kReduce && !summed) {
+        write_terms();
+        free_terms();
+        for (const std::vector<int>& bucket : sums_.buckets()) write_sums(bucket);
+        summed = true;
+      }
+      if (dynamic_cast<const graph::ReduceIntoOp*>(node.op.get()) != nullptr) {
+        add_term(node);
+        continue;
+      }
+      // Where the next term is made there must be room for it.
+      if (dynamic_cast<const graph::ZerosOp*>(node.op.get()) != nullptr) make_room(node.outputs[0]);
+      rewrite_.copy(node);
+    }
+    return rewrite_.take();
+  }
+
+ private:
+  // One node over the inputs of all; their outputs stand for those of each.
+  void write_sums(const std::vector<int>& bucket) {
+    const Node& first = graph_.node(bucket[0]);
+    if (bucket.size() == 1) {
+      rewrite_.copy(first);
+      return;
+    }
+    std::vector<ValueId> inputs;
+    std::vector<Slice> parts;
+    bool whole = true;
+    for (const int index : bucket) {
+      const Node& node = graph_.node(index);
+      inputs.push_back(rewrite_(node.inputs[0]));
+      const graph::ValueInfo& input = graph_.value(node.inputs[0]);
+      const bool summed = input.producer >= 0 && graph_.node(input.producer).phase == first.phase;
+      whole = whole && !input.part && !summed;
+      if (const auto* rows = dynamic_cast<const graph::ReduceScatterOp*>(node.op.get())) {
+        parts.push_back(rows->parts()[0]);
+      }
+    }
+    const int count = static_cast<int>(bucket.size());
+    graph::OpPtr op;
+    if (const auto* sum = dynamic_cast<const graph::AllReduceOp*>(first.op.get())) {
+      op = whole ? sum->over_block(count) : sum->over(count);
+    } else {
+      op = dynamic_cast<const graph::ReduceScatterOp&>(*first.op).over(std::move(parts));
+    }
+    const auto outputs = rewrite_.result().add_node(std::move(op), std::move(inputs), first.phase,
+                                                    first.layer, first.name);
+    for (int i = 0; i < count; ++i) {
+      rewrite_.map(graph_.node(bucket[static_cast<size_t>(i)]).outputs[0],
+                   outputs[static_cast<size_t>(i)]);
+    }
+  }
+
+  void add_term(const Node& node) {
+    const bool again = std::ranges::any_of(terms_, [&](const Node* other) {
+      return other->outputs[0] == node.inputs[1];  // a second term of one gradient
+    });
+    if (!terms_.empty() && (again || key_of(*terms_[0]->op) != key_of(*node.op))) write_terms();
+    make_room(node.inputs[0]);
+    terms_.push_back(&node);
+    filled_ += bytes_of(graph_, node.inputs[0]);
+  }
+
+  void make_room(ValueId term) {
+    if (filled_ + bytes_of(graph_, term) > cap_ / 2) write_terms();
+  }
+
+  void write_terms() {
+    if (terms_.empty()) return;
+    free_terms();
+    std::vector<ValueId> inputs, grads;
+    std::vector<bool> first;
+    for (const Node* node : terms_) {
+      inputs.push_back(rewrite_(node->inputs[0]));
+      grads.push_back(rewrite_(node->inputs[1]));
+      first.push_back(dynamic_cast<const graph::ReduceIntoOp&>(*node->op).first()[0]);
+    }
+    leaving_ = inputs;
+    inputs.insert(inputs.end(), grads.begin(), grads.end());
+    const Node& head = *terms_[0];
+    const auto& op = dynamic_cast<const graph::ReduceIntoOp&>(*head.op);
+    const auto outputs = rewrite_.result().add_node(op.over(std::move(first)), std::move(inputs),
+                                                    head.phase, head.layer, head.name);
+    for (size_t i = 0; i < terms_.size(); ++i) rewrite_.map(terms_[i]->outputs[0], outputs[i]);
+    leaving_nodes_ = std::exchange(terms_, {});
+    filled_ = 0;
+  }
+
+  // The memory of the bucket that is leaving is needed.
+  void free_terms() {
+    if (leaving_nodes_.empty()) return;
+    std::vector<ValueId> inputs;
+    for (const Node* node : leaving_nodes_) inputs.push_back(rewrite_(node->outputs[0]));
+    inputs.insert(inputs.end(), leaving_.begin(), leaving_.end());
+    const Node& head = *leaving_nodes_[0];
+    const auto outputs = rewrite_.result().add_node(
+        std::make_shared<graph::FreeTermsOp>(static_cast<int>(leaving_nodes_.size())),
+        std::move(inputs), head.phase, head.layer, head.name + ".free");
+    for (size_t i = 0; i < leaving_nodes_.size(); ++i) {
+      rewrite_.map(leaving_nodes_[i]->outputs[0], outputs[i]);
+    }
+    leaving_nodes_.clear();
+  }
+
+  const Graph& graph_;
+  int64_t cap_;
+  Rewrite rewrite_;
+  SumBuckets sums_;
+  std::vector<const Node*> terms_, leaving_nodes_;  // being filled, and under way
+  std::vector<ValueId> leaving_;                    // the terms under way
+  int64_t filled_ = 0;
+};
+
+}  // namespace
+
+Graph bucket_gradients(const Graph& graph, int64_t bytes) {
+  ASHLAR_CHECK(bytes > 0, "buckets of gradients: {} bytes is not positive", bytes);
+  return Bucketer(graph, bytes).run();
+}
+
+}  // namespace ashlar::passes

@@ -1,0 +1,73 @@
+// Every layout sends what the formula of its method says: not a byte more or less.
+#include "tests/train/layout_bytes.h"
+
+#include "tests/train/layout.h"
+#include "tests/train/small_decoders.h"
+
+#include <gtest/gtest.h>
+
+namespace ashlar::train::testing {
+namespace {
+
+std::map<std::string, int64_t> sent(const LayoutResult& result) {
+  std::map<std::string, int64_t> bytes;
+  for (const comm::Counters& rank : result.traffic) {
+    for (const auto& [key, traffic] : rank.entries()) {
+      if (key.first != "loss" && traffic.bytes > 0) bytes[key.first] += traffic.bytes;
+    }
+  }
+  return bytes;
+}
+
+class LayoutBytesTest : public ::testing::TestWithParam<Layout> {};
+
+TEST_P(LayoutBytesTest, AreThoseOfTheFormula) {
+  for (const models::DecoderConfig& model : {small_llama(), small_gpt2()}) {
+    for (const int64_t microbatches : {1, 2}) {
+      LayoutJob job{.model = model};
+      job.steps = 2;
+      job.microbatches = microbatches;
+      EXPECT_EQ(sent(run_layout(job, GetParam(), Arithmetic::kKernels)),
+                expected_bytes(job, GetParam()))
+          << model.family << " on " << GetParam().str() << ", " << microbatches << " microbatches";
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Layouts, LayoutBytesTest,
+    ::testing::Values(
+        Layout{.mesh = {.data = 2}}, Layout{.mesh = {.data = 4}},
+        Layout{.mesh = {.data = 4}, .zero = 1}, Layout{.mesh = {.data = 4}, .zero = 2},
+        Layout{.mesh = {.data = 4}, .zero = 3}, Layout{.mesh = {.context = 2}},
+        Layout{.mesh = {.context = 3}},
+        Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kZigzag},
+        Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kUlysses},
+        Layout{.mesh = {.data = 2, .context = 2}, .zero = 1}, Layout{.mesh = {.tensor = 2}},
+        Layout{.mesh = {.tensor = 2}, .sequence = true}, Layout{.mesh = {.data = 2, .tensor = 2}},
+        Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 3},
+        Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 1, .sequence = true},
+        Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 3, .sequence = true},
+        Layout{.mesh = {.data = 2, .tensor = 2, .context = 2}, .zero = 3, .sequence = true}));
+
+// Ranks add in their order, element by element: buckets change neither bits nor bytes.
+TEST(GradientBuckets, ChangeNoBit) {
+  LayoutJob job{.model = small_gpt2()};
+  job.steps = 3;
+  job.microbatches = 2;
+  for (const int zero : {0, 1, 2, 3}) {
+    Layout layout{.mesh = {.data = 4}, .zero = zero};
+    layout.bucket_bytes = 1;
+    const LayoutResult alone = run_layout(job, layout, Arithmetic::kKernels);
+    for (const int64_t bytes : {int64_t{5000}, passes::kBucketBytes}) {
+      layout.bucket_bytes = bytes;
+      const LayoutResult found = run_layout(job, layout, Arithmetic::kKernels);
+      EXPECT_EQ(found.losses, alone.losses) << layout.str() << " " << bytes;
+      EXPECT_EQ(found.parameters, alone.parameters) << layout.str() << " " << bytes;
+      EXPECT_EQ(sent(found), sent(alone)) << layout.str() << " " << bytes;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace ashlar::train::testing
