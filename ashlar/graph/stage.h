@@ -5,6 +5,7 @@
 
 #include "ashlar/graph/graph.h"
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,7 @@ struct Stage {
   Graph graph;
   Message activation_in, activation_out;  // with F: from the stage before, to the one behind
   Message gradient_in, gradient_out;      // with B: from the stage behind, to the one before
+  std::set<std::string> alike;            // NAMEs of which the tensor ranks hold the same
   std::vector<StageGradient> gradients;
   double max_norm = 0;  // at which gradients are clipped; <= 0: they are not
   // Parameters (and what belongs to them) of which an earlier stage is the owner of record: this

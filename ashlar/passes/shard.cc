@@ -72,7 +72,8 @@ class Sharder {
 
   ShardedGraph run() {
     for (const Node& node : graph_.nodes()) place(node);
-    return {rewrite_.take(), std::move(placements_)};
+    std::vector<bool> alike = forms_.alike_along("tensor");
+    return {rewrite_.take(), std::move(placements_), std::move(alike)};
   }
 
  private:

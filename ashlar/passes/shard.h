@@ -38,6 +38,7 @@ struct ShardPlan {
 struct ShardedGraph {
   graph::Graph graph;                // of one rank
   std::vector<Placement> variables;  // of each Variable, by its id
+  std::vector<bool> alike;           // of each value, by its id: tensor ranks hold the same of it
 };
 
 // Behind differentiate, the update rule and precision; before recompute and fuse. Throws where an

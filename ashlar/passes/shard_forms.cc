@@ -40,6 +40,17 @@ void ShardForms::set(ValueId old, ValueId now, const Placement& placement) {
   forms_[old] = {{placement, now, -1}};
 }
 
+std::vector<bool> ShardForms::alike_along(std::string_view axis) const {
+  std::vector<bool> alike(rewrite_.result().values().size(), false);
+  for (const auto& [old, forms] : forms_) {
+    for (const Form& form : forms) {
+      alike[static_cast<size_t>(form.value.index)] =
+          form.placement.on(plan_.mesh, axis) == AxisPlacement::replicated();
+    }
+  }
+  return alike;
+}
+
 const graph::Variable* ShardForms::variable_of(ValueId old) const {
   const graph::VariableId id = rewrite_.source().value(old).variable;
   return id.valid() ? &rewrite_.source().variable(id) : nullptr;

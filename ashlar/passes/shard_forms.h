@@ -10,6 +10,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ashlar::passes {
@@ -30,6 +31,9 @@ class ShardForms {
   // Whether bring() can, and the bytes a rank sends for one axis, about. Infinite: it cannot.
   double cost(graph::ValueId old, size_t axis, const AxisPlacement& wanted,
               const graph::Node& node) const;
+
+  // Values of the result that the ranks of an axis hold alike.
+  std::vector<bool> alike_along(std::string_view axis) const;
 
   // What a rank holds of a Variable's version after an op changed a part of it: gathers it back.
   graph::ValueId gather_back(graph::ValueId part, graph::ValueId old, const Placement& placed,

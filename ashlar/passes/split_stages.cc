@@ -287,13 +287,17 @@ class StageWriter {
 
 }  // namespace
 
-std::vector<Stage> split_stages(const Graph& graph, int stages) {
+std::vector<Stage> split_stages(const Graph& graph, int stages, const std::vector<bool>& alike) {
   const StageAssignment assignment = assign_stages(graph, stages);
   const Routes routes(graph, assignment);
   const std::vector<bool> before_norm = nodes_before_norm(graph);
   std::vector<Stage> result;
   for (int stage = 0; stage < stages; ++stage) {
     result.push_back(StageWriter(graph, assignment, routes, before_norm, stage, stages).run());
+    for (const auto& [value, route] : routes.all()) {
+      const bool same = !alike.empty() && alike[static_cast<size_t>(value.index)];
+      if (same) result.back().alike.insert(routes.name(value));
+    }
   }
   return result;
 }

@@ -9,9 +9,11 @@
 
 namespace ashlar::passes {
 
-// Runs behind shard and recompute, before fuse. A parameter that several stages read (a tied
-// embedding) is a copy on each: StageGradient says whose gradients must be added. Throws when there
-// are fewer layers than stages.
-std::vector<graph::Stage> split_stages(const graph::Graph& graph, int stages);
+// Runs behind shard, before fuse; recompute may come before it or run on each stage. A parameter
+// that several stages read (a tied embedding) is a copy on each: StageGradient says whose gradients
+// must be added. alike: of each value, what ShardedGraph has; empty: none. Throws when there are
+// fewer layers than stages.
+std::vector<graph::Stage> split_stages(const graph::Graph& graph, int stages,
+                                       const std::vector<bool>& alike = {});
 
 }  // namespace ashlar::passes

@@ -58,6 +58,7 @@ class Assigner {
     find_constant();
     assign_forward();
     assign_backward();
+    sum_before_borders();
     assign_constant();
     assign_variables();
     assign_update();
@@ -149,6 +150,20 @@ class Assigner {
       if (!backward(i)) continue;
       result_.nodes[i] = {node(i).layer >= 0 ? stage_of_layer(i)
                                              : stage_by_name(node(i).name, behind[i] ? 0 : last_)};
+    }
+  }
+
+  // Terms are summed where they are made, so that a border is crossed by their sum, which ranks
+  // hold alike, or by a rank's rows of it.
+  void sum_before_borders() {
+    for (size_t i = 0; i < graph_.nodes().size(); ++i) {
+      const graph::Op* op = node(i).op.get();
+      const bool sums = dynamic_cast<const graph::AllReduceOp*>(op) != nullptr ||
+                        dynamic_cast<const graph::ReduceScatterOp*>(op) != nullptr;
+      const int maker = producer(node(i).inputs.empty() ? ValueId{} : node(i).inputs[0]);
+      if (!sums || is_update(node(i)) || constant_[i] || maker < 0) continue;
+      if (graph_.value(node(i).outputs[0]).variable.valid()) continue;
+      result_.nodes[i] = result_.nodes[static_cast<size_t>(maker)];
     }
   }
 

@@ -34,6 +34,7 @@ class ChunkExecutors::Runner final : public StageRunner {
   }
 
   Executor& executor() { return executor_; }
+  void check_results() { run_ = &Executor::run_checked; }
 
   bool splits_backward() const override { return executor_.plan().weight_slots > 0; }
   DType held(DType dtype) const override { return dtype; }
@@ -46,7 +47,7 @@ class ChunkExecutors::Runner final : public StageRunner {
   }
   void run(StageProgram program, const graph::RunState& state) override {
     const int index = programs_[static_cast<size_t>(program)];
-    if (index >= 0) executor_.run(index, bindings_, state, slots_);
+    if (index >= 0) (executor_.*run_)(index, bindings_, state, slots_);
   }
   graph::Operand output(const std::string& name) const override {
     return executor_.output(name, bindings_, slots_);
@@ -59,6 +60,7 @@ class ChunkExecutors::Runner final : public StageRunner {
  private:
   VariableStore& store_;
   Executor executor_;
+  decltype(&Executor::run) run_ = &Executor::run;
   std::array<int, 7> programs_{};
   graph::Bindings bindings_;
   SlotPair slots_;
@@ -97,6 +99,10 @@ ChunkExecutors::~ChunkExecutors() = default;
 
 StageRunner& ChunkExecutors::runner(int chunk) const {
   return *runners_[static_cast<size_t>(chunk)];
+}
+
+void ChunkExecutors::check_results() {
+  for (const auto& runner : runners_) runner->check_results();
 }
 
 Executor& ChunkExecutors::executor(int chunk) const {

@@ -27,7 +27,7 @@ MessageLayout MessageLayout::sent(const graph::Stage& stage, const graph::Messag
   for (const std::string& name : message) {
     const std::string output = graph::kSend + name;
     const graph::ValueType& type = stage.graph.type(stage.graph.output(output));
-    layout.add({output, -1, type.dtype, type.shape}, runner, max);
+    layout.add({output, -1, type.dtype, type.shape, 0, stage.alike.contains(name)}, runner, max);
   }
   return layout;
 }
@@ -42,7 +42,7 @@ MessageLayout MessageLayout::received(const graph::Stage& stage, const graph::Me
                  stage.index, name);
     const graph::ValueType& type = stage.graph.type(found->second);
     const auto input = static_cast<int>(std::distance(inputs.begin(), found));
-    layout.add({"", input, type.dtype, type.shape}, runner, max);
+    layout.add({"", input, type.dtype, type.shape, 0, stage.alike.contains(name)}, runner, max);
   }
   return layout;
 }

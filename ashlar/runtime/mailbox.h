@@ -22,6 +22,7 @@ class MessageLayout {
     DType dtype = DType::kF32;
     graph::SymShape shape;
     int64_t offset = 0;
+    bool alike = false;  // the tensor ranks hold the same: each sends its share
   };
   MessageLayout() = default;
   static MessageLayout sent(const graph::Stage& stage, const graph::Message& message,

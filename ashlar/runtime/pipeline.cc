@@ -55,6 +55,15 @@ PipelineTotals Pipeline::run(std::span<const PipelineMicrobatch> microbatches,
   return finish_totals();
 }
 
+double Pipeline::forward(std::span<const PipelineMicrobatch> microbatches,
+                         const graph::RunState& state) {
+  outbox_.wait_for_all();  // so that no rank runs far ahead
+  run_list(microbatches, state);
+  double loss = 0;
+  for (int k = 0; k < schedule_.microbatches; ++k) loss += totals_[static_cast<size_t>(k)];
+  return loss;
+}
+
 void Pipeline::run_list(std::span<const PipelineMicrobatch> microbatches,
                         const graph::RunState& state) {
   ASHLAR_CHECK(!unsettled_, "pipeline: step {} was optimistic and is not settled", state_.step);
@@ -153,11 +162,31 @@ void Pipeline::bind_received(Chunk& chunk, const Instruction& instruction, bool 
   const auto value =
       values_.input(rank(), gradient ? schedule::backward(k, c) : schedule::forward(k, c));
   ReceivedMessage& message = received_[*value];
-  for (comm::Pending& pending : message.under_way) pending.wait();
-  message.under_way.clear();
+  if (!message.under_way.empty()) {
+    for (comm::Pending& pending : message.under_way) pending.wait();
+    message.under_way.clear();
+    const graph::Bindings& bindings = microbatches_[static_cast<size_t>(k)].bindings;
+    for (const MessageLayout::Item& item : inbox.layout.items()) {
+      put_shares_together(item, message.data + item.offset, item.shape.bind(bindings).elements());
+    }
+  }
   for (const MessageLayout::Item& item : inbox.layout.items()) {
     chunk.parts.runner->bind_input(item.input, message.data + item.offset, item.dtype);
   }
+}
+
+Slice Pipeline::share(const MessageLayout::Item& item, int64_t elements) const {
+  if (!item.alike || tensor_.size() < 2) return {0, elements};
+  return slice_of(elements, tensor_.size(), tensor_.index);
+}
+
+void Pipeline::put_shares_together(const MessageLayout::Item& item, std::byte* data,
+                                   int64_t elements) {
+  if (!item.alike || tensor_.size() < 2) return;
+  const Slice mine = share(item, elements);
+  const std::byte* here = data + mine.offset * static_cast<int64_t>(size_of(item.dtype));
+  comm_.all_gather(tensor_, {item.dtype, here, mine.length}, comm::even_counts(tensor_, elements),
+                   {item.dtype, data, elements}, "shares of a message between stages");
 }
 
 // What a Program made for the next stage is copied out of the arena, which the next Program needs:
@@ -189,9 +218,11 @@ void Pipeline::send(const Instruction& instruction) {
       microbatches_[static_cast<size_t>(instruction.microbatch)].bindings;
   for (size_t i = 0; i < layout.items().size(); ++i) {
     const MessageLayout::Item& item = layout.items()[i];
+    const Slice mine = share(item, item.shape.bind(bindings).elements());
+    const int64_t offset = item.offset + mine.offset * static_cast<int64_t>(size_of(item.dtype));
     letter.under_way.push_back(comm_.start_send(
         pipe_, values_.user(value), tag_of(value, i),
-        {item.dtype, letter.data + item.offset, item.shape.bind(bindings).elements()},
+        {item.dtype, letter.data + offset, mine.length},
         gradient ? "gradient for the stage before" : "activation for the next stage"));
   }
   letter.held = false;
@@ -206,9 +237,11 @@ void Pipeline::receive(const Instruction& instruction) {
   ReceivedMessage& message = received_[value];
   for (size_t i = 0; i < layout.items().size(); ++i) {
     const MessageLayout::Item& item = layout.items()[i];
+    const Slice mine = share(item, item.shape.bind(bindings).elements());
+    const int64_t offset = item.offset + mine.offset * static_cast<int64_t>(size_of(item.dtype));
     message.under_way.push_back(comm_.start_recv(
         pipe_, values_.maker(value), tag_of(value, i),
-        {item.dtype, message.data + item.offset, item.shape.bind(bindings).elements()},
+        {item.dtype, message.data + offset, mine.length},
         gradient ? "gradient from the next stage" : "activation from the stage before"));
   }
 }

@@ -4,14 +4,16 @@
 //
 // What a trainer does on each rank:
 //   schedule = schedule::ready_to_run(schedule::generate(...));
-//   stages = passes::split_stages(graph, schedule.stages.stages());      // then passes::fuse each
+//   stages = passes::split_stages(graph, schedule.stages.stages());  // recompute and fuse each
 //   chunk c is the stage schedule.stages.at(rank, c).stage, planned with shares_arena;
 //   ChunkExecutors executors(...);  Pipeline pipeline(..., executors.slots().instructions, ...);
 //   each step: totals = pipeline.run(microbatches, state); pipeline.update(state);
+// To look at a loss only: schedule::forwards(...) of the same stages, and pipeline.forward().
 #pragma once
 
 #include "ashlar/comm/communicator.h"
 #include "ashlar/graph/stage.h"
+#include "ashlar/mesh/slice.h"
 #include "ashlar/runtime/kept_variables.h"
 #include "ashlar/runtime/mailbox.h"
 #include "ashlar/runtime/stage_runner.h"
@@ -54,10 +56,12 @@ class Pipeline {
  public:
   // schedule: ready to run. pipe: its ranks, in their order. chunks: of this rank, as the schedule
   // numbers them. slots: of this rank's list; none for runners that need none (in double). max: the
-  // largest microbatch. Throws for instructions that are not there yet.
+  // largest microbatch. tensor: ranks that hold some values alike (Stage::alike): each sends its
+  // share, and those that receive put the shares together (scatter/gather, Narayanan et al. 2021).
+  // Throws for instructions that are not there yet.
   Pipeline(schedule::Schedule schedule, comm::Group pipe, std::vector<PipelineChunk> chunks,
            std::vector<schedule::InstructionSlots> slots, const graph::Bindings& max,
-           comm::Communicator& comm);
+           comm::Communicator& comm, comm::Group tensor = {});
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
@@ -70,6 +74,9 @@ class Pipeline {
                      const graph::RunState& state);
   // The update by the gradients of the run before, of every chunk.
   void update(const graph::RunState& state);
+  // Of forwards alone: the loss where the last stage is, 0 on other ranks. No rank waits for those
+  // behind it, so that runs one after another fill the pipe.
+  double forward(std::span<const PipelineMicrobatch> microbatches, const graph::RunState& state);
 
   // The whole step without waiting for the ranks behind (Qi et al. 2024, post-validation): each
   // rank updates by the norm of the ranks up to itself, which goes down the pipe, and keeps what
@@ -79,6 +86,8 @@ class Pipeline {
   void step_optimistically(std::span<const PipelineMicrobatch> microbatches,
                            const graph::RunState& state);
   PipelineTotals settle();
+  // Takes the memory for what optimistic steps overwrite; the first one does it otherwise.
+  void prepare_to_roll_back();
   int rollbacks() const { return rollbacks_; }          // so far
   int64_t kept_bytes() const { return kept_.bytes(); }  // of what optimistic steps overwrite
 
@@ -128,6 +137,9 @@ class Pipeline {
   void bind_shared_inputs(Chunk& chunk);
   void bind_received(Chunk& chunk, const schedule::Instruction& instruction, bool gradient);
   void hand_over(Chunk& chunk, const schedule::Instruction& instruction);
+  // This rank's share of a message value, in elements.
+  Slice share(const MessageLayout::Item& item, int64_t elements) const;
+  void put_shares_together(const MessageLayout::Item& item, std::byte* data, int64_t elements);
   void send(const schedule::Instruction& instruction);
   void receive(const schedule::Instruction& instruction);
   void select_for_update(Chunk& chunk);
@@ -141,7 +153,6 @@ class Pipeline {
   void find_squares();
   void start_totals();
   PipelineTotals finish_totals();
-  void set_up_kept();
   double squares_up_to_here();
   double scale(double squares) const;
   void update_by(double squares);
@@ -151,7 +162,7 @@ class Pipeline {
 
   schedule::Schedule schedule_;
   schedule::Values values_;
-  comm::Group pipe_;
+  comm::Group pipe_, tensor_;
   comm::Communicator& comm_;
   std::vector<Chunk> chunks_;
   std::vector<Step> steps_;

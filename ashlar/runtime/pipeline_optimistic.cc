@@ -39,7 +39,7 @@ double Pipeline::scale(double squares) const {
 
 void Pipeline::step_optimistically(std::span<const PipelineMicrobatch> microbatches,
                                    const graph::RunState& state) {
-  if (kept_.bytes() == 0) set_up_kept();
+  if (kept_.bytes() == 0) prepare_to_roll_back();
   run_list(microbatches, state);
   find_squares();
   const double squares = squares_up_to_here();
@@ -68,7 +68,7 @@ PipelineTotals Pipeline::settle() {
   return totals;
 }
 
-void Pipeline::set_up_kept() {
+void Pipeline::prepare_to_roll_back() {
   for (const Chunk& chunk : chunks_) {
     const graph::Graph& graph = chunk.parts.stage->graph;
     std::set<std::string> written;

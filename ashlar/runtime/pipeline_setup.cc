@@ -41,10 +41,11 @@ bool is_received(const std::string& input) { return input.starts_with(graph::kRe
 
 Pipeline::Pipeline(schedule::Schedule schedule, comm::Group pipe, std::vector<PipelineChunk> chunks,
                    std::vector<schedule::InstructionSlots> slots, const graph::Bindings& max,
-                   comm::Communicator& comm)
+                   comm::Communicator& comm, comm::Group tensor)
     : schedule_(std::move(schedule)),
       values_(schedule_),
       pipe_(std::move(pipe)),
+      tensor_(std::move(tensor)),
       comm_(comm),
       buffer_of_(values_.count(), kBeforeUse),
       received_(values_.count()),
@@ -134,7 +135,9 @@ void Pipeline::set_up_steps(const std::vector<schedule::InstructionSlots>& slots
     step.first = seen.emplace(kind, each.chunk).second;
     steps_.push_back(step);
   }
-  for (size_t c = 0; c < chunks_.size(); ++c) {
+  const bool trains =
+      std::ranges::any_of(seen, [](const auto& each) { return each.first == Kind::kWeightGrad; });
+  for (size_t c = 0; trains && c < chunks_.size(); ++c) {
     ASHLAR_CHECK(seen.contains({Kind::kWeightGrad, static_cast<int>(c)}),
                  "pipeline: schedule {}: chunk {} of rank {} runs no microbatch, so it has no "
                  "gradients to add; give each copy of the model at least one",

@@ -61,6 +61,9 @@ class ChunkExecutors {
   StageRunner& runner(int chunk) const;
   Executor& executor(int chunk) const;
   const RankSlots& slots() const { return slots_; }
+  // With a look at every result from now on: throws Error naming the first op that gave a NaN or
+  // infinity.
+  void check_results();
   int64_t bytes() const { return arena_.bytes(); }  // of values and scratch
 
  private:

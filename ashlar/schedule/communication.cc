@@ -144,6 +144,18 @@ Schedule add_update(const Schedule& schedule) {
   return out;
 }
 
+Schedule forwards(const StageMap& stages) {
+  std::vector<int> ranks;
+  for (int stage = 0; stage < stages.stages(); ++stage) ranks.push_back(stages.rank(0, stage));
+  Schedule schedule = empty_schedule("forwards", StageMap({ranks}), 1);
+  for (int stage = 0; stage < stages.stages(); ++stage) {
+    const int rank = schedule.stages.rank(0, stage);
+    schedule.ranks[static_cast<size_t>(rank)].push_back(
+        forward(0, schedule.stages.chunk(0, stage)));
+  }
+  return add_messages(schedule);
+}
+
 Schedule ready_to_run(const Schedule& schedule) {
   Schedule out = schedule.has_messages() ? schedule : add_messages(schedule);
   const bool steps = std::ranges::any_of(out.ranks, [](const InstructionList& list) {

@@ -19,6 +19,9 @@ Schedule add_messages(const Schedule& schedule, Sends sends = Sends::kBuffered);
 // Appends to each rank, after the last gradient of a chunk, its reduce, and at the end a step.
 Schedule add_update(const Schedule& schedule);
 
+// Not a step: one microbatch's forwards through the first copy of the stages, with the messages.
+Schedule forwards(const StageMap& stages);
+
 // The schedule with the messages and the update that it lacks, checked.
 Schedule ready_to_run(const Schedule& schedule);
 
