@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 
@@ -22,7 +23,13 @@ void MemoryPlan::add_variables(const graph::Graph& graph, const runtime::Variabl
 }
 
 void MemoryPlan::add(const std::string& part, int64_t bytes) {
-  if (bytes > 0) parts_.emplace_back(part, bytes);
+  if (bytes == 0) return;
+  const auto there = std::ranges::find(parts_, part, &std::pair<std::string, int64_t>::first);
+  if (there == parts_.end()) {
+    parts_.emplace_back(part, bytes);
+  } else {
+    there->second += bytes;
+  }
 }
 
 int64_t MemoryPlan::total() const {

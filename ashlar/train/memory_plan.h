@@ -19,7 +19,7 @@ class MemoryPlan {
   // The store's Variables under the names of their kinds. `graph` names those that train; what
   // only other graphs read counts as constants.
   void add_variables(const graph::Graph& graph, const runtime::VariableStore& store);
-  void add(const std::string& part, int64_t bytes);  // nothing for 0 bytes
+  void add(const std::string& part, int64_t bytes);  // to those of that name; nothing for 0 bytes
 
   const std::vector<std::pair<std::string, int64_t>>& parts() const { return parts_; }
   int64_t total() const;

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/env.h"
 #include "ashlar/base/error.h"
+#include "ashlar/train/pipeline_schedule.h"
 
 #include <fmt/ranges.h>
 
@@ -35,6 +36,17 @@ void check_divides(const char* key, int64_t ranks,
   }
   fail_usage("config {}: {} ranks do not divide {}; {} would", key, ranks, fmt::join(have, " and "),
              fmt::join(good, ", "));
+}
+
+// Each stage has a layer at least.
+void check_stages(const TrainConfig& config, int64_t layers) {
+  const int64_t stages = pipeline_schedule(config).stages.stages();
+  const int64_t held = stages / config.mesh.pipe;
+  if (layers >= stages) return;
+  fail_usage("config mesh.pipe: {} layers do not fill {} ranks of {} stages ({}); {}", layers,
+             config.mesh.pipe, held, config.parallel.schedule,
+             layers >= 2 * held ? fmt::format("at most {} ranks", layers / held)
+                                : "take a schedule of one stage a rank, such as 1f1b");
 }
 
 }  // namespace
@@ -99,10 +111,7 @@ void check_layout(const TrainConfig& config, const models::DecoderConfig& model)
                    mesh.context, config.train.seq, config.train.seq / 2);
       }
   }
-  if (mesh.pipe > 1) {
-    fail_usage("config mesh.pipe: pipelines do not run in training yet: found {}, wanted 1",
-               mesh.pipe);
-  }
+  if (mesh.pipe > 1) check_stages(config, model.layers);
   if (mesh.expert > 1) {
     if (model.mixture.experts == 0) {
       fail_usage(
@@ -111,13 +120,14 @@ void check_layout(const TrainConfig& config, const models::DecoderConfig& model)
     }
     check_divides("mesh.expert", mesh.expert, {{"experts", model.mixture.experts}});
   }
-  const bool whole = mesh.tensor == 1 && mesh.expert == 1 && config.parallel.zero < 3;
+  const bool whole =
+      mesh.tensor == 1 && mesh.pipe == 1 && mesh.expert == 1 && config.parallel.zero < 3;
   if (config.sample.every > 0 && !whole) {
     fail_usage(
         "config sample.every: samples need the whole model on the first rank, which "
-        "mesh.tensor={}, "
-        "mesh.expert={} and parallel.zero={} split; set sample.every=0",
-        mesh.tensor, mesh.expert, config.parallel.zero);
+        "mesh.tensor={}, mesh.pipe={}, mesh.expert={} and parallel.zero={} split; set "
+        "sample.every=0",
+        mesh.tensor, mesh.pipe, mesh.expert, config.parallel.zero);
   }
   if (mesh.tensor > 1 && config.train.optimizer == Optimizer::kMuon) {
     fail_usage(

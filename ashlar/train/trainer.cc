@@ -8,11 +8,14 @@
 #include "ashlar/base/version.h"
 #include "ashlar/data/loader.h"
 #include "ashlar/runtime/profiler.h"
+#include "ashlar/schedule/play.h"
 #include "ashlar/train/checkpoint_writer.h"
 #include "ashlar/train/flops.h"
 #include "ashlar/train/job_step.h"
 #include "ashlar/train/learning_rate.h"
 #include "ashlar/train/model_source.h"
+#include "ashlar/train/pipeline_schedule.h"
+#include "ashlar/train/pipeline_step.h"
 #include "ashlar/train/run_folder.h"
 #include "ashlar/train/run_start.h"
 #include "ashlar/train/sampling.h"
@@ -21,6 +24,7 @@
 #include "ashlar/train/validation.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 namespace ashlar::train {
@@ -45,8 +49,7 @@ class Run {
         source_(open_model_source(config)),
         start_(find_start(config, tier_, comm)),
         train_data_(
-            data::Dataset::open_train(config.data, config.train.seq, source_.encoder, pool_)),
-        store_(static_cast<uint64_t>(config.train.seed)) {
+            data::Dataset::open_train(config.data, config.train.seq, source_.encoder, pool_)) {
     if (config.valid.every > 0 && data::Dataset::has_valid(config.data)) {
       valid_data_.emplace(
           data::Dataset::open_valid(config.data, config.train.seq, source_.encoder, pool_));
@@ -64,6 +67,8 @@ class Run {
 
  private:
   void build_step();
+  StepSpec step_spec() const;
+  void load(const graph::Graph& graph, runtime::VariableStore& store) const;
   void start_loader();
   void start_writer();
   void plan_memory();
@@ -90,8 +95,9 @@ class Run {
   RunStart start_;
   data::Dataset train_data_;
   std::optional<data::Dataset> valid_data_;
-  runtime::VariableStore store_;
-  std::optional<TrainingStep> step_;
+  std::optional<schedule::Schedule> schedule_;  // of a pipeline
+  std::optional<ChunkStores> stores_;
+  std::unique_ptr<OptimizerStep> step_;
   std::optional<Validation> validation_;
   std::optional<Sampling> sampling_;
   std::optional<RunFolder> folder_;
@@ -108,40 +114,64 @@ class Run {
   std::optional<double> last_valid_;
 };
 
-void Run::build_step() {
+StepSpec Run::step_spec() const {
   const int64_t rows = ranks_.microbatch(config_.train);
   const bool scaled = config_.train.dtype == DType::kF16;
-  const StepSpec spec{
-      .model = source_.config,
-      .update = UpdateRule::of(config_.train),
-      .dtype = config_.train.dtype,
-      .master = config_.train.master,
-      .loss_scale = scaled ? LossScale(config_.train.loss_scale, config_.train.loss_scale_steps)
-                           : LossScale(),
-      .recompute = config_.recompute,
-      .max_tokens = rows * config_.train.seq,
-      .max_seqs = train_data_.max_sequences(rows),
-      .shard = ranks_.shard_plan(config_),
-      .rank = ranks_.rank(),
-      .bucket_bytes = config_.parallel.bucket_cap_mb << 20};
-  TrainingGraph training = build_training_graph(spec);
-  const char* optimizer = config_.train.optimizer == Optimizer::kMuon ? "muon" : "adamw";
+  return {.model = source_.config,
+          .update = UpdateRule::of(config_.train),
+          .dtype = config_.train.dtype,
+          .master = config_.train.master,
+          .loss_scale = scaled ? LossScale(config_.train.loss_scale, config_.train.loss_scale_steps)
+                               : LossScale(),
+          .recompute = config_.recompute,
+          .max_tokens = rows * config_.train.seq,
+          .max_seqs = train_data_.max_sequences(rows),
+          .shard = ranks_.shard_plan(config_),
+          .rank = ranks_.rank(),
+          .schedule = schedule_,
+          .optimistic = config_.parallel.optimistic,
+          .bucket_bytes = config_.parallel.bucket_cap_mb << 20};
+}
+
+// Parameters and moments that are not made anew.
+void Run::load(const graph::Graph& graph, runtime::VariableStore& store) const {
   if (start_.resumes()) {
-    check_same_training(start_, source_.config, optimizer);
-    load_checkpoint(start_.checkpoint, training.graph, store_);
+    load_checkpoint(start_.checkpoint, graph, store);
   } else if (source_.from) {
-    load_parameters(*source_.from, training.graph, store_);
+    load_parameters(*source_.from, graph, store);
   }
-  step_.emplace(std::move(training), spec, store_, table_, pool_, &ranks_);
-  if (scaled && start_.state.loss_scale) {
+}
+
+void Run::build_step() {
+  if (config_.mesh.pipe > 1) schedule_ = pipeline_schedule(config_);
+  const StepSpec spec = step_spec();
+  const auto seed = static_cast<uint64_t>(config_.train.seed);
+  const char* optimizer = config_.train.optimizer == Optimizer::kMuon ? "muon" : "adamw";
+  if (start_.resumes()) check_same_training(start_, source_.config, optimizer);
+  if (schedule_) {
+    std::vector<graph::Stage> chunks = build_chunks(spec);
+    stores_.emplace(seed, chunks.size());
+    for (size_t c = 0; c < chunks.size(); ++c) load(chunks[c].graph, stores_->chunk(c));
+    step_ =
+        std::make_unique<PipelineStep>(std::move(chunks), spec, *stores_, table_, pool_, ranks_);
+  } else {
+    TrainingGraph training = build_training_graph(spec);
+    stores_.emplace(seed);
+    load(training.graph, stores_->whole());
+    step_ = std::make_unique<TrainingStep>(std::move(training), spec, stores_->whole(), table_,
+                                           pool_, &ranks_);
+  }
+  if (config_.train.dtype == DType::kF16 && start_.state.loss_scale) {
     step_->loss_scale().restore({*start_.state.loss_scale, start_.state.loss_scale_good_steps});
   }
   if (valid_data_) {
-    validation_.emplace(source_.config, config_.train.dtype, config_.train.master, *valid_data_,
-                        rows, store_, table_, pool_, ValidationRanks{&ranks_, spec.shard});
+    validation_.emplace(
+        source_.config, config_.train.dtype, config_.train.master, *valid_data_,
+        ranks_.microbatch(config_.train), stores_->whole(), table_, pool_,
+        ValidationRanks{&ranks_, spec.shard, schedule_ ? &*schedule_ : nullptr, &*stores_});
   }
   if (config_.sample.every > 0 && ranks_.first()) {
-    sampling_.emplace(source_, config_, store_, table_, pool_);
+    sampling_.emplace(source_, config_, stores_->whole(), table_, pool_);
   }
   state_ = start_.state;
   state_.optimizer = optimizer;
@@ -152,8 +182,10 @@ void Run::build_step() {
 }
 
 void Run::plan_memory() {
-  memory_.add_variables(step_->graph(), store_);
+  const RankGraphs graphs = step_->graphs();
+  for (size_t c = 0; c < graphs.size(); ++c) memory_.add_variables(*graphs[c], stores_->chunk(c));
   memory_.add("activations", step_->arena_bytes());
+  memory_.add("kept for rollback", step_->kept_bytes());
   if (validation_) memory_.add("validation", validation_->planned_bytes());
   if (sampling_) memory_.add("sampling", sampling_->planned_bytes());
   memory_.add("checkpoint", writer_->planned_bytes());
@@ -174,6 +206,12 @@ void Run::record() {
                          .threads = pool_.threads()};
   if (!ranks_.first()) return;
   folder_->record(record);
+  if (schedule_) {
+    const auto played = schedule::play(*schedule_, schedule::uniform_costs(*schedule_));
+    log::info("event=pipeline schedule={} stages={} microbatches={} bubble={:.0f}%",
+              schedule_->name, schedule_->stages.stages(), schedule_->microbatches,
+              100 * played.bubble());
+  }
   log::info("event=train dir={} parameters={} tokens_a_step={} planned_bytes={} tier={} threads={}",
             config_.run.dir, record.parameters, config_.train.batch * config_.train.seq,
             memory_.total(), name(tier_), record.threads);
@@ -201,7 +239,7 @@ void Run::start_writer() {
                       .best = config_.checkpoint.best,
                       .sync_first = {}};
   if (folder_) plan.sync_first = {folder_->path("metrics.jsonl"), folder_->path("samples.jsonl")};
-  writer_.emplace(std::move(plan), RankGraphs{&step_->graph()}, store_, ranks_.comm());
+  writer_.emplace(std::move(plan), step_->graphs(), stores_->whole(), ranks_.comm());
   if (start_.resumes()) writer_->resume_from(start_.state);
 }
 
@@ -291,10 +329,10 @@ void Run::profile(int64_t step) {
       start_.first_step(), std::min(start_.first_step() + 2, config_.train.steps - count + 1));
   if (step == begin) {
     profiler_.emplace(clock_);
-    step_->executor().set_profiler(&*profiler_);
+    step_->set_profiler(&*profiler_);
   }
   if (profiler_ && (step == begin + count || step > config_.train.steps)) {
-    step_->executor().set_profiler(nullptr);
+    step_->set_profiler(nullptr);
     profiler_->write_trace(config_.run.profile);
     profiler_.reset();
     log::info("event=profile file={}", config_.run.profile);

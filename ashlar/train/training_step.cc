@@ -19,16 +19,6 @@ namespace {
 using graph::Bindings;
 using graph::Symbol;
 
-// The most that a microbatch of a rank binds.
-Bindings largest(const StepSpec& spec) {
-  Bindings bindings;
-  bindings[Symbol::kTokens] = bindings[Symbol::kPart] = bindings[Symbol::kWhole] = spec.max_tokens;
-  bindings[Symbol::kSeqs] = spec.max_seqs;
-  if (spec.shard.mesh.size() == 1) return bindings;
-  const int64_t seq = std::max<int64_t>(spec.shard.seq, 1);
-  return ContextRows(spec.shard, spec.rank).bindings(spec.max_tokens / seq, seq, spec.max_seqs);
-}
-
 // The update as two Programs, "norm" and "update": between them a caller sees whether the gradients
 // are finite before they reach the parameters. Both keep to the one plan of memory.
 void split_at_norm(const graph::Graph& graph, graph::PlannedPrograms& plan) {
@@ -47,24 +37,51 @@ void split_at_norm(const graph::Graph& graph, graph::PlannedPrograms& plan) {
 
 }  // namespace
 
+Bindings largest_microbatch(const StepSpec& spec) {
+  Bindings bindings;
+  bindings[Symbol::kTokens] = bindings[Symbol::kPart] = bindings[Symbol::kWhole] = spec.max_tokens;
+  bindings[Symbol::kSeqs] = spec.max_seqs;
+  if (spec.shard.mesh.size() == 1) return bindings;
+  const int64_t seq = std::max<int64_t>(spec.shard.seq, 1);
+  return ContextRows(spec.shard, spec.rank).bindings(spec.max_tokens / seq, seq, spec.max_seqs);
+}
+
 models::DecoderOptions decoder_options(DType dtype, Master master) {
   if (master == Master::kF32) return {};
   return {.weights = dtype, .activations = dtype};
 }
 
-TrainingGraph build_training_graph(const StepSpec& spec) {
+namespace {
+
+// Up to precision, where all ranks are still one.
+graph::Graph build_whole_graph(const StepSpec& spec, TrainingGraph& training) {
   graph::Graph graph = models::build_training(spec.model, decoder_options(spec.dtype, spec.master));
   const auto gradients = passes::differentiate(graph, models::training_losses(graph));
-  TrainingGraph result;
   for (const auto& [parameter, gradient] : gradients) {
-    result.gradient_of[graph.variable(parameter).name] = graph.variable(gradient).name;
+    training.gradient_of[graph.variable(parameter).name] = graph.variable(gradient).name;
   }
   add_update_rule(graph, gradients, spec.update);
-  graph = passes::precision(graph, spec.dtype);
+  return passes::precision(graph, spec.dtype);
+}
+
+passes::ShardedGraph shard(const graph::Graph& graph, const StepSpec& spec) {
+  passes::ShardPlan plan = spec.shard;
+  plan.max = largest_microbatch(spec);
+  return passes::shard(graph, plan, spec.rank);
+}
+
+}  // namespace
+
+passes::ShardedGraph build_sharded_graph(const StepSpec& spec) {
+  TrainingGraph training;
+  return shard(build_whole_graph(spec, training), spec);
+}
+
+TrainingGraph build_training_graph(const StepSpec& spec) {
+  TrainingGraph result;
+  graph::Graph graph = build_whole_graph(spec, result);
   if (spec.shard.mesh.size() > 1) {
-    passes::ShardPlan plan = spec.shard;
-    plan.max = largest(spec);
-    auto sharded = passes::shard(graph, plan, spec.rank);
+    auto sharded = shard(graph, spec);
     graph = std::move(sharded.graph);
     result.placements = std::move(sharded.variables);
   }
@@ -85,7 +102,7 @@ TrainingStep::TrainingStep(TrainingGraph training, const StepSpec& spec,
   store_.add_missing(graph);
   store_.refresh_shadows(graph);
   graph::PlannedPrograms plan = passes::plan_memory(
-      graph, {.max = largest(spec), .table = &table, .threads = pool.threads()});
+      graph, {.max = largest_microbatch(spec), .table = &table, .threads = pool.threads()});
   split_at_norm(graph, plan);
   executor_ = std::make_unique<runtime::Executor>(graph, std::move(plan), store_, table, pool);
   forward_ = executor_->program_index("forward");
@@ -181,20 +198,8 @@ StepResult TrainingStep::run(const data::StepBatch& batch, uint64_t seed, int64_
 
 void TrainingStep::find_non_finite(const data::StepBatch& batch, const graph::RunState& state,
                                    const char* what) {
-  const std::string fix =
-      "lower train.lr or lengthen train.warmup; every checkpoint is from before it";
-  try {
-    run_microbatches(batch, state, Checks::kEveryOp);
-  } catch (const Error& error) {
-    fail("training: step {}: the {} is not finite: {}; {}", state.step, what, error.what(), fix);
-  }
-  // Another rank may have found it, and is then heard first.
-  if (ranks_ != nullptr && ranks_->comm() != nullptr) {
-    ranks_->comm()->barrier(ranks_->comm()->world(), "looking for what is not finite");
-  }
-  // Every value is finite, yet their squares do not add up to a number.
-  fail("training: step {}: the {} is not finite, though every op's result is; {}", state.step, what,
-       fix);
+  fail_not_finite(state.step, what, ranks_,
+                  [&] { run_microbatches(batch, state, Checks::kEveryOp); });
 }
 
 double TrainingStep::flops(const data::StepBatch& batch) const {

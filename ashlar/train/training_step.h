@@ -11,14 +11,17 @@
 #include "ashlar/passes/recompute.h"
 #include "ashlar/passes/shard.h"
 #include "ashlar/runtime/executor.h"
+#include "ashlar/schedule/schedule.h"
 #include "ashlar/train/context_rows.h"
 #include "ashlar/train/loss_scale.h"
+#include "ashlar/train/optimizer_step.h"
 #include "ashlar/train/ranks.h"
 #include "ashlar/train/update_rule.h"
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace ashlar::train {
@@ -33,16 +36,13 @@ struct StepSpec {
   int64_t max_tokens = 0, max_seqs = 0;  // of a microbatch
   passes::ShardPlan shard = {};          // over which ranks; this is `rank`
   int rank = 0;
-  int64_t bucket_bytes = passes::kBucketBytes;  // of gradients that ranks sum at once
+  std::optional<schedule::Schedule> schedule = {};  // of a pipeline of several ranks
+  bool optimistic = false;                          // its ranks update before all norms are known
+  int64_t bucket_bytes = passes::kBucketBytes;      // of gradients that ranks sum at once
 };
 
-struct StepResult {
-  double loss = 0;       // cross-entropy, mean over the counted tokens of the global batch
-  double aux_loss = 0;   // balance of the experts' load, mean over the microbatches; else 0
-  double grad_norm = 0;  // before clipping
-  double loss_scale = 1;
-  bool skipped = false;  // gradients overflowed: nothing was updated, the next step's scale is half
-};
+// The most that a microbatch of the rank binds.
+graph::Bindings largest_microbatch(const StepSpec& spec);
 
 // How models with or without master weights are built.
 models::DecoderOptions decoder_options(DType dtype, Master master);
@@ -55,7 +55,10 @@ struct TrainingGraph {
 };
 TrainingGraph build_training_graph(const StepSpec& spec);
 
-class TrainingStep {
+// The same behind shard, before recompute and fuse: what pipelines cut into stages.
+passes::ShardedGraph build_sharded_graph(const StepSpec& spec);
+
+class TrainingStep final : public OptimizerStep {
  public:
   // Makes what the store lacks (parameters from their Init, moments at zero); what a file gives is
   // put there before. The store, the table, the pool and the ranks (null: this one is alone)
@@ -63,20 +66,18 @@ class TrainingStep {
   TrainingStep(TrainingGraph training, const StepSpec& spec, runtime::VariableStore& store,
                const kernels::KernelTable& table, ThreadPool& pool, const Ranks* ranks = nullptr);
 
-  // step: from 1. Throws Error naming step, op and layer when something is not finite; the
-  // parameters are then as they were before. Loss and norm are those of the whole job.
-  StepResult run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr);
+  StepResult run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr) override;
 
   const graph::Graph& graph() const { return training_.graph; }
+  RankGraphs graphs() const override { return {&training_.graph}; }
   runtime::VariableStore& store() { return store_; }
   runtime::Executor& executor() { return *executor_; }
-  // FLOPs the model needs for the batch: flops.h; this rank's share.
-  double flops(const data::StepBatch& batch) const;
-  LossScale& loss_scale() { return scale_; }
+  void set_profiler(runtime::Profiler* to) override { executor_->set_profiler(to); }
+  double flops(const data::StepBatch& batch) const override;
+  LossScale& loss_scale() override { return scale_; }
   // Gradients are as the last step left them: unclipped, of the loss as it was scaled.
   const std::map<std::string, std::string>& gradient_of() const { return training_.gradient_of; }
-  // Of values and scratch.
-  int64_t arena_bytes() const { return executor_->plan().total_bytes(); }
+  int64_t arena_bytes() const override { return executor_->plan().total_bytes(); }
   // Arena and Variables: what a step touches.
   int64_t planned_bytes() const { return arena_bytes() + store_.bytes(); }
 

@@ -20,16 +20,15 @@ data::BatchShape Validation::shape(int64_t rows, const Ranks* ranks) {
           .ranks = ranks->data_ranks()};
 }
 
-graph::Graph Validation::build(const models::DecoderConfig& config, DType dtype, Master master,
-                               const graph::Bindings& max, const ValidationRanks& over) {
+passes::ShardedGraph Validation::build(const models::DecoderConfig& config, DType dtype,
+                                       Master master, const graph::Bindings& max,
+                                       const ValidationRanks& over) {
   graph::Graph graph =
       passes::precision(models::build_evaluation(config, decoder_options(dtype, master)), dtype);
-  if (over.plan.mesh.size() > 1) {
-    passes::ShardPlan plan = over.plan;
-    plan.max = max;
-    graph = passes::shard(graph, plan, over.ranks->rank()).graph;
-  }
-  return passes::fuse(graph);
+  if (over.plan.mesh.size() == 1) return {std::move(graph), {}, {}};
+  passes::ShardPlan plan = over.plan;
+  plan.max = max;
+  return passes::shard(graph, plan, over.ranks->rank());
 }
 
 Validation::Validation(const models::DecoderConfig& config, DType dtype, Master master,
@@ -41,13 +40,32 @@ Validation::Validation(const models::DecoderConfig& config, DType dtype, Master 
       maker_(data.in_order(shape(rows, over.ranks))),
       batch_(maker_.reserve()) {
   const graph::Bindings max = rows_.bindings(rows, data.seq(), data.max_sequences(rows));
-  graph_ = build(config, dtype, master, max, over);
+  const passes::ShardedGraph sharded = build(config, dtype, master, max, over);
+  if (over.schedule != nullptr) {
+    pipeline_.emplace(sharded, *over.schedule, *over.stores, max, table, pool, *over.ranks);
+    return;
+  }
+  graph_ = passes::fuse(sharded.graph);
   store.add_missing(graph_);
   store.refresh_shadows(graph_);
   auto plan = passes::plan_memory(graph_, {.max = max, .table = &table, .threads = pool.threads()});
   executor_ = std::make_unique<runtime::Executor>(graph_, std::move(plan), store, table, pool);
   executor_->bind_input("loss_scale", &scale_);
   if (ranks_ != nullptr) executor_->set_communicator(ranks_->comm());
+}
+
+int64_t Validation::planned_bytes() const {
+  return (pipeline_ ? pipeline_->bytes() : executor_->plan().total_bytes()) + batch_.bytes();
+}
+
+double Validation::loss(const ContextRows::View& view) {
+  if (pipeline_) return pipeline_->run(view);
+  executor_->bind_input("tokens", view.tokens);
+  executor_->bind_input("positions", view.positions);
+  executor_->bind_input("row_start", view.row_start);
+  executor_->bind_input("targets", view.targets);
+  executor_->run(0, view.bindings, {});
+  return *executor_->output("loss", view.bindings).as<double>();
 }
 
 MeanLoss Validation::run(int64_t batches) {
@@ -58,15 +76,10 @@ MeanLoss Validation::run(int64_t batches) {
     maker_.make(i * all / count * maker_.shape().batch, batch_);
     const data::Batch& batch = batch_.microbatches[0];
     if (batch_.valid_tokens == 0) continue;
-    const ContextRows::View view = rows_.cut(batch);
-    executor_->bind_input("tokens", view.tokens);
-    executor_->bind_input("positions", view.positions);
-    executor_->bind_input("row_start", view.row_start);
-    executor_->bind_input("targets", view.targets);
-    executor_->run(0, view.bindings, {});
-    result.sum += *executor_->output("loss", view.bindings).as<double>();
+    result.sum += loss(rows_.cut(batch));
     result.tokens += batch_.valid_tokens;  // of all ranks
   }
+  if (pipeline_) result.sum = pipeline_->sum(result.sum);
   if (ranks_ != nullptr) {
     result.sum = ranks_->share(result.sum);
     ranks_->sum({&result.sum, 1});

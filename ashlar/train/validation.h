@@ -8,10 +8,12 @@
 #include "ashlar/runtime/executor.h"
 #include "ashlar/train/config.h"
 #include "ashlar/train/context_rows.h"
+#include "ashlar/train/pipeline_forward.h"
 #include "ashlar/train/ranks.h"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 namespace ashlar::train {
 
@@ -26,12 +28,15 @@ struct MeanLoss {
 struct ValidationRanks {
   const Ranks* ranks = nullptr;  // null: alone
   passes::ShardPlan plan = {};
+  // Of a pipeline: its schedule, and the stores of its chunks.
+  const schedule::Schedule* schedule = nullptr;
+  ChunkStores* stores = nullptr;
 };
 
 class Validation {
  public:
-  // rows: that a rank computes at once. Makes what the store lacks. All but the config outlive
-  // this.
+  // rows: that a rank computes at once. store: not looked at where a pipeline's are given. Makes
+  // what the store lacks. All but the config outlive this.
   Validation(const models::DecoderConfig& config, DType dtype, Master master,
              const data::Dataset& data, int64_t rows, runtime::VariableStore& store,
              const kernels::KernelTable& table, ThreadPool& pool, const ValidationRanks& over = {});
@@ -40,14 +45,15 @@ class Validation {
   // counts.
   MeanLoss run(int64_t batches);
 
-  const graph::Graph& graph() const { return graph_; }
   // Beside the store's: the arena and a batch.
-  int64_t planned_bytes() const { return executor_->plan().total_bytes() + batch_.bytes(); }
+  int64_t planned_bytes() const;
 
  private:
   static data::BatchShape shape(int64_t rows, const Ranks* ranks);
-  static graph::Graph build(const models::DecoderConfig& config, DType dtype, Master master,
-                            const graph::Bindings& max, const ValidationRanks& over);
+  // Before fuse.
+  static passes::ShardedGraph build(const models::DecoderConfig& config, DType dtype, Master master,
+                                    const graph::Bindings& max, const ValidationRanks& over);
+  double loss(const ContextRows::View& view);
 
   const Ranks* ranks_;
   ContextRows rows_;
@@ -55,6 +61,7 @@ class Validation {
   data::StepBatch batch_;
   graph::Graph graph_;
   std::unique_ptr<runtime::Executor> executor_;
+  std::optional<PipelineForward> pipeline_;  // in place of graph and executor
   float scale_ = 1;
 };
 

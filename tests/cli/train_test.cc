@@ -157,6 +157,22 @@ TEST_F(TrainVerbTest, TheResolvedConfigurationIsPrintedAndKept) {
   EXPECT_THAT(read_file(run_dir() + "/config.toml"), HasSubstr("lr = 0.25"));
 }
 
+TEST_F(TrainVerbTest, APipelineOfTensorRanksLearnsAsOneRank) {
+  const std::vector<std::string> sizes = {"model.layers=2", "train.batch=4", "train.microbatch=1"};
+  ashlar_json(command(sizes));
+  const std::vector<Json> one = metrics();
+  remove_tree(run_dir());
+  std::vector<std::string> words = sizes;
+  words.insert(words.end(), {"--ranks", "4", "mesh.pipe=2", "mesh.tensor=2"});
+  ashlar_json(command(words));
+  ASSERT_EQ(metrics().size(), one.size());
+  for (size_t i = 0; i < one.size(); ++i) {
+    EXPECT_NEAR(metrics()[i]["loss"], one[i]["loss"], 1e-5 * one[i]["loss"].get<double>());
+  }
+  words.push_back("parallel.schedule=interleave");
+  EXPECT_THAT(complaint(ashlar(command(words)), 2), HasSubstr("did you mean interleaved?"));
+}
+
 TEST_F(TrainVerbTest, WrongSettings) {
   EXPECT_THAT(complaint(ashlar(command({"train.stepz=5"})), 2),
               AllOf(HasSubstr("train.stepz"), HasSubstr("train.steps")));

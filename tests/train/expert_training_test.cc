@@ -101,7 +101,7 @@ TEST_F(ExpertTraining, RefusesWhatCannotBe) {
   config.sample.every = 5;
   EXPECT_EQ(error(config, model),
             "config sample.every: samples need the whole model on the first rank, which "
-            "mesh.tensor=2, mesh.expert=4 and parallel.zero=3 split; set sample.every=0");
+            "mesh.tensor=2, mesh.pipe=1, mesh.expert=4 and parallel.zero=3 split; set sample.every=0");
 }
 
 }  // namespace

@@ -18,24 +18,6 @@ using graph::Symbol;
 using graph::Variable;
 using graph::VariableKind;
 
-// Puts a rank's part of a parameter where it belongs in the whole.
-void place(const Variable& variable, const std::vector<double>& part, std::vector<double>& whole) {
-  const Shape shape = variable.part.empty() ? variable.shape : variable.whole;
-  whole.resize(static_cast<size_t>(shape.elements()));
-  for (size_t i = 0; i < part.size(); ++i) {
-    size_t index = 0, rest = i, stride = 1;
-    for (int dim = shape.rank(); dim-- > 0;) {
-      const auto length = static_cast<size_t>(variable.shape[dim]);
-      const int64_t offset =
-          variable.part.empty() ? 0 : variable.part[static_cast<size_t>(dim)].offset;
-      index += (rest % length + static_cast<size_t>(offset)) * stride;
-      rest /= length;
-      stride *= static_cast<size_t>(shape[dim]);
-    }
-    whole[index] = part[i];
-  }
-}
-
 class LayoutRank {
  public:
   LayoutRank(const LayoutJob& job, const Layout& layout, Arithmetic arithmetic, int rank,
@@ -117,6 +99,23 @@ class LayoutRank {
 };
 
 }  // namespace
+
+void place(const Variable& variable, const std::vector<double>& part, std::vector<double>& whole) {
+  const Shape shape = variable.part.empty() ? variable.shape : variable.whole;
+  whole.resize(static_cast<size_t>(shape.elements()));
+  for (size_t i = 0; i < part.size(); ++i) {
+    size_t index = 0, rest = i, stride = 1;
+    for (int dim = shape.rank(); dim-- > 0;) {
+      const auto length = static_cast<size_t>(variable.shape[dim]);
+      const int64_t offset =
+          variable.part.empty() ? 0 : variable.part[static_cast<size_t>(dim)].offset;
+      index += (rest % length + static_cast<size_t>(offset)) * stride;
+      rest /= length;
+      stride *= static_cast<size_t>(shape[dim]);
+    }
+    whole[index] = part[i];
+  }
+}
 
 LayoutResult run_layout(const LayoutJob& job, const Layout& layout, Arithmetic arithmetic) {
   const int ranks = Mesh::standard(layout.mesh).size();

@@ -24,6 +24,10 @@ struct LayoutResult {
   std::vector<graph::StandIns> stand_ins;                     // a rank, in the arena
 };
 
+// Puts a rank's part of a parameter where it belongs in the whole.
+void place(const graph::Variable& variable, const std::vector<double>& part,
+           std::vector<double>& whole);
+
 LayoutResult run_layout(const LayoutJob& job, const Layout& layout, Arithmetic arithmetic);
 
 // ≡ of the methods' table: losses and norms to `loss` relative, parameters to `parameter` of their

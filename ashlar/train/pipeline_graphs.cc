@@ -1,0 +1,58 @@
+#include "ashlar/train/pipeline_graphs.h"
+
+#include "ashlar/passes/fuse.h"
+#include "ashlar/passes/plan_memory.h"
+#include "ashlar/passes/split_stages.h"
+#include "ashlar/schedule/slots.h"
+
+namespace ashlar::train {
+
+// Recomputation comes behind the split: then no segment of it lies across a border.
+std::vector<graph::Stage> chunks_of(const passes::ShardedGraph& sharded,
+                                    const schedule::StageMap& stages, int index,
+                                    passes::Recompute recompute) {
+  const auto all = passes::split_stages(sharded.graph, stages.stages(), sharded.alike);
+  std::vector<graph::Stage> chunks;
+  for (const schedule::Chunk& chunk : stages.chunks(index)) {
+    chunks.push_back(all[static_cast<size_t>(chunk.stage)]);
+    graph::Graph& graph = chunks.back().graph;
+    graph = passes::fuse(passes::recompute(graph, recompute));
+  }
+  return chunks;
+}
+
+std::vector<graph::Stage> build_chunks(const StepSpec& spec) {
+  return chunks_of(build_sharded_graph(spec), spec.schedule->stages,
+                   spec.shard.mesh.coordinate(spec.rank, "pipe"), spec.recompute);
+}
+
+std::vector<runtime::ChunkExecutors::Chunk> plan_chunks(
+    const std::vector<graph::Stage>& chunks, const std::vector<runtime::VariableStore*>& stores,
+    const schedule::Schedule& schedule, int index, const graph::Bindings& max,
+    const kernels::KernelTable& table, int threads) {
+  std::vector<runtime::ChunkExecutors::Chunk> planned;
+  for (size_t c = 0; c < chunks.size(); ++c) {
+    const graph::Graph& graph = chunks[c].graph;
+    stores[c]->add_missing(graph);
+    stores[c]->refresh_shadows(graph);
+    const bool splits = schedule::splits_backward(schedule, index, static_cast<int>(c));
+    auto plan = passes::plan_memory(graph, {.max = max,
+                                            .weight_slots = splits ? 1 : 0,
+                                            .shares_arena = true,
+                                            .table = &table,
+                                            .threads = threads});
+    planned.push_back({graph, std::move(plan), *stores[c]});
+  }
+  return planned;
+}
+
+std::vector<runtime::PipelineChunk> parts_of(const std::vector<graph::Stage>& chunks,
+                                             const runtime::ChunkExecutors& executors) {
+  std::vector<runtime::PipelineChunk> parts;
+  for (size_t c = 0; c < chunks.size(); ++c) {
+    parts.push_back({&chunks[c], &executors.runner(static_cast<int>(c))});
+  }
+  return parts;
+}
+
+}  // namespace ashlar::train
