@@ -13,7 +13,12 @@ std::map<std::string, double> JobStep::waited() const {
   std::map<std::string, double> result;
   if (ranks_.comm() == nullptr) return result;
   for (const MeshAxis& axis : ranks_.mesh().axes()) {
-    if (axis.size > 1) result[axis.name] = ranks_.comm()->counters().axis(axis.name).seconds_waited;
+    if (axis.size > 1) result[axis.name] = 0;
+  }
+  for (const auto& [key, traffic] : ranks_.comm()->counters().entries()) {
+    // A group over several axes counts to the slowest: "data+context" to data.
+    const auto axis = result.find(key.first.substr(0, key.first.find('+')));
+    if (axis != result.end()) axis->second += traffic.seconds_waited;
   }
   return result;
 }

@@ -1,5 +1,6 @@
 // What all ranks say of one step: how fast each was, how long each waited for others and along
-// which axis, whether one was asked to stop. One exchange a step; every rank gets the same answer.
+// which axis (communication that nothing hid: what goes on while a rank computes does not count),
+// whether one was asked to stop. One exchange a step; every rank gets the same answer.
 #pragma once
 
 #include "ashlar/train/metrics_log.h"

@@ -1,0 +1,53 @@
+// The share of a step in communication is what ranks waited: work that hides it leaves none.
+#include "ashlar/train/job_step.h"
+
+#include "ashlar/comm/thread_ranks.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+namespace ashlar::train {
+namespace {
+
+// One step of a rank in which it sums over `axes`, as `communicate` does.
+template <typename Communicate>
+StepMetrics run_step(comm::Communicator& comm, Communicate communicate) {
+  TrainConfig config;
+  config.mesh.data = config.mesh.context = 2;
+  const Ranks ranks(config, &comm);
+  JobStep step(ranks);
+  const comm::Group group = comm::group_along(ranks.mesh(), comm.rank(), {"data", "context"});
+  std::vector<float> values(1000, 1.0f);
+  communicate(group, comm::buffer(std::span(values)));
+  StepMetrics metrics;
+  step.finish({.flops = 1, .peak_flops = 1, .seconds = 1}, metrics, 1);
+  return metrics;
+}
+
+TEST(JobStepTest, CountsWaitsForSeveralAxesToTheSlowest) {
+  comm::run_ranks(4, [](comm::Communicator& comm) {
+    const StepMetrics metrics = run_step(comm, [&](const comm::Group& group, comm::Buffer data) {
+      if (comm.rank() == 3) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      comm.all_reduce(group, comm::Reduce::kSum, data, "late");
+    });
+    // Three of four waited 20 ms of a second.
+    EXPECT_GT(metrics.comm_share.at("data"), 0.01);
+    EXPECT_EQ(metrics.comm_share.at("context"), 0);
+  });
+}
+
+TEST(JobStepTest, DoesNotCountWhatWorkHides) {
+  comm::run_ranks(4, [](comm::Communicator& comm) {
+    const StepMetrics metrics = run_step(comm, [&](const comm::Group& group, comm::Buffer data) {
+      if (comm.rank() == 3) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      comm::Pending sum = comm.start_all_reduce(group, comm::Reduce::kSum, data, "hidden");
+      while (!sum.done()) std::this_thread::yield();  // the rank computes, and polls between ops
+      sum.wait();
+    });
+    EXPECT_EQ(metrics.comm_share.at("data"), 0);
+  });
+}
+
+}  // namespace
+}  // namespace ashlar::train
