@@ -3,6 +3,9 @@
 #include "ashlar/graph/ops/collective.h"
 #include "ashlar/passes/rewrite.h"
 
+#include <algorithm>
+#include <map>
+#include <utility>
 #include <vector>
 
 namespace ashlar::passes {
@@ -20,6 +23,33 @@ bool gathers_variable(const Node& node) {
 // Forward and backward are Programs of their own; nothing is gathered for one in the other.
 bool in_backward(const Node& node) { return node.phase != Phase::kForward; }
 bool same_program(const Node& a, const Node& b) { return in_backward(a) == in_backward(b); }
+
+// What backward gathers to compute a layer again serves its gradients too: one gather of a value in
+// each Program, the first.
+class Gathers {
+ public:
+  explicit Gathers(Rewrite& rewrite) : rewrite_(rewrite) {}
+
+  void copy(const Node& node) {
+    const graph::ValueId input = rewrite_(node.inputs[0]);
+    const auto [known, is_new] = made_.try_emplace({in_backward(node), input});
+    if (is_new) {
+      known->second = rewrite_.copy(node)[0];
+    } else {
+      rewrite_.map(node.outputs[0], known->second);
+    }
+  }
+  // Along a second axis, of what was gathered along one.
+  bool goes_on(const Node& node) const {
+    if (dynamic_cast<const graph::AllGatherOp*>(node.op.get()) == nullptr) return false;
+    const graph::ValueId input = rewrite_(node.inputs[0]);
+    return std::ranges::any_of(made_, [&](const auto& made) { return made.second == input; });
+  }
+
+ private:
+  Rewrite& rewrite_;
+  std::map<std::pair<bool, graph::ValueId>, graph::ValueId> made_;
+};
 
 // Gathers of one layer that follow one another.
 struct Unit {
@@ -45,10 +75,11 @@ Graph prefetch_parameters(const Graph& graph) {
   const std::vector<Unit> units = units_of(graph);
   if (units.empty()) return graph;
   Rewrite rewrite(graph);
+  Gathers gathers(rewrite);
   size_t written = 0;  // units
   const auto write = [&](size_t unit) {
     for (; written <= unit; ++written) {
-      for (const Node* gather : units[written].gathers) rewrite.copy(*gather);
+      for (const Node* gather : units[written].gathers) gathers.copy(*gather);
     }
   };
   size_t reached = 0;  // units begun
@@ -59,7 +90,12 @@ Graph prefetch_parameters(const Graph& graph) {
       write(ahead ? next : reached);
       ++reached;
     }
-    if (!gathers_variable(node)) rewrite.copy(node);
+    if (gathers_variable(node)) continue;
+    if (gathers.goes_on(node)) {
+      gathers.copy(node);
+    } else {
+      rewrite.copy(node);
+    }
   }
   return rewrite.take();
 }

@@ -3,6 +3,7 @@
 #include "ashlar/comm/thread_ranks.h"
 #include "tests/train/layout_runner.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -28,12 +29,19 @@ class LayoutRank {
         rank_(rank),
         comm_(comm),
         training_(build_training_graph(spec_of(job, layout, rank))),
-        store_(job.seed) {
+        store_(job.seed),
+        device_(fmt::format("rank {}", rank), job.device_bytes) {
+    for (const Variable& variable : training_.graph.variables()) {
+      held_.push_back(device_.allocate(name(variable.kind), variable.bytes()));
+    }
     store_.add_missing(training_.graph);
     store_.refresh_shadows(training_.graph);
     graph::Bindings max = make_inputs(job, layout, rank, 1, 0).bindings;
     max[Symbol::kSeqs] = std::max<int64_t>(max[Symbol::kSeqs], 2 * job.batch);
     runner_ = make_runner(arithmetic, training_.graph, max, store_, comm);
+    if (const graph::PlannedPrograms* plan = runner_->plan()) {
+      held_.push_back(device_.allocate("activations", plan->total_bytes()));
+    }
   }
 
   void step(int64_t step, std::vector<double>& losses, std::vector<double>& aux_losses,
@@ -96,6 +104,8 @@ class LayoutRank {
   TrainingGraph training_;
   runtime::VariableStore store_;
   std::unique_ptr<LayoutRunner> runner_;
+  sim::TaggedArena device_;
+  std::vector<sim::TaggedArena::Allocation> held_;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 // count, dealt out to the ranks of a layout.
 #pragma once
 
+#include "ashlar/sim/tagged_arena.h"
 #include "ashlar/train/training_step.h"
 
 #include <cstdint>
@@ -18,6 +19,7 @@ struct LayoutJob {
   int64_t steps = 20;
   double lr = 3e-3;
   uint64_t seed = 5;
+  int64_t device_bytes = sim::TaggedArena::kNoCap;  // of a rank's virtual device
 };
 
 struct Layout {

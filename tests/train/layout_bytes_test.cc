@@ -34,6 +34,19 @@ TEST_P(LayoutBytesTest, AreThoseOfTheFormula) {
   }
 }
 
+// What backward gathers to compute a layer again, its gradients read too.
+TEST(LayoutBytes, RecomputedLayersAreGatheredOnce) {
+  LayoutJob job{.model = small_llama()};  // without biases, which only forward reads
+  job.steps = 2;
+  for (const MeshSizes mesh : {MeshSizes{.data = 4}, MeshSizes{.data = 2, .context = 2}}) {
+    const Layout layout{.mesh = mesh, .zero = 3, .recompute = passes::Recompute::kFull};
+    const LayoutResult found = run_layout(job, layout, Arithmetic::kKernels);
+    std::map<std::string, int64_t> bytes = sent(found), wanted = expected_bytes(job, layout);
+    EXPECT_EQ(bytes["data"], wanted["data"]);
+    expect_equal(found, run_layout(job, {}, Arithmetic::kKernels), kFloatTolerance, layout.str());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Layouts, LayoutBytesTest,
     ::testing::Values(

@@ -1,4 +1,5 @@
 // What each rank holds, by tag: a layout that says it shares something out holds its share of it.
+#include "ashlar/base/error.h"
 #include "ashlar/models/decoder_graphs.h"
 #include "tests/train/layout.h"
 #include "tests/train/small_decoders.h"
@@ -146,6 +147,31 @@ TEST(LayoutPeaks, OneBucketOfTermsIsOnItsWay) {
     EXPECT_LE(rank.gradients, layout.bucket_bytes);
     EXPECT_GT(rank.gradients, layout.bucket_bytes / 2);
   }
+}
+
+// DP5: the state of training, 16 bytes a parameter, is four times what a device holds. Eight ranks
+// hold an eighth each and two gathered layers, and train; one cannot begin.
+TEST(LayoutPeaks, AModelOfFourDevicesTrainsOnEight) {
+  LayoutJob job{.model = small_llama(), .seq = 6};
+  job.model.resize({.vocab = 37,
+                    .width = 96,
+                    .layers = 12,
+                    .heads = 4,
+                    .max_positions = 32,
+                    .kv_heads = 2,
+                    .ffn = 192});
+  job.steps = 3;
+  int64_t parameters = 0;
+  for (const Variable& variable : trained(job.model)) parameters += variable.shape.elements();
+  job.device_bytes = 16 * parameters / 4;
+  const passes::Recompute full = passes::Recompute::kFull;
+  EXPECT_THROW(run_one(job, {.recompute = full}), Error);
+  EXPECT_THROW(run_one(job, {.mesh = {.data = 8}, .zero = 2, .recompute = full}), Error);
+  Layout layout{.mesh = {.data = 8}, .zero = 3, .recompute = full};
+  layout.bucket_bytes = parameters / 4;
+  const LayoutResult found = run_one(job, layout);
+  job.device_bytes = sim::TaggedArena::kNoCap;
+  expect_equal(found, run_one(job, {}), kFloatTolerance, layout.str());
 }
 
 }  // namespace
