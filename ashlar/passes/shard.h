@@ -26,7 +26,8 @@ struct ShardPlan {
                                                 {"vocab", "tensor"},
                                                 {"expert", "expert"}};
   // ZeRO (Rajbhandari et al. 2020) over the ranks that hold the same Variable for other tokens: 1
-  // shards moments, 2 gradients too, 3 parameters too.
+  // shards moments, and the masters of parameters that are read through 16-bit shadows; 2 gradients
+  // too, 3 parameters too.
   int zero = 0;
   bool sequence =
       false;  // tensor ranks share the rows between its splits (Korthikanti et al. 2022)

@@ -20,6 +20,20 @@ bool updated_by_muon(const graph::Graph& graph, const Variable& parameter) {
   });
 }
 
+// A master: what forward and backward read is its shadow.
+bool only_update_reads(const graph::Graph& graph, const Variable& parameter) {
+  const graph::VariableId id = *graph.find_variable(parameter.name);
+  const bool has_shadow = std::ranges::any_of(graph.variables(), [&](const Variable& other) {
+    return other.kind == VariableKind::kShadow && other.source == id;
+  });
+  return has_shadow && std::ranges::none_of(graph.nodes(), [&](const graph::Node& node) {
+           return node.phase < graph::Phase::kReduce &&
+                  std::ranges::any_of(node.inputs, [&](graph::ValueId input) {
+                    return input.valid() && graph.value(input).variable == id;
+                  });
+         });
+}
+
 // From which stage of ZeRO on a Variable is sharded.
 int zero_stage(const graph::Graph& graph, const Variable& variable) {
   constexpr int kNever = 4;
@@ -33,7 +47,7 @@ int zero_stage(const graph::Graph& graph, const Variable& variable) {
     case VariableKind::kShadow:
       return 3;
     case VariableKind::kParameter:
-      return variable.trainable ? 3 : kNever;
+      return !variable.trainable ? kNever : only_update_reads(graph, variable) ? 1 : 3;
     default:
       return kNever;
   }

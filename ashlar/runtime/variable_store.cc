@@ -128,6 +128,7 @@ void VariableStore::refresh_shadows(const graph::Graph& graph) {
     if (variable.kind != graph::VariableKind::kShadow) continue;
     const Tensor& source = at(graph.variable(source_of(variable)).name);
     Tensor& shadow = at(variable.name);
+    if (source.shape() != shadow.shape()) continue;
     convert(source.dtype(), source.data(), shadow.dtype(), shadow.data(), source.elements());
   }
 }

@@ -28,7 +28,9 @@ class VariableStore {
   const Tensor& at(const std::string& name) const;
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
 
-  // Rounds every shadow of the graph anew from its source; after parameters were loaded.
+  // Rounds every shadow of the graph anew from its source; after parameters were loaded. Leaves
+  // those alone of whose source this rank has but a shard: other ranks must help
+  // (train/gather_shadows.h).
   void refresh_shadows(const graph::Graph& graph);
 
   int64_t bytes() const;

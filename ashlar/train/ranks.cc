@@ -120,14 +120,17 @@ void check_layout(const TrainConfig& config, const models::DecoderConfig& model)
     }
     check_divides("mesh.expert", mesh.expert, {{"experts", model.mixture.experts}});
   }
-  const bool whole =
-      mesh.tensor == 1 && mesh.pipe == 1 && mesh.expert == 1 && config.parallel.zero < 3;
+  // Samples are computed in f32, from masters, of which ZeRO 1 leaves shards.
+  const bool masters = config.train.dtype != DType::kF32 && config.train.master == Master::kF32;
+  const bool whole = mesh.tensor == 1 && mesh.pipe == 1 && mesh.expert == 1 &&
+                     config.parallel.zero < (masters ? 1 : 3);
   if (config.sample.every > 0 && !whole) {
     fail_usage(
         "config sample.every: samples need the whole model on the first rank, which "
-        "mesh.tensor={}, mesh.pipe={}, mesh.expert={} and parallel.zero={} split; set "
+        "mesh.tensor={}, mesh.pipe={}, mesh.expert={} and parallel.zero={} split{}; set "
         "sample.every=0",
-        mesh.tensor, mesh.pipe, mesh.expert, config.parallel.zero);
+        mesh.tensor, mesh.pipe, mesh.expert, config.parallel.zero,
+        masters ? " (the f32 masters too)" : "");
   }
   if (mesh.tensor > 1 && config.train.optimizer == Optimizer::kMuon) {
     fail_usage(

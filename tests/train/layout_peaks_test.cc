@@ -149,6 +149,33 @@ TEST(LayoutPeaks, OneBucketOfTermsIsOnItsWay) {
   }
 }
 
+// Mixed precision: 2 bytes a parameter whole, as forward and backward read it; the f32 master, its
+// moments and from ZeRO-2 its gradient in shards.
+TEST(LayoutPeaks, MastersAreShardedBesideTheirShadows) {
+  LayoutJob job{.model = small_llama()};
+  job.steps = 1;
+  for (const int zero : {1, 2, 3}) {
+    const LayoutResult result =
+        run_one(job, {.mesh = {.data = 4}, .zero = zero, .dtype = DType::kBF16});
+    int64_t matrices = 0, vectors = 0, padding = 0;
+    for (const Variable& variable : trained(job.model)) {
+      (variable.shape.rank() > 1 ? matrices : vectors) += variable.shape.elements();
+      padding += variable.bytes() / variable.shape[0];
+    }
+    for (const auto& rank : result.bytes) {
+      const int64_t state = rank.at(VariableKind::kParameter) + rank.at(VariableKind::kShadow) +
+                            rank.at(VariableKind::kOptimizer) + rank.at(VariableKind::kGradient);
+      const int64_t all = matrices + vectors;
+      const int64_t whole = zero == 3 ? 0 : 2 * matrices + kFloat * vectors;
+      const int64_t gradients = zero == 1 ? kFloat * all * 4 : kFloat * all;
+      const int64_t shards =
+          8 * all + gradients + kFloat * matrices + (zero == 3 ? 2 * matrices + 4 * vectors : 0);
+      EXPECT_LE(state, whole + shards / 4 + 5 * padding) << "zero " << zero;
+      EXPECT_GE(state, whole + shards / 4 - 5 * padding) << "zero " << zero;
+    }
+  }
+}
+
 // DP5: the state of training, 16 bytes a parameter, is four times what a device holds. Eight ranks
 // hold an eighth each and two gathered layers, and train; one cannot begin.
 TEST(LayoutPeaks, AModelOfFourDevicesTrainsOnEight) {
