@@ -49,6 +49,26 @@ int64_t AllToAllOp::scratch_bytes(std::span<const Operand> in, std::span<const O
   return (in[0].shape.elements() + out[0].shape.elements()) * size_of(in[0].dtype);
 }
 
+AllToAllOp::Counts AllToAllOp::counts(const Operand& whole) const {
+  const int ranks = on_.group.size();
+  const int64_t columns = whole.shape[1];
+  Counts result;
+  for (int i = 0; i < ranks; ++i) {
+    result.of_mine.push_back(context_rows(cut_, ranks, on_.group.index, whole.shape[0]) * columns);
+    result.of_whole.push_back(context_rows(cut_, ranks, i, whole.shape[0]) * columns);
+  }
+  return result;
+}
+
+void AllToAllOp::traffic(const TrafficCall& call) const {
+  const Operand &x = call.inputs[0], &y = call.outputs[0];
+  const auto [of_mine, of_whole] = counts(to_ == To::kColumns ? y : x);
+  const auto& sent = to_ == To::kColumns ? of_mine : of_whole;
+  const auto& received = to_ == To::kColumns ? of_whole : of_mine;
+  call.comm.all_to_all(on_.group, {x.dtype, nullptr, x.shape.elements()}, sent,
+                       {y.dtype, nullptr, y.shape.elements()}, received, on_.label);
+}
+
 void AllToAllOp::exchange(comm::Communicator* comm, const Operand& x, const Operand& y,
                           std::byte* memory) const {
   ASHLAR_CHECK(comm != nullptr,
@@ -64,11 +84,7 @@ void AllToAllOp::exchange(comm::Communicator* comm, const Operand& x, const Oper
                on_.label, on_.group.index, ranks, mine.shape[0], t, whole.shape[0]);
 
   // Packed, rank after rank: a column block of the own rows, and the own columns of all rows.
-  std::vector<int64_t> of_mine, of_whole;
-  for (int i = 0; i < ranks; ++i) {
-    of_mine.push_back(t * columns);
-    of_whole.push_back(context_rows(cut_, ranks, i, whole.shape[0]) * columns);
-  }
+  const auto [of_mine, of_whole] = counts(whole);
   std::byte* packed_mine = memory;
   std::byte* packed_whole = memory + mine.shape.elements() * size_of(x.dtype);
   // copy(tensor, its first row, packed, its first row, rows) for every run of rows.

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ashlar/graph/graph.h"
+#include "ashlar/graph/traffic.h"
 
 #include <string>
 
@@ -16,7 +17,7 @@ struct GroupLabel {
 };
 
 // (x...) -> each summed over the group. Gradients in one bucket are one op. In place for Variables.
-class AllReduceOp : public Op {
+class AllReduceOp : public Op, public Talks {
  public:
   AllReduceOp(GroupLabel on, int values, bool variables, comm::Reduce reduce = comm::Reduce::kSum)
       : on_(std::move(on)), values_(values), variables_(variables), reduce_(reduce) {}
@@ -37,6 +38,7 @@ class AllReduceOp : public Op {
   std::string_view kind() const override { return "all_reduce"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   std::vector<comm::Pending> start(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
@@ -52,7 +54,7 @@ class AllReduceOp : public Op {
 
 // (x [n,...]) -> [N,...], the rows of all ranks in their order. Goes on where x is a Variable,
 // which nothing changes meanwhile.
-class AllGatherOp : public Op {
+class AllGatherOp : public Op, public Talks {
  public:
   AllGatherOp(GroupLabel on, Dim rows, bool variable = false)
       : on_(std::move(on)), rows_(rows), variable_(variable) {}
@@ -61,6 +63,7 @@ class AllGatherOp : public Op {
   std::string_view kind() const override { return "all_gather"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   std::vector<comm::Pending> start(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
@@ -72,12 +75,13 @@ class AllGatherOp : public Op {
 };
 
 // (part [n,...], variable [N,...]) -> the variable with the parts of all ranks in place.
-class GatherIntoOp : public Op {
+class GatherIntoOp : public Op, public Talks {
  public:
   explicit GatherIntoOp(GroupLabel on) : on_(std::move(on)) {}
   std::string_view kind() const override { return "gather_into"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<Alias> aliases() const override { return {{0, 1, true}}; }
@@ -88,7 +92,7 @@ class GatherIntoOp : public Op {
 
 // (x [N,...], a term of the sum) -> [n,...], this rank's rows of the sum. In place, as a part, for
 // Variables, of which one op takes a bucket: the other rows then hold nothing of use.
-class ReduceScatterOp : public Op {
+class ReduceScatterOp : public Op, public Talks {
  public:
   // `parts`: this rank's rows of each Variable; else `rows` is what they are bound to.
   ReduceScatterOp(GroupLabel on, std::vector<Slice> parts)
@@ -103,6 +107,7 @@ class ReduceScatterOp : public Op {
   std::string_view kind() const override { return "reduce_scatter"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   std::vector<comm::Pending> start(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
@@ -117,7 +122,7 @@ class ReduceScatterOp : public Op {
 // (x [N,...] ..., terms of sums; grad [n,...] ...) -> each grad plus this rank's rows of the sum,
 // or instead of it in the first microbatch of a step where `first`. Goes on; spoils x, which must
 // stay until a FreeTermsOp behind it. In the order of ranks, grad is added to this rank's term.
-class ReduceIntoOp : public Op {
+class ReduceIntoOp : public Op, public Talks {
  public:
   ReduceIntoOp(GroupLabel on, std::vector<bool> first)
       : on_(std::move(on)), first_(std::move(first)) {}
@@ -129,6 +134,7 @@ class ReduceIntoOp : public Op {
   std::string_view kind() const override { return "reduce_into"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   std::vector<comm::Pending> start(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;

@@ -67,6 +67,8 @@ int64_t LinearCrossEntropyOp::scratch_bytes(std::span<const Operand> in, std::sp
   return loss_scratch_bytes(in[0], in[1], slice_, table, threads);
 }
 
+void LinearCrossEntropyOp::traffic(const TrafficCall& call) const { loss_traffic(call, slice_); }
+
 void LinearCrossEntropyOp::run(const KernelCall& call) const {
   run_loss(call, {.loss = call.outputs[0].as<double>()}, slice_);
 }
@@ -168,6 +170,10 @@ LossOutputs asked_outputs(const LinearCrossEntropyGradOp::Wants& wants,
 }
 
 }  // namespace
+
+void LinearCrossEntropyGradOp::traffic(const TrafficCall& call) const {
+  loss_traffic(call, slice_);
+}
 
 void LinearCrossEntropyGradOp::run(const KernelCall& call) const {
   run_loss(call, asked_outputs(wants_, call.outputs, call.state), slice_);

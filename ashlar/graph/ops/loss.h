@@ -8,11 +8,12 @@
 
 #include "ashlar/graph/builder.h"
 #include "ashlar/graph/ops/vocabulary.h"
+#include "ashlar/graph/traffic.h"
 
 namespace ashlar::graph {
 
 // (x [T,C], weight [V,C], targets i32 [T], scale f32 [1]) -> loss f64 [1].
-class LinearCrossEntropyOp : public Op {
+class LinearCrossEntropyOp : public Op, public Talks {
  public:
   explicit LinearCrossEntropyOp(std::optional<VocabularySlice> slice = {})
       : slice_(std::move(slice)) {}
@@ -24,6 +25,7 @@ class LinearCrossEntropyOp : public Op {
   Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
   int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
                         const kernels::KernelTable& table, int threads) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
@@ -37,7 +39,7 @@ class LinearCrossEntropyOp : public Op {
 // Also the two halves by themselves, each computing the logits again: B gives d_x, W adds to grad.
 // (x, weight, targets, scale, grad f32 [V,C] or absent) -> (loss, d_x [T,C], grad), those asked
 // for.
-class LinearCrossEntropyGradOp : public Op {
+class LinearCrossEntropyGradOp : public Op, public Talks {
  public:
   struct Wants {
     bool loss = false, input_grad = false, weight_grad = false, first = false;
@@ -51,6 +53,7 @@ class LinearCrossEntropyGradOp : public Op {
   Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
   int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
                         const kernels::KernelTable& table, int threads) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<Alias> aliases() const override;

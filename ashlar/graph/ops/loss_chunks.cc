@@ -101,6 +101,18 @@ struct ScratchLayout {
 // The three steps of CrossEntropySliceArgs (kernels/args.h) and what the ranks exchange between
 // them: the maximum of one number a row, the sums of two, whatever the vocabulary. `numbers` holds
 // kExchanged a row.
+template <typename T>
+void exchange_highest(comm::Communicator& comm, const VocabularySlice& slice, T* highest_of_all,
+                      int64_t rows) {
+  comm.all_reduce(slice.group, comm::Reduce::kMax, {comm::DTypeOf<T>::value, highest_of_all, rows},
+                  slice.label);
+}
+template <typename T>
+void exchange_sums(comm::Communicator& comm, const VocabularySlice& slice, T* sums, int64_t rows) {
+  comm.all_reduce(slice.group, comm::Reduce::kSum, {comm::DTypeOf<T>::value, sums, 2 * rows},
+                  slice.label);
+}
+
 template <typename T, typename Args, typename Steps>
 void cross_entropy_of_slices(comm::Communicator* comm, const VocabularySlice& slice, T* numbers,
                              Args args, const Steps& steps) {
@@ -108,7 +120,6 @@ void cross_entropy_of_slices(comm::Communicator* comm, const VocabularySlice& sl
                "{}: a vocabulary shared by {} ranks runs on one: give it a "
                "communicator",
                slice.label, slice.group.size());
-  constexpr DType kType = comm::DTypeOf<T>::value;
   args.first = slice.rows.offset;
   args.highest = numbers;
   args.highest_of_all = numbers + args.rows;
@@ -116,10 +127,9 @@ void cross_entropy_of_slices(comm::Communicator* comm, const VocabularySlice& sl
   args.target = numbers + 3 * args.rows;  // behind sum: both go in one message
   steps.softmax(args);
   std::copy_n(args.highest, args.rows, args.highest_of_all);
-  comm->all_reduce(slice.group, comm::Reduce::kMax, {kType, args.highest_of_all, args.rows},
-                   slice.label);
+  exchange_highest(*comm, slice, args.highest_of_all, args.rows);
   steps.rescale(args);
-  comm->all_reduce(slice.group, comm::Reduce::kSum, {kType, args.sum, 2 * args.rows}, slice.label);
+  exchange_sums(*comm, slice, args.sum, args.rows);
   steps.cross_entropy(args);
 }
 
@@ -160,6 +170,17 @@ int64_t loss_scratch_bytes(const Operand& x, const Operand& weight,
                            const std::optional<VocabularySlice>& slice,
                            const kernels::KernelTable& table, int threads) {
   return ScratchLayout(x, weight, slice, table, threads).bytes;
+}
+
+void loss_traffic(const TrafficCall& call, const std::optional<VocabularySlice>& slice) {
+  if (!slice) return;
+  const Operand& x = call.inputs[0];
+  const int64_t chunk = chunk_rows(x, call.inputs[1], slice);
+  for (int64_t first = 0; first < x.shape[0]; first += chunk) {
+    const int64_t rows = std::min(chunk, x.shape[0] - first);
+    exchange_highest<float>(call.comm, *slice, nullptr, rows);
+    exchange_sums<float>(call.comm, *slice, nullptr, rows);
+  }
 }
 
 void run_loss(const KernelCall& call, const LossOutputs& out,

@@ -5,6 +5,7 @@
 
 #include "ashlar/graph/op.h"
 #include "ashlar/graph/ops/vocabulary.h"
+#include "ashlar/graph/traffic.h"
 
 namespace ashlar::graph {
 
@@ -18,6 +19,7 @@ struct LossOutputs {  // those asked for
 int64_t loss_scratch_bytes(const Operand& x, const Operand& weight,
                            const std::optional<VocabularySlice>& slice,
                            const kernels::KernelTable& table, int threads);
+void loss_traffic(const TrafficCall& call, const std::optional<VocabularySlice>& slice);
 void run_loss(const KernelCall& call, const LossOutputs& out,
               const std::optional<VocabularySlice>& slice);
 void reference_loss(const ReferenceCall& call, const LossOutputs& out,

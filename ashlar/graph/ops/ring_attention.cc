@@ -192,6 +192,13 @@ int64_t RingAttentionOp::scratch_bytes(std::span<const Operand> in, std::span<co
   return memory.used() + table.attention_scratch(forward_args(spec(), in), threads);
 }
 
+void RingAttentionOp::traffic(const TrafficCall& call) const {
+  const std::span<const Operand> in = call.inputs;
+  const RingRound round(kind(), ring_, &call.comm, in[1], in[3], spec().mask);
+  const RingBlock own = block_of(in.subspan(1, 2));
+  round.go(own, {own, own}, [](const RingBlock&, int) {});
+}
+
 void RingAttentionOp::run(const KernelCall& call) const {
   const std::span<const Operand> in = call.inputs;
   const Operand& out = call.outputs[0];
@@ -240,6 +247,18 @@ int64_t RingAttentionGradOp::scratch_bytes(std::span<const Operand> in, std::spa
   kernels::AttentionGradArgs args;
   args.forward = forward_args(spec(), in);
   return memory.used() + table.attention_grad_scratch(args, threads);
+}
+
+// Keys and values go round, and behind them, in f32, the sums of their gradients.
+void RingAttentionGradOp::traffic(const TrafficCall& call) const {
+  const std::span<const Operand> in = call.inputs;
+  const RingRound round(kind(), ring_, &call.comm, in[1], in[3], spec().mask);
+  const RingBlock own = block_of(in.subspan(1, 2));
+  int step = 0;
+  round.go(own, {own, own}, [&](const RingBlock& block, int) {
+    const Buffer sums{DType::kF32, nullptr, block.k.elements};
+    if (step++ > 0) round.send(kGradTag, {sums, sums});
+  });
 }
 
 void RingAttentionGradOp::run(const KernelCall& call) const {

@@ -16,7 +16,7 @@ struct ContextRing {
 
 // (q [t,H*D], k [t,K*D], v [t,K*D], row_start i32 [S+1] of the whole microbatch)
 // -> (out [t,H*D], lse f32 [t,H]), t being this rank's rows.
-class RingAttentionOp final : public AttentionOp {
+class RingAttentionOp final : public AttentionOp, public Talks {
  public:
   RingAttentionOp(AttentionSpec spec, ContextRing ring)
       : AttentionOp(std::move(spec)), ring_(std::move(ring)) {}
@@ -25,6 +25,7 @@ class RingAttentionOp final : public AttentionOp {
   Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
   int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
                         const kernels::KernelTable& table, int threads) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite&) const override { return {}; }
@@ -36,7 +37,7 @@ class RingAttentionOp final : public AttentionOp {
 };
 
 // (q, k, v, row_start, out, lse, d_out) -> (d_q, d_k, d_v), of this rank's rows.
-class RingAttentionGradOp final : public AttentionGradOp {
+class RingAttentionGradOp final : public AttentionGradOp, public Talks {
  public:
   RingAttentionGradOp(AttentionSpec spec, ContextRing ring)
       : AttentionGradOp(std::move(spec)), ring_(std::move(ring)) {}
@@ -45,6 +46,7 @@ class RingAttentionGradOp final : public AttentionGradOp {
   Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
   int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
                         const kernels::KernelTable& table, int threads) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite&) const override { return {}; }
