@@ -65,7 +65,12 @@ PartLock::~PartLock() { ::close(fd_); }
 void publish_part(const std::string& folder, int rank, std::vector<formats::FileRecord> files) {
   const std::string part = part_folder(folder, rank);
   make_directories(part);
-  formats::Manifest(std::move(files)).write(part, "checkpoint.part");
+  try {
+    formats::Manifest(std::move(files)).write(part, "checkpoint.part");
+  } catch (const Error&) {
+    // Once it has its name, rank 0 may take it, and the folder away, before it is synced there.
+    if (is_directory(part)) throw;
+  }
 }
 
 void note_failure(const std::string& folder, int rank, const std::string& reason) noexcept {
