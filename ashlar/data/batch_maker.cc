@@ -33,13 +33,13 @@ BatchMaker::BatchMaker(std::span<const std::unique_ptr<PackedRows>> sources, Row
   shape_.validate();
 }
 
-StepBatch BatchMaker::reserve() const {
+StepBatch BatchMaker::reserve(const BatchShape& shape) {
   StepBatch step;
-  const auto tokens = static_cast<size_t>(shape_.microbatch * shape_.seq);
-  step.microbatches.resize(static_cast<size_t>(shape_.rank_rows() / shape_.microbatch));
+  const auto tokens = static_cast<size_t>(shape.microbatch * shape.seq);
+  step.microbatches.resize(static_cast<size_t>(shape.rank_rows() / shape.microbatch));
   for (Batch& batch : step.microbatches) {
-    batch.rows = shape_.microbatch;
-    batch.seq = shape_.seq;
+    batch.rows = shape.microbatch;
+    batch.seq = shape.seq;
     batch.tokens.resize(tokens);
     batch.targets.resize(tokens);
     batch.positions.resize(tokens);

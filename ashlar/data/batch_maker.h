@@ -31,7 +31,8 @@ class BatchMaker {
              const BatchShape& shape);
 
   // Buffers that hold any batch, so that make() allocates nothing.
-  StepBatch reserve() const;
+  StepBatch reserve() const { return reserve(shape_); }
+  static StepBatch reserve(const BatchShape& shape);
   void make(int64_t first_row, StepBatch& out) const;
 
   // Steps until every row was seen once.

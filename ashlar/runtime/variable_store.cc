@@ -3,6 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/philox.h"
 #include "ashlar/graph/ops/collective.h"
+#include "ashlar/runtime/stored_variables.h"
 
 #include <algorithm>
 
@@ -88,16 +89,8 @@ void VariableStore::add_blocks(const graph::Graph& graph) {
 
 void VariableStore::add_missing(const graph::Graph& graph) {
   add_blocks(graph);
-  std::vector<bool> wanted = graph.variables_read();
-  for (size_t i = 0; i < wanted.size(); ++i) {  // a shadow is made from its source
-    const graph::Variable& variable = graph.variables()[i];
-    if (wanted[i] && variable.kind == graph::VariableKind::kShadow) {
-      wanted[static_cast<size_t>(source_of(variable).index)] = true;
-    }
-  }
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    if (!wanted[i]) continue;
-    const graph::Variable& variable = graph.variables()[i];
+  for (const graph::VariableId id : stored_variables(graph)) {
+    const graph::Variable& variable = graph.variable(id);
     const auto found = tensors_.find(variable.name);
     if (found == tensors_.end()) {
       Tensor tensor(variable.dtype, variable.shape);

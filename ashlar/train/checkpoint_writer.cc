@@ -47,6 +47,7 @@ CheckpointWriter::CheckpointWriter(CheckpointPlan plan, const RankGraphs& graphs
   rank_ = comm != nullptr ? comm->rank() : 0;
   save_plan_ = plan_save(layout, plan_.model, options_);
   snapshot_.emplace(save_plan_, layout, store, comm);
+  planned_bytes_ = save_bytes(save_plan_, layout, rank_);
   if (rank_ == 0) {
     make_directories(checkpoints_folder(plan_.run_dir));
     sync_path(plan_.run_dir);
@@ -105,20 +106,6 @@ void CheckpointWriter::wait() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return !busy_; });
   rethrow();
-}
-
-int64_t CheckpointWriter::planned_bytes() const {
-  int64_t making = 0;
-  for (const formats::ModelFile& file : save_plan_.weights.files) {
-    if (file.writer != rank_) continue;
-    for (const formats::TensorSpec& tensor : file.tensors) {
-      // Pieces are laid end to end, what they make is transposed: a new tensor each.
-      const int copies = (save_plan_.weights.parts.at(tensor.name).size() > 1 ? 1 : 0) +
-                         save_plan_.weights.rules.at(tensor.name).transpose;
-      making = std::max(making, copies * static_cast<int64_t>(formats::data_bytes(tensor)));
-    }
-  }
-  return snapshot_->bytes() + making;
 }
 
 void CheckpointWriter::save(TrainerState state) {

@@ -43,8 +43,7 @@ class CheckpointWriter {
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
-  // What saves hold in memory: the copy, and the tensors in the making as the file wants them.
-  int64_t planned_bytes() const;
+  int64_t planned_bytes() const { return planned_bytes_; }  // that saves hold: save_bytes()
 
   // Returns once the state is copied. Waits for the save before it, and throws what that one met.
   void save(TrainerState state);
@@ -73,6 +72,7 @@ class CheckpointWriter {
   bundle::SaveOptions options_;
   SavePlan save_plan_;
   std::optional<Snapshot> snapshot_;
+  int64_t planned_bytes_ = 0;
 
   TrainerState state_;
   std::optional<AtomicDirectory> staging_;  // rank 0's

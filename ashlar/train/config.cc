@@ -289,6 +289,10 @@ void TrainConfig::bind(ConfigBinder& b) {
 
 void TrainConfig::validate() const {
   data.validate();
+  validate_training();
+}
+
+void TrainConfig::validate_training() const {
   if (train.warmup > train.steps) {
     fail_usage("config train.warmup: {} is more than train.steps={}", train.warmup, train.steps);
   }

@@ -159,6 +159,7 @@ struct TrainConfig {
   int64_t data_ranks() const { return mesh.data * mesh.expert; }  // those with rows of their own
   // What ranges alone do not say; throws UsageError with key, value and fix.
   void validate() const;
+  void validate_training() const;  // all of it but the data, which a plan does without
   std::string to_toml() const;
 };
 

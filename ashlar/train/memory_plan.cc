@@ -1,11 +1,11 @@
 #include "ashlar/train/memory_plan.h"
 
 #include "ashlar/base/human.h"
+#include "ashlar/runtime/stored_variables.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <numeric>
 
 namespace ashlar::train {
@@ -13,13 +13,39 @@ namespace ashlar::train {
 using graph::VariableKind;
 
 void MemoryPlan::add_variables(const graph::Graph& graph, const runtime::VariableStore& store) {
-  std::map<VariableKind, int64_t> bytes;
+  std::map<std::string, int64_t> bytes;
   for (const auto& [name, tensor] : store.tensors()) {
-    const auto id = graph.find_variable(name);
-    bytes[id ? graph.variable(*id).kind : VariableKind::kConstant] +=
-        static_cast<int64_t>(tensor.bytes());
+    bytes[name] = static_cast<int64_t>(tensor.bytes());
   }
-  for (const auto& [kind, sum] : bytes) add(std::string(graph::name(kind)) + "s", sum);
+  add_by_kind(graph, bytes);
+}
+
+void MemoryPlan::plan_variables(const graph::Graph& graph,
+                                const std::vector<const graph::Graph*>& others) {
+  std::map<std::string, int64_t> bytes;
+  const auto add_those_of = [&](const graph::Graph& one) {
+    for (const graph::VariableId id : runtime::stored_variables(one)) {
+      bytes.try_emplace(one.variable(id).name, one.variable(id).bytes());
+    }
+  };
+  add_those_of(graph);
+  for (const graph::Graph* other : others) add_those_of(*other);
+  add_by_kind(graph, bytes);
+}
+
+void MemoryPlan::add_by_kind(const graph::Graph& graph,
+                             const std::map<std::string, int64_t>& bytes) {
+  std::map<VariableKind, int64_t> sums;
+  for (const auto& [name, size] : bytes) {
+    const auto id = graph.find_variable(name);
+    sums[id ? graph.variable(*id).kind : VariableKind::kConstant] += size;
+  }
+  for (const auto& [kind, sum] : sums) add(std::string(graph::name(kind)) + "s", sum);
+}
+
+int64_t MemoryPlan::bytes(std::string_view part) const {
+  const auto found = std::ranges::find(parts_, part, &std::pair<std::string, int64_t>::first);
+  return found == parts_.end() ? 0 : found->second;
 }
 
 void MemoryPlan::add(const std::string& part, int64_t bytes) {

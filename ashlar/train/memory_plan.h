@@ -8,7 +8,9 @@
 #include "ashlar/runtime/variable_store.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,13 +21,18 @@ class MemoryPlan {
   // The store's Variables under the names of their kinds. `graph` names those that train; what
   // only other graphs read counts as constants.
   void add_variables(const graph::Graph& graph, const runtime::VariableStore& store);
+  // The same before there is a store: those that `graph` needs, then those that `others` do.
+  void plan_variables(const graph::Graph& graph, const std::vector<const graph::Graph*>& others);
   void add(const std::string& part, int64_t bytes);  // to those of that name; nothing for 0 bytes
 
   const std::vector<std::pair<std::string, int64_t>>& parts() const { return parts_; }
   int64_t total() const;
-  std::string text() const;  // `parameters="78.0 MB" gradients="78.0 MB" ...`
+  int64_t bytes(std::string_view part) const;  // 0: there is none
+  std::string text() const;                    // `parameters="78.0 MB" gradients="78.0 MB" ...`
 
  private:
+  void add_by_kind(const graph::Graph& graph, const std::map<std::string, int64_t>& bytes);
+
   std::vector<std::pair<std::string, int64_t>> parts_;
 };
 

@@ -71,6 +71,12 @@ void warn_of_sizes(const ModelSection& given, const models::DecoderConfig& confi
   warn("tied", given.tied.value_or(config.tied_head), config.tied_head, config.tied_head);
 }
 
+void check_positions(const TrainConfig& config, const models::DecoderConfig& decoder) {
+  if (config.train.seq <= decoder.max_positions) return;
+  fail_usage("config train.seq: {} is beyond model.seq={}", config.train.seq,
+             decoder.max_positions);
+}
+
 void set_experts(models::MixtureConfig& mixture, const MoeSection& moe) {
   const bool renormalised = mixture.renormalise;
   moe.apply(mixture);
@@ -111,10 +117,7 @@ ModelSource open_model_source(const TrainConfig& config) {
   }
   data::TokenizerEncoder encoder = data::TokenizerEncoder::open(config.data.tokenizer);
   models::DecoderConfig decoder = model.decoder(encoder.vocab_size(), config.train.seq);
-  if (config.train.seq > decoder.max_positions) {
-    fail_usage("config train.seq: {} is beyond model.seq={}", config.train.seq,
-               decoder.max_positions);
-  }
+  check_positions(config, decoder);
   set_dropout(decoder, config.train.dropout);
   set_experts(decoder.mixture, config.moe);
   decoder.bos.reset();
@@ -123,6 +126,18 @@ ModelSource open_model_source(const TrainConfig& config) {
   if (encoder.document_end() >= 0) decoder.eos.push_back(encoder.document_end());
   auto files = tokenizer_files(config.data.tokenizer, encoder, decoder.max_positions);
   return {std::move(decoder), std::move(encoder), std::move(files), std::nullopt};
+}
+
+models::DecoderConfig model_config(const TrainConfig& config) {
+  const ModelSection& model = config.model;
+  if (!model.from_scratch() || !config.data.tokenizer.empty() || model.vocab == 0) {
+    return open_model_source(config).config;
+  }
+  models::DecoderConfig decoder = model.decoder(0, config.train.seq);
+  check_positions(config, decoder);
+  set_dropout(decoder, config.train.dropout);
+  set_experts(decoder.mixture, config.moe);
+  return decoder;
 }
 
 int64_t load_parameters(const bundle::Bundle& model, const graph::Graph& graph,

@@ -1,5 +1,6 @@
 #include "ashlar/train/ranks.h"
 
+#include "ashlar/base/cpu.h"
 #include "ashlar/base/env.h"
 #include "ashlar/base/error.h"
 #include "ashlar/train/pipeline_schedule.h"
@@ -55,15 +56,29 @@ Ranks::Ranks(const TrainConfig& config, comm::Communicator* comm)
     : mesh_(Mesh::standard(config.mesh.sizes())), comm_(comm) {
   mesh_.check_job(comm == nullptr ? 1 : comm->size());
   if (comm == nullptr) return;
-  rank_ = comm->rank();
+  place(comm->rank());
+  const double mine = host_number();
+  const std::vector<double> hosts = gather({&mine, 1});
+  on_this_host_ = static_cast<int>(std::ranges::count(hosts, mine));
+}
+
+Ranks::Ranks(const TrainConfig& config, int rank)
+    : mesh_(Mesh::standard(config.mesh.sizes())), comm_(nullptr), on_this_host_(mesh_.size()) {
+  place(rank);
+}
+
+void Ranks::place(int rank) {
+  rank_ = rank;
   data_ranks_ = mesh_.size("data") * mesh_.size("expert");
   data_rank_ =
       mesh_.coordinate(rank_, "data") * mesh_.size("expert") + mesh_.coordinate(rank_, "expert");
   counts_ = mesh_.coordinate(rank_, "tensor") == 0 &&
             mesh_.coordinate(rank_, "pipe") == mesh_.size("pipe") - 1;
-  const double mine = host_number();
-  const std::vector<double> hosts = gather({&mine, 1});
-  on_this_host_ = static_cast<int>(std::ranges::count(hosts, mine));
+}
+
+int Ranks::threads(const RunSection& run) const {
+  const int threads = run.threads > 0 ? run.threads : cpu_info().logical_cores;
+  return std::max(1, threads / on_this_host_);
 }
 
 int64_t Ranks::microbatch(const TrainSection& train) const {

@@ -17,6 +17,8 @@ class Ranks {
   // comm: null where the job is one rank; outlives this. Throws where the job is not as large as
   // the mesh.
   Ranks(const TrainConfig& config, comm::Communicator* comm);
+  // As `rank` of the job, all of it on this machine, with nobody to talk to: for a plan.
+  Ranks(const TrainConfig& config, int rank);
 
   const Mesh& mesh() const { return mesh_; }
   comm::Communicator* comm() const { return comm_; }
@@ -24,6 +26,7 @@ class Ranks {
   int count() const { return mesh_.size(); }
   bool first() const { return rank_ == 0; }
   int on_this_host() const { return on_this_host_; }  // ranks
+  int threads(const RunSection& run) const;           // of this rank: those of a host share its
 
   // Ranks that take rows of their own of the global batch, and which of them this is.
   int64_t data_ranks() const { return data_ranks_; }
@@ -40,6 +43,8 @@ class Ranks {
   double share(double value) const { return counts_ ? value : 0; }
 
  private:
+  void place(int rank);
+
   Mesh mesh_;
   comm::Communicator* comm_;
   int rank_ = 0;

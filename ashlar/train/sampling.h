@@ -3,6 +3,7 @@
 
 #include "ashlar/base/thread_pool.h"
 #include "ashlar/generate/generator.h"
+#include "ashlar/generate/open_model.h"
 #include "ashlar/train/model_source.h"
 
 #include <cstdint>
@@ -11,6 +12,15 @@
 #include <vector>
 
 namespace ashlar::train {
+
+// How the model runs for samples of config.sample.tokens behind a prompt. Throws UsageError where
+// both do not fit the model's context.
+generate::ModelOptions sampling_options(const TrainConfig& config,
+                                        const models::DecoderConfig& model, int64_t prompt_tokens);
+
+// The prompt's tokens, or the end of a document where it has none. Throws UsageError for neither.
+std::vector<int32_t> sample_prompt(const data::TokenizerEncoder& encoder,
+                                   const std::string& prompt);
 
 class Sampling {
  public:

@@ -3,6 +3,8 @@
 #include "ashlar/train/moment_files.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 namespace ashlar::train {
 namespace {
@@ -62,6 +64,29 @@ SavePlan plan_save(const StateLayout& layout, const models::DecoderConfig& model
   plan.transfers = plan_transfers(layout, plan.weights);
   plan.moments = deal_moments(layout);
   return plan;
+}
+
+int64_t save_bytes(const SavePlan& plan, const StateLayout& layout, int rank) {
+  int64_t copy = 0, making = 0;
+  std::set<std::pair<std::string, std::string>> pieces;  // several ranks may send parts of one
+  for (const Transfer& transfer : plan.transfers) {
+    if (transfer.to != rank || !pieces.emplace(transfer.name, str(transfer.piece)).second) continue;
+    copy += elements(transfer.piece) * size_of(layout.find(transfer.name).dtype);
+  }
+  for (const MomentFile& file : plan.moments) {
+    if (file.writer != rank) continue;
+    for (const MomentPart& part : file.parts) copy += elements(part.part) * size_of(part.dtype);
+  }
+  for (const formats::ModelFile& file : plan.weights.files) {
+    if (file.writer != rank) continue;
+    for (const formats::TensorSpec& tensor : file.tensors) {
+      // Pieces are laid end to end, what they make is transposed: a new tensor each.
+      const int copies = (plan.weights.parts.at(tensor.name).size() > 1 ? 1 : 0) +
+                         plan.weights.rules.at(tensor.name).transpose;
+      making = std::max(making, copies * static_cast<int64_t>(formats::data_bytes(tensor)));
+    }
+  }
+  return copy + making;
 }
 
 }  // namespace ashlar::train

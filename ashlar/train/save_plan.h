@@ -6,6 +6,7 @@
 #include "ashlar/bundle/save_bundle.h"
 #include "ashlar/train/state_layout.h"
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -40,5 +41,9 @@ struct SavePlan {
 
 SavePlan plan_save(const StateLayout& layout, const models::DecoderConfig& model,
                    const bundle::SaveOptions& options);
+
+// What saves hold in a rank's memory: the copy, and the tensors in the making as the file wants
+// them.
+int64_t save_bytes(const SavePlan& plan, const StateLayout& layout, int rank);
 
 }  // namespace ashlar::train

@@ -23,14 +23,10 @@ Snapshot::Snapshot(const SavePlan& plan, const StateLayout& layout,
     Piece& piece = parameters_[key];
     piece.dtype = layout.find(transfer.name).dtype;
     piece.part = transfer.piece;
-    bytes_ += elements(piece.part) * size_of(piece.dtype);
   }
   for (const MomentFile& file : plan.moments) {
     if (file.writer != rank_) continue;
-    for (const MomentPart& part : file.parts) {
-      moments_[part.name];
-      bytes_ += elements(part.part) * size_of(part.dtype);
-    }
+    for (const MomentPart& part : file.parts) moments_[part.name];
   }
 }
 

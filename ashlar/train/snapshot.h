@@ -26,7 +26,6 @@ class Snapshot {
 
   const Tensor& parameter(const bundle::ParameterPart& part) const;
   const Tensor& moment(const std::string& name) const;
-  int64_t bytes() const { return bytes_; }  // of the copy, also before it is taken
 
  private:
   using Key = std::pair<std::string, std::string>;  // a parameter's name, the part as text
@@ -46,7 +45,6 @@ class Snapshot {
   int rank_ = 0;
   std::map<Key, Piece> parameters_;
   std::map<std::string, Tensor> moments_;
-  int64_t bytes_ = 0;
 };
 
 }  // namespace ashlar::train

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/comm/share_text.h"
+#include "ashlar/runtime/stored_variables.h"
 
 #include <nlohmann/json.hpp>
 
@@ -21,12 +22,13 @@ bool is_state(const Variable& variable) {
 }
 
 // One rank's list, on its way to the others.
-std::string list_of(const RankGraphs& graphs, const runtime::VariableStore& store) {
+template <typename IsStored>
+std::string list_of(const RankGraphs& graphs, const IsStored& is_stored) {
   Json list = Json::array();
   std::set<std::string> listed;  // chunks may share a Variable
   for (const graph::Graph* graph : graphs) {
     for (const Variable& variable : graph->variables()) {
-      if (!is_state(variable) || !store.contains(variable.name)) continue;
+      if (!is_state(variable) || !is_stored(variable)) continue;
       if (variable.shape.elements() == 0 || !listed.insert(variable.name).second) continue;
       const bool whole = variable.part.empty();
       const auto dims = (whole ? variable.shape : variable.whole).dims();
@@ -89,6 +91,16 @@ void check_covered(const StateVariable& variable) {
                variable.whole.str(), covered, variable.whole.elements());
 }
 
+StateLayout layout_of(const std::vector<std::string>& lists) {
+  StateLayout layout{.ranks = static_cast<int>(lists.size()), .variables = {}};
+  std::map<std::string, size_t> places;
+  for (size_t rank = 0; rank < lists.size(); ++rank) {
+    add_rank(layout, places, static_cast<int>(rank), lists[rank]);
+  }
+  for (const StateVariable& variable : layout.variables) check_covered(variable);
+  return layout;
+}
+
 }  // namespace
 
 const StateVariable& StateLayout::find(const std::string& name) const {
@@ -99,16 +111,26 @@ const StateVariable& StateLayout::find(const std::string& name) const {
 
 StateLayout state_layout(const RankGraphs& graphs, const runtime::VariableStore& store,
                          comm::Communicator* comm) {
-  const std::string own = list_of(graphs, store);
+  const std::string own =
+      list_of(graphs, [&store](const Variable& variable) { return store.contains(variable.name); });
   const std::vector<std::string> lists =
       comm != nullptr ? comm::gather_texts(*comm, own, "checkpoint") : std::vector{own};
-  StateLayout layout{.ranks = static_cast<int>(lists.size()), .variables = {}};
-  std::map<std::string, size_t> places;
-  for (size_t rank = 0; rank < lists.size(); ++rank) {
-    add_rank(layout, places, static_cast<int>(rank), lists[rank]);
+  return layout_of(lists);
+}
+
+StateLayout state_layout(const std::vector<RankGraphs>& ranks) {
+  std::vector<std::string> lists;
+  for (const RankGraphs& graphs : ranks) {
+    std::set<std::string> stored;
+    for (const graph::Graph* graph : graphs) {
+      for (const graph::VariableId id : runtime::stored_variables(*graph)) {
+        stored.insert(graph->variable(id).name);
+      }
+    }
+    lists.push_back(list_of(
+        graphs, [&stored](const Variable& variable) { return stored.contains(variable.name); }));
   }
-  for (const StateVariable& variable : layout.variables) check_covered(variable);
-  return layout;
+  return layout_of(lists);
 }
 
 }  // namespace ashlar::train

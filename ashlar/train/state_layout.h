@@ -42,4 +42,7 @@ struct StateLayout {
 StateLayout state_layout(const RankGraphs& graphs, const runtime::VariableStore& store,
                          comm::Communicator* comm);
 
+// The same of all ranks' graphs, before any of them has a store.
+StateLayout state_layout(const std::vector<RankGraphs>& ranks);
+
 }  // namespace ashlar::train

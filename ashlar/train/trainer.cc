@@ -30,12 +30,6 @@
 namespace ashlar::train {
 namespace {
 
-// Ranks of a host share its threads.
-int thread_count(const RunSection& run, const Ranks& ranks) {
-  const int threads = run.threads > 0 ? run.threads : cpu_info().logical_cores;
-  return std::max(1, threads / ranks.on_this_host());
-}
-
 class Run {
  public:
   Run(const TrainConfig& config, const TrainHooks& hooks, comm::Communicator* comm)
@@ -45,7 +39,7 @@ class Run {
         clock_(hooks.clock != nullptr ? *hooks.clock : steady_clock_),
         tier_(hooks.tier.value_or(best_isa_tier())),
         table_(kernels::kernel_table(tier_)),
-        pool_(thread_count(config.run, ranks_)),
+        pool_(ranks_.threads(config.run)),
         source_(open_model_source(config)),
         start_(find_start(config, tier_, comm)),
         train_data_(
@@ -67,7 +61,6 @@ class Run {
 
  private:
   void build_step();
-  StepSpec step_spec() const;
   void load(const graph::Graph& graph, runtime::VariableStore& store) const;
   void start_loader();
   void start_writer();
@@ -114,25 +107,6 @@ class Run {
   std::optional<double> last_valid_;
 };
 
-StepSpec Run::step_spec() const {
-  const int64_t rows = ranks_.microbatch(config_.train);
-  const bool scaled = config_.train.dtype == DType::kF16;
-  return {.model = source_.config,
-          .update = UpdateRule::of(config_.train),
-          .dtype = config_.train.dtype,
-          .master = config_.train.master,
-          .loss_scale = scaled ? LossScale(config_.train.loss_scale, config_.train.loss_scale_steps)
-                               : LossScale(),
-          .recompute = config_.recompute,
-          .max_tokens = rows * config_.train.seq,
-          .max_seqs = train_data_.max_sequences(rows),
-          .shard = ranks_.shard_plan(config_),
-          .rank = ranks_.rank(),
-          .schedule = schedule_,
-          .optimistic = config_.parallel.optimistic,
-          .bucket_bytes = config_.parallel.bucket_cap_mb << 20};
-}
-
 // Parameters and moments that are not made anew.
 void Run::load(const graph::Graph& graph, runtime::VariableStore& store) const {
   if (start_.resumes()) {
@@ -143,8 +117,9 @@ void Run::load(const graph::Graph& graph, runtime::VariableStore& store) const {
 }
 
 void Run::build_step() {
-  if (config_.mesh.pipe > 1) schedule_ = pipeline_schedule(config_);
-  const StepSpec spec = step_spec();
+  const int64_t rows = ranks_.microbatch(config_.train);
+  const StepSpec spec = step_spec(config_, source_.config, ranks_, train_data_.max_sequences(rows));
+  schedule_ = spec.schedule;
   const auto seed = static_cast<uint64_t>(config_.train.seed);
   const char* optimizer = config_.train.optimizer == Optimizer::kMuon ? "muon" : "adamw";
   if (start_.resumes()) check_same_training(start_, source_.config, optimizer);

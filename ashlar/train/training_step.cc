@@ -8,6 +8,7 @@
 #include "ashlar/passes/precision.h"
 #include "ashlar/passes/prefetch.h"
 #include "ashlar/train/flops.h"
+#include "ashlar/train/pipeline_schedule.h"
 #include "ashlar/train/gather_shadows.h"
 
 #include <algorithm>
@@ -37,6 +38,27 @@ void split_at_norm(const graph::Graph& graph, graph::PlannedPrograms& plan) {
 }
 
 }  // namespace
+
+StepSpec step_spec(const TrainConfig& config, const models::DecoderConfig& model,
+                   const Ranks& ranks, int64_t max_seqs) {
+  const TrainSection& train = config.train;
+  StepSpec spec{.model = model,
+                .update = UpdateRule::of(train),
+                .dtype = train.dtype,
+                .master = train.master,
+                .recompute = config.recompute,
+                .max_tokens = ranks.microbatch(train) * train.seq,
+                .max_seqs = max_seqs,
+                .shard = ranks.shard_plan(config),
+                .rank = ranks.rank(),
+                .optimistic = config.parallel.optimistic,
+                .bucket_bytes = config.parallel.bucket_cap_mb << 20};
+  if (train.dtype == DType::kF16) {
+    spec.loss_scale = LossScale(train.loss_scale, train.loss_scale_steps);
+  }
+  if (config.mesh.pipe > 1) spec.schedule = pipeline_schedule(config);
+  return spec;
+}
 
 Bindings largest_microbatch(const StepSpec& spec) {
   Bindings bindings;

@@ -41,6 +41,9 @@ struct StepSpec {
   int64_t bucket_bytes = passes::kBucketBytes;      // of gradients that ranks sum at once
 };
 
+// As a configuration describes the step of one rank. max_seqs: of a microbatch.
+StepSpec step_spec(const TrainConfig& config, const models::DecoderConfig& model,
+                   const Ranks& ranks, int64_t max_seqs);
 // The most that a microbatch of the rank binds.
 graph::Bindings largest_microbatch(const StepSpec& spec);
 

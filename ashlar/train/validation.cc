@@ -12,7 +12,7 @@
 
 namespace ashlar::train {
 
-data::BatchShape Validation::shape(int64_t rows, const Ranks* ranks) {
+data::BatchShape validation_shape(int64_t rows, const Ranks* ranks) {
   if (ranks == nullptr) return {.batch = rows, .microbatch = rows};
   return {.batch = rows * ranks->data_ranks(),
           .microbatch = rows,
@@ -20,9 +20,9 @@ data::BatchShape Validation::shape(int64_t rows, const Ranks* ranks) {
           .ranks = ranks->data_ranks()};
 }
 
-passes::ShardedGraph Validation::build(const models::DecoderConfig& config, DType dtype,
-                                       Master master, const graph::Bindings& max,
-                                       const ValidationRanks& over) {
+passes::ShardedGraph validation_graph(const models::DecoderConfig& config, DType dtype,
+                                      Master master, const graph::Bindings& max,
+                                      const ValidationRanks& over) {
   graph::Graph graph =
       passes::precision(models::build_evaluation(config, decoder_options(dtype, master)), dtype);
   if (over.plan.mesh.size() == 1) return {std::move(graph), {}, {}};
@@ -37,10 +37,10 @@ Validation::Validation(const models::DecoderConfig& config, DType dtype, Master 
                        const ValidationRanks& over)
     : ranks_(over.ranks),
       rows_(over.plan, over.ranks == nullptr ? 0 : over.ranks->rank()),
-      maker_(data.in_order(shape(rows, over.ranks))),
+      maker_(data.in_order(validation_shape(rows, over.ranks))),
       batch_(maker_.reserve()) {
   const graph::Bindings max = rows_.bindings(rows, data.seq(), data.max_sequences(rows));
-  const passes::ShardedGraph sharded = build(config, dtype, master, max, over);
+  const passes::ShardedGraph sharded = validation_graph(config, dtype, master, max, over);
   if (over.schedule != nullptr) {
     pipeline_.emplace(sharded, *over.schedule, *over.stores, max, table, pool, *over.ranks);
     return;

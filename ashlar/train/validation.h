@@ -33,6 +33,13 @@ struct ValidationRanks {
   ChunkStores* stores = nullptr;
 };
 
+// The graph of a rank, before fuse; max: its largest batch.
+passes::ShardedGraph validation_graph(const models::DecoderConfig& config, DType dtype,
+                                      Master master, const graph::Bindings& max,
+                                      const ValidationRanks& over);
+// The batch of rows that a rank takes at once.
+data::BatchShape validation_shape(int64_t rows, const Ranks* ranks);
+
 class Validation {
  public:
   // rows: that a rank computes at once. store: not looked at where a pipeline's are given. Makes
@@ -49,10 +56,6 @@ class Validation {
   int64_t planned_bytes() const;
 
  private:
-  static data::BatchShape shape(int64_t rows, const Ranks* ranks);
-  // Before fuse.
-  static passes::ShardedGraph build(const models::DecoderConfig& config, DType dtype, Master master,
-                                    const graph::Bindings& max, const ValidationRanks& over);
   double loss(const ContextRows::View& view);
 
   const Ranks* ranks_;

@@ -1,0 +1,13 @@
+// Which Variables need storage for a graph to run.
+#pragma once
+
+#include "ashlar/graph/graph.h"
+
+#include <vector>
+
+namespace ashlar::runtime {
+
+// Those it reads, and the sources of shadows it reads.
+std::vector<graph::VariableId> stored_variables(const graph::Graph& graph);
+
+}  // namespace ashlar::runtime
