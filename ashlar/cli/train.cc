@@ -2,11 +2,11 @@
 #include "ashlar/base/env.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/fault_report.h"
-#include "ashlar/base/file.h"
 #include "ashlar/base/human.h"
 #include "ashlar/base/log.h"
 #include "ashlar/cli/interrupt.h"
 #include "ashlar/cli/mpirun.h"
+#include "ashlar/cli/train_settings.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/comm/mpi.h"
 #include "ashlar/comm/thread_ranks.h"
@@ -58,25 +58,8 @@ struct Train {
     machine.add_to(app);
   }
 
-  // File, environment, command line: each over the one before.
   void load(ConfigTable& table) const {
-    std::string file;
-    for (const std::string& word : words) {
-      if (word.find('=') != std::string::npos) continue;
-      if (!file.empty()) {
-        fail_usage("train: '{}' is neither key=value nor the only configuration file ({})", word,
-                   file);
-      }
-      file = word;
-      if (!is_file(file)) {
-        fail_usage("train: '{}' is no file; settings are given as key=value", file);
-      }
-      table.load_file(file);
-    }
-    table.load_env("ASHLAR_");
-    for (const std::string& word : words) {
-      if (word.find('=') != std::string::npos) table.set(word);
-    }
+    load_settings(kName, words, table);
     if (resume) table.set("run.resume", "true");
     if (!profile.empty()) table.set("run.profile", profile);
     if (machine.threads > 0) table.set("run.threads", std::to_string(machine.threads));
@@ -88,9 +71,6 @@ struct Train {
     if (keys) {
       print_result(table.reference());
       return 0;
-    }
-    if (words.empty()) {
-      fail_usage("train: no settings; give a config.toml or key=value (--keys lists them)");
     }
     load(table);
     table.check();

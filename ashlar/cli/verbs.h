@@ -7,6 +7,8 @@ namespace ashlar::cli {
 
 void add_tokenize(CLI::App& app, Action& action);
 void add_train(CLI::App& app, Action& action);
+void add_plan(CLI::App& app, Action& action);
+void add_simulate(CLI::App& app, Action& action);
 void add_eval(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);

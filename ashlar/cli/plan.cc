@@ -1,0 +1,108 @@
+#include "ashlar/base/atomic_file.h"
+#include "ashlar/base/clock.h"
+#include "ashlar/base/config.h"
+#include "ashlar/base/error.h"
+#include "ashlar/cli/plan_text.h"
+#include "ashlar/cli/train_settings.h"
+#include "ashlar/cli/verbs.h"
+#include "ashlar/plan/machine_rates.h"
+#include "ashlar/plan/placement_svg.h"
+#include "ashlar/schedule/svg.h"
+#include "ashlar/train/model_source.h"
+#include "ashlar/train/ranks.h"
+#include "ashlar/train/run_plan.h"
+
+#include <string>
+#include <vector>
+
+namespace ashlar::cli {
+namespace {
+
+plan::MachineRates rates_for(const train::TrainConfig& config, const kernels::KernelTable& table) {
+  const models::DecoderConfig model = train::model_config(config);
+  const train::Ranks ranks(config, 0);
+  const int64_t tensor = ranks.mesh().size("tensor");
+  const plan::RankWork work{.ranks = ranks.count(),
+                            .threads = ranks.threads(config.run),
+                            .dtype = config.train.dtype,
+                            .tokens = ranks.microbatch(config.train) * config.train.seq,
+                            .width = model.width,
+                            .ffn = std::max<int64_t>(1, model.ffn / tensor),
+                            .heads = std::max<int64_t>(1, model.heads / tensor),
+                            .head_dim = model.head_dim,
+                            .seq = config.train.seq};
+  return plan::measure_rates(work, table, SteadyClock());
+}
+
+struct Plan {
+  static constexpr const char* kName = "plan";
+  static constexpr const char* kHelp = "Say what a training run will take, before it starts";
+  static constexpr const char* kGroup = kTrainGroup;
+  MachineFlags machine;
+  std::vector<std::string> words;
+  std::string svg, pattern;
+  CLI::Option* placements = nullptr;
+  bool json = false;
+
+  void add_flags(CLI::App& app) {
+    app.add_option("SETTINGS", words, "What ashlar train is given: a config.toml, then key=value")
+        ->option_text(" ");
+    placements = app.add_option("--placements", pattern,
+                                "Show instead how Variables of that name lie on the mesh: * stands "
+                                "for anything, all without a pattern")
+                     ->option_text("[PATTERN]")
+                     ->expected(0, 1);
+    app.add_option("--svg", svg, "Draw the schedule on the predicted time, or the placements")
+        ->option_text("FILE");
+    add_json_flag(app, json);
+    machine.add_to(app);
+  }
+
+  int run() {
+    train::TrainConfig config;
+    ConfigTable table(config);
+    load_settings(kName, words, table);
+    if (machine.threads > 0) table.set("run.threads", std::to_string(machine.threads));
+    table.check();
+    machine.resolve();
+    if (config.run.threads == 0) config.run.threads = machine.threads;
+    config.validate_training();
+    const kernels::KernelTable& kernels = kernels::kernel_table(machine.tier);
+    if (placements->count() > 0) return show_placements(config, kernels);
+
+    train::check_layout(config, train::model_config(config));  // before the machine is measured
+    const plan::MachineRates rates = rates_for(config, kernels);
+    const train::RunPlan planned = train::plan_run(config, kernels, rates);
+    if (!svg.empty()) {
+      write_file(
+          svg,
+          schedule::to_svg(
+              planned.schedule, planned.timeline,
+              {.title = "A step on " + planned.mesh.str(), .unit = "ms", .unit_seconds = 1e-3}),
+          "plan");
+    }
+    print_result(json ? plan_json(planned, rates) : plan_text(planned, rates));
+    return 0;
+  }
+
+  int show_placements(const train::TrainConfig& config, const kernels::KernelTable& kernels) const {
+    const train::RunPlan planned = train::plan_run(config, kernels, {});
+    const std::vector<train::PlannedVariable> chosen =
+        matching(planned.variables, pattern.empty() ? "*" : pattern);
+    if (!svg.empty()) {
+      std::vector<plan::DrawnPlacement> drawn;
+      for (const train::PlannedVariable& variable : chosen) {
+        drawn.push_back({variable.name, variable.placement, variable.whole, variable.parts});
+      }
+      write_file(svg, plan::placements_svg(planned.mesh, drawn), "plan");
+    }
+    print_result(json ? placements_json(planned, chosen) : placements_text(planned, chosen));
+    return 0;
+  }
+};
+
+}  // namespace
+
+void add_plan(CLI::App& app, Action& action) { add_verb<Plan>(app, action); }
+
+}  // namespace ashlar::cli

@@ -1,0 +1,23 @@
+// A run's plan as people read it, and as JSON.
+#pragma once
+
+#include "ashlar/train/run_plan.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ashlar::cli {
+
+std::string plan_text(const train::RunPlan& plan, const plan::MachineRates& rates);
+std::string plan_json(const train::RunPlan& plan, const plan::MachineRates& rates);
+
+// Those whose name the pattern matches, in which * stands for anything.
+std::vector<train::PlannedVariable> matching(const std::vector<train::PlannedVariable>& variables,
+                                             const std::string& pattern);
+std::string placements_text(const train::RunPlan& plan,
+                            const std::vector<train::PlannedVariable>& variables);
+std::string placements_json(const train::RunPlan& plan,
+                            const std::vector<train::PlannedVariable>& variables);
+
+}  // namespace ashlar::cli

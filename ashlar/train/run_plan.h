@@ -1,0 +1,53 @@
+// What a run takes of every rank, known before it starts: memory by parts, bytes along each axis,
+// FLOPs and the time of a step. The figures are those of the graphs and plans of memory that
+// training itself makes; nothing of the model's size is allocated.
+#pragma once
+
+#include "ashlar/kernels/table.h"
+#include "ashlar/mesh/part.h"
+#include "ashlar/plan/graph_cost.h"
+#include "ashlar/schedule/costs.h"
+#include "ashlar/schedule/timeline.h"
+#include "ashlar/train/config.h"
+#include "ashlar/train/memory_plan.h"
+
+#include <string>
+#include <vector>
+
+namespace ashlar::train {
+
+struct RankPlan {
+  MemoryPlan memory;           // the parts that the run's record has
+  plan::GraphCost microbatch;  // one run of each phase
+  plan::PhaseCost step;        // of all microbatches and the update
+};
+
+// A Variable of the job, or the "tokens" [rows, row] of its global batch: how it lies, and what
+// each rank holds of it.
+struct PlannedVariable {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape whole;
+  std::string placement;                 // "tensor=S(0)", "R"
+  std::vector<std::vector<Part>> parts;  // rank after rank, in one piece or several; none: nothing
+};
+
+struct RunPlan {
+  models::DecoderConfig model;
+  Mesh mesh;
+  int threads = 1;                                       // of a rank
+  int64_t parameters = 0, tokens = 0, microbatches = 1;  // of the model; of a step; of a rank
+  std::vector<RankPlan> ranks;
+  std::vector<PlannedVariable> variables;
+  // The step on simulated time: a pipeline's ranks, or the one list that all ranks run.
+  schedule::Schedule schedule;
+  schedule::Timeline timeline;
+  double bubble = 0;  // of the microbatches, the update left out
+  double step_seconds() const { return timeline.makespan; }
+};
+
+// Throws what training would throw for such a configuration. All ranks are on this machine.
+RunPlan plan_run(const TrainConfig& config, const kernels::KernelTable& table,
+                 const plan::MachineRates& rates);
+
+}  // namespace ashlar::train

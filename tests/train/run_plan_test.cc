@@ -1,0 +1,185 @@
+// What the plan says of a run is what the run takes, to the byte: memory by parts, traffic by axis.
+#include "ashlar/train/run_plan.h"
+
+#include "ashlar/base/file.h"
+#include "ashlar/comm/thread_ranks.h"
+#include "tests/base/messages.h"
+#include "tests/train/tiny_run.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <mutex>
+
+namespace ashlar::train {
+namespace {
+
+using ::ashlar::testing::error_of;
+using ::testing::HasSubstr;
+
+struct Case {
+  const char* name;
+  MeshSection mesh = {};
+  ParallelSection parallel = {};
+  DType dtype = DType::kF32;
+  const char* family = "llama";
+  passes::Recompute recompute = passes::Recompute::kNone;
+};
+
+class RunPlanTest : public ::testing::TestWithParam<Case> {
+ protected:
+  TrainConfig config(const Case& c) const {
+    TrainConfig config = tiny_.config(c.name);
+    config.model.family = c.family;
+    config.model.heads = config.model.kv_heads = 4;
+    config.mesh = c.mesh;
+    config.parallel = c.parallel;
+    config.recompute = c.recompute;
+    config.train.dtype = c.dtype;
+    config.train.batch = 8;
+    config.train.microbatch = 1;
+    config.train.steps = 3;
+    config.train.warmup = 0;
+    config.valid.every = 100;
+    config.checkpoint.every = 0;
+    return config;
+  }
+  static RunPlan plan(const TrainConfig& config) {
+    return plan_run(config, kernels::kernel_table(best_isa_tier()), {});
+  }
+
+  testing::TinyRun tiny_;
+};
+
+// What a rank of a run really took.
+struct Taken {
+  int64_t planned_bytes = 0;  // as its Variables, arenas and buffers add up
+  plan::SentByAxis sent;      // in the second step
+};
+
+plan::SentByAxis sent_so_far(const comm::Communicator& comm) {
+  plan::SentByAxis sent;
+  for (const auto& [key, traffic] : comm.counters().entries()) {
+    if (key.first == "world") continue;  // a few numbers of the trainer's own
+    sent[key.first] += plan::Sent{traffic.bytes, traffic.messages};
+  }
+  return sent;
+}
+
+std::vector<Taken> run_ranks_of(const TrainConfig& config) {
+  const int ranks = Mesh::standard(config.mesh.sizes()).size();
+  std::vector<Taken> taken(static_cast<size_t>(ranks));
+  comm::run_ranks(ranks, [&](comm::Communicator& comm) {
+    Taken& mine = taken[static_cast<size_t>(comm.rank())];
+    plan::SentByAxis before;
+    TrainHooks hooks = testing::quiet();
+    hooks.on_step = [&](const StepMetrics& metrics) {
+      if (metrics.step == 1) before = sent_so_far(comm);
+      if (metrics.step != 2) return;
+      for (const auto& [axis, sent] : sent_so_far(comm)) {
+        const plan::Sent delta{sent.bytes - before[axis].bytes,
+                               sent.messages - before[axis].messages};
+        if (delta.messages > 0) mine.sent[axis] = delta;
+      }
+    };
+    mine.planned_bytes = train(config, hooks, ranks > 1 ? &comm : nullptr).planned_bytes;
+  });
+  return taken;
+}
+
+std::string text_of(const plan::SentByAxis& sent) {
+  std::string text;
+  for (const auto& [axis, one] : sent) {
+    text += fmt::format("{}: {} bytes, {} messages; ", axis, one.bytes, one.messages);
+  }
+  return text;
+}
+
+TEST_P(RunPlanTest, IsWhatTheRunTakes) {
+  const TrainConfig config = this->config(GetParam());
+  const RunPlan planned = plan(config);
+  const std::vector<Taken> taken = run_ranks_of(config);
+  ASSERT_EQ(planned.ranks.size(), taken.size());
+  for (size_t rank = 0; rank < taken.size(); ++rank) {
+    EXPECT_EQ(planned.ranks[rank].memory.total(), taken[rank].planned_bytes) << "rank " << rank;
+    plan::SentByAxis sent = planned.ranks[rank].step.sent;
+    std::erase_if(sent, [](const auto& axis) { return axis.second.messages == 0; });
+    EXPECT_EQ(text_of(sent), text_of(taken[rank].sent)) << "rank " << rank;
+  }
+
+  const auto record = nlohmann::json::parse(read_file(join_path(config.run.dir, "record.jsonl")));
+  nlohmann::json memory;
+  for (const auto& [part, bytes] : planned.ranks[0].memory.parts()) memory[part] = bytes;
+  EXPECT_EQ(memory, record["memory"]);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Layouts, RunPlanTest,
+    ::testing::Values(
+        Case{"one"}, Case{"gpt2", {}, {}, DType::kF32, "gpt2"},
+        Case{"bf16", {}, {}, DType::kBF16, "llama", passes::Recompute::kFull},
+        Case{"data2", {.data = 2}}, Case{"zero1", {.data = 4}, {.zero = 1}},
+        Case{"zero2", {.data = 2}, {.zero = 2}, DType::kBF16},
+        Case{"zero3", {.data = 4}, {.zero = 3}}, Case{"tensor2", {.tensor = 2}},
+        Case{"gpt2_tensor4", {.tensor = 4}, {}, DType::kF32, "gpt2"},
+        Case{"sequence", {.tensor = 2}, {.sequence = true}}, Case{"ring", {.context = 2}},
+        Case{"zigzag", {.context = 3}, {.context = passes::ContextParallel::kZigzag}},
+        Case{"ulysses", {.context = 2}, {.context = passes::ContextParallel::kUlysses}},
+        Case{"mixed", {.data = 2, .tensor = 2, .context = 2}, {.zero = 3, .sequence = true}}),
+    [](const auto& layout) { return std::string(layout.param.name); });
+
+TEST_F(RunPlanTest, SplitsWhatTheAxesSplit) {
+  const RunPlan one = plan(config({"one"}));
+  const RunPlan zero = plan(config({"zero", {.data = 4}, {.zero = 1}}));
+  const int64_t moments = one.ranks[0].memory.bytes("optimizers");
+  int64_t sum = 0;
+  for (const RankPlan& rank : zero.ranks) sum += rank.memory.bytes("optimizers");
+  EXPECT_EQ(sum, moments);
+  EXPECT_EQ(zero.ranks[0].memory.bytes("parameters"), one.ranks[0].memory.bytes("parameters"));
+  const RunPlan tensor = plan(config({"tensor", {.tensor = 2}}));
+  EXPECT_LT(tensor.ranks[0].memory.bytes("parameters"),
+            one.ranks[0].memory.bytes("parameters") * 6 / 10);
+  EXPECT_NEAR(tensor.ranks[0].step.flops, one.ranks[0].step.flops / 2,
+              0.01 * one.ranks[0].step.flops);
+}
+
+// Half the rates, twice the time.
+TEST_F(RunPlanTest, TimeFollowsTheRates) {
+  const TrainConfig two = config({"rates", {.data = 2}});
+  const kernels::KernelTable& table = kernels::kernel_table(best_isa_tier());
+  const plan::MachineRates fast{1e11, 1e11, 1e10, 1e9, 1e-5}, slow{5e10, 5e10, 5e9, 5e8, 2e-5};
+  const double seconds = plan_run(two, table, fast).step_seconds();
+  EXPECT_GT(seconds, 0);
+  EXPECT_NEAR(plan_run(two, table, slow).step_seconds(), 2 * seconds, 1e-9 * seconds);
+}
+
+// A model of a size that this machine could not hold.
+TEST_F(RunPlanTest, NothingOfTheModelsSizeIsAllocated) {
+  TrainConfig large;
+  large.model.vocab = 128000;
+  large.model.width = 8192;
+  large.model.layers = 80;
+  large.model.heads = 64;
+  large.model.kv_heads = 8;
+  large.mesh = {.data = 2, .tensor = 8};
+  large.parallel.zero = 3;
+  large.train.batch = 16;
+  large.train.microbatch = 1;
+  large.train.seq = 4096;
+  const RunPlan planned = plan(large);
+  EXPECT_GT(planned.parameters, int64_t{60'000'000'000});
+  EXPECT_GT(planned.ranks[0].memory.total(), int64_t{60'000'000'000});
+}
+
+TEST_F(RunPlanTest, RefusesWhatTrainingRefuses) {
+  EXPECT_THAT(error_of([&] {
+                plan(config({"seven", {.tensor = 3}}));
+              }),
+              HasSubstr("config mesh.tensor: 3 ranks do not divide 4 query heads"));
+  TrainConfig uneven = config({"uneven", {.data = 3}});
+  EXPECT_THAT(error_of([&] { plan(uneven); }), HasSubstr("the nearest that does is"));
+}
+
+}  // namespace
+}  // namespace ashlar::train
