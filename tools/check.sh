@@ -44,6 +44,7 @@ tidy() {
 check format format
 check layers python3 tools/check_layers.py
 check style python3 tools/check_style.py
+check methods python3 tools/check_methods.py
 check symbols symbols
 [ -z "$tidy" ] || check tidy tidy
 
