@@ -261,6 +261,20 @@ class Sharder {
     }
   }
 
+  // Stages of a pipeline may part between any two layers: what crosses is the sum that the first op
+  // behind wants, not its terms, of which each rank would have to send all.
+  void settle_between_layers(const Node& node, const Way& way) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const ValueId input = node.inputs[i];
+      if (!input.valid() || graph_.value(input).variable.valid()) continue;
+      const int maker = graph_.value(input).producer;
+      if (maker < 0 || graph_.node(maker).layer == node.layer) continue;
+      if (forms_.placement(input).is_partial() && !way.inputs[i].is_partial()) {
+        forms_.settle(input, way.inputs[i]);
+      }
+    }
+  }
+
   void place(const Node& node) {
     if (node.phase == Phase::kUpdate) sum_gradients(node);
     const Way way = choose(node);
@@ -277,6 +291,7 @@ class Sharder {
                                             : ValueType::absent());
       whole.push_back(node.inputs[i].valid() ? graph_.type(node.inputs[i]) : ValueType::absent());
     }
+    if (plan_.mesh.size("pipe") > 1) settle_between_layers(node, way);
     const graph::LocalSite site{plan_.mesh, rank_,
                                 types,      whole,
                                 way.inputs, {plan_.seq, plan_.context == ContextParallel::kZigzag},

@@ -177,6 +177,19 @@ ValueId ShardForms::bring(ValueId old, const Placement& wanted, const Node& node
   return form.value;
 }
 
+void ShardForms::settle(ValueId old, const Placement& placement) {
+  std::vector<Form>& forms = forms_.at(old);
+  const auto found = std::ranges::find_if(forms, [&](const Form& form) {
+    return std::ranges::equal(form.placement.axes, placement.axes, same_form);
+  });
+  if (found == forms.end()) return;
+  std::rotate(forms.begin(), found, found + 1);
+  std::erase_if(forms, [](const Form& form) {
+    return std::ranges::any_of(form.placement.axes, &AxisPlacement::is_partial);
+  });
+  rewrite_.map(old, forms.front().value);
+}
+
 void ShardForms::sum_everywhere(Form& form, const std::vector<size_t>& axes, bool variable,
                                 const Node& node) {
   const graph::GroupLabel on{group(axes), node.name};

@@ -28,6 +28,9 @@ class ShardForms {
   // The value as `wanted`, for a node of that phase. `node` gives collectives their layer and
   // label.
   graph::ValueId bring(graph::ValueId old, const Placement& wanted, const graph::Node& node);
+  // From now on the value lies as `placement` says, which it has been brought to: its terms of a
+  // sum are not used again.
+  void settle(graph::ValueId old, const Placement& placement);
   // Whether bring() can, and the bytes a rank sends for one axis, about. Infinite: it cannot.
   double cost(graph::ValueId old, size_t axis, const AxisPlacement& wanted,
               const graph::Node& node) const;

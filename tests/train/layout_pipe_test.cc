@@ -17,7 +17,7 @@ models::DecoderConfig narrow(models::DecoderConfig model, int64_t layers) {
                 .kv_heads = 2,
                 .ffn = 12});
   model.initializer_range = 0.15;
-  if (model.family == "llama") model.rope.rotary_dim = model.head_dim;
+  if (model.family != "gpt2") model.rope.rotary_dim = model.head_dim;
   return model;
 }
 
@@ -32,9 +32,9 @@ LayoutJob job_of(const models::DecoderConfig& model, const PipeLayout& layout,
   return job;
 }
 
-// The same microbatches, one after another.
+// The same microbatches, one after another. (A mixture's balance is that of the rows of all ranks.)
 LayoutResult on_one_rank(LayoutJob job, const PipeLayout& layout, Arithmetic arithmetic) {
-  job.microbatches *= layout.layout.data_ranks();
+  if (job.model.mixture.experts == 0) job.microbatches *= layout.layout.data_ranks();
   return run_layout(job, {}, arithmetic);
 }
 
@@ -125,18 +125,42 @@ INSTANTIATE_TEST_SUITE_P(
         PipeLayout{.layout = {.mesh = {.pipe = 2}, .recompute = passes::Recompute::kSqrt},
                    .schedule = "interleaved"}));
 
+class PipeExperts : public ::testing::TestWithParam<PipeLayout> {};
+
+// How experts are used adds up along the stages, and the gradient of their balance goes to all.
+TEST_P(PipeExperts, EqualsOneRank) {
+  const bool dealt = GetParam().layout.data_ranks() > 1;
+  expect_as_one_rank(GetParam(), dealt ? 1 : 4, small_mixtral());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, PipeExperts,
+    ::testing::Values(PipeLayout{.layout = {.mesh = {.pipe = 2}}},
+                      PipeLayout{.layout = {.mesh = {.pipe = 2}}, .schedule = "zb-v"},
+                      PipeLayout{.layout = {.mesh = {.tensor = 2, .pipe = 2}}},
+                      PipeLayout{.layout = {.mesh = {.pipe = 2, .context = 2}}},
+                      PipeLayout{.layout = {.mesh = {.pipe = 2, .expert = 2}}},
+                      PipeLayout{.layout = {.mesh = {.pipe = 2, .expert = 2}, .zero = 1}}));
+
 // A border carries the residual stream, once with F and once with B. Tensor ranks hold it alike:
-// each sends its share, and those behind put the shares together (Narayanan et al. 2021).
+// each sends its share, and those behind put the shares together (Narayanan et al. 2021). With
+// sequence parallelism each has its rows.
 TEST(PipeBytes, TensorRanksShareABorder) {
-  for (const int t : {1, 2}) {
-    const PipeLayout layout{.layout = {.mesh = {.tensor = t, .pipe = 2}}};
-    const LayoutJob job = job_of(small_llama(), layout, 4);
-    const auto traffic = run_pipe_layout(job, layout, Arithmetic::kKernels).trained.traffic;
-    const int64_t border = job.seq * job.model.width * 4;  // of a microbatch
-    for (const comm::Counters& rank : traffic) {
-      EXPECT_EQ(rank.of("pipe", comm::CommOp::kSend).bytes, job.steps * 4 * border / t);
-      EXPECT_EQ(rank.of("tensor", comm::CommOp::kAllGather).bytes,
-                job.steps * 4 * border * (t - 1) / t);
+  for (const models::DecoderConfig& model : {small_llama(), small_gpt2()}) {
+    for (const auto& [t, sequence] : {std::pair(1, false), {2, false}, {2, true}}) {
+      const PipeLayout layout{.layout = {.mesh = {.tensor = t, .pipe = 2}, .sequence = sequence}};
+      LayoutJob job = job_of(model, layout, 4);
+      job.steps = 2;
+      const auto traffic = run_pipe_layout(job, layout, Arithmetic::kKernels).trained.traffic;
+      const int64_t border = job.seq * job.model.width * 4;  // of a microbatch
+      for (const comm::Counters& rank : traffic) {
+        EXPECT_EQ(rank.of("pipe", comm::CommOp::kSend).bytes, job.steps * 4 * border / t)
+            << model.family << " on " << layout.str();
+        if (sequence) continue;
+        EXPECT_EQ(rank.of("tensor", comm::CommOp::kAllGather).bytes,
+                  job.steps * 4 * border * (t - 1) / t)
+            << model.family << " on " << layout.str();
+      }
     }
   }
 }

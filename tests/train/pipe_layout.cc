@@ -49,7 +49,9 @@ class PipeRank {
     const float scale = 1.0f / static_cast<float>(valid_tokens(job_, step));
     const auto lr = static_cast<float>(job_.lr);
     pipeline_->bind_input("loss_scale", &scale);
+    const float aux_scale = 1.0f / static_cast<float>(job_.microbatches);
     pipeline_->bind_input("lr", &lr);
+    pipeline_->bind_input("aux_scale", &aux_scale);
     std::vector<LayoutInputs> inputs;
     std::vector<runtime::PipelineMicrobatch> microbatches;
     for (int64_t m = 0; m < job_.microbatches; ++m) {
@@ -74,6 +76,7 @@ class PipeRank {
       pipeline_->update(state);
     }
     result.losses.push_back(whole_loss(totals.loss));
+    result.aux_losses.push_back(totals.aux_loss);
     result.norms.push_back(totals.grad_norm());
   }
 
@@ -196,9 +199,11 @@ PipeResult run_pipe_layout(const LayoutJob& job, const PipeLayout& layout, Arith
     trained.traffic[static_cast<size_t>(comm.rank())] = comm.counters();
     if (!trained.losses.empty()) {  // every rank knows the same
       EXPECT_EQ(mine.losses, trained.losses) << layout.str();
+      EXPECT_EQ(mine.aux_losses, trained.aux_losses) << layout.str();
       EXPECT_EQ(mine.norms, trained.norms) << layout.str();
     }
     trained.losses = mine.losses;
+    trained.aux_losses = mine.aux_losses;
     trained.norms = mine.norms;
   });
   for (const auto& [name, values] : copies) {
