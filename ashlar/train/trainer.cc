@@ -186,6 +186,10 @@ void Run::record() {
     log::info("event=pipeline schedule={} stages={} microbatches={} bubble={:.0f}%",
               schedule_->name, schedule_->stages.stages(), schedule_->microbatches,
               100 * played.bubble());
+    if (schedule_->microbatches < schedule_->stages.ranks()) {
+      log::warn("event=pipeline_idle microbatches={} ranks={} fix=\"lower train.microbatch\"",
+                schedule_->microbatches, schedule_->stages.ranks());
+    }
   }
   log::info("event=train dir={} parameters={} tokens_a_step={} planned_bytes={} tier={} threads={}",
             config_.run.dir, record.parameters, config_.train.batch * config_.train.seq,

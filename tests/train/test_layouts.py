@@ -36,6 +36,15 @@ LAYOUTS = [
     "mesh.context=4 parallel.context=ring",
     "mesh.data=4 mesh.context=2 parallel.zero=3",
     "mesh.data=2 mesh.context=4 parallel.zero=2 parallel.context=ring",
+    "mesh.pipe=2 mesh.tensor=2",
+    "mesh.pipe=4",
+    "mesh.pipe=4 parallel.schedule=zb-h2 parallel.optimistic=true",
+    "mesh.pipe=2 parallel.schedule=zb-v",
+    "mesh.pipe=2 parallel.schedule=chimera",
+    "mesh.pipe=2 mesh.data=2 mesh.tensor=2",
+    "mesh.pipe=2 mesh.data=2 mesh.tensor=2 parallel.zero=1 parallel.sequence=true parallel.schedule=interleaved",
+    "mesh.pipe=2 mesh.data=2 parallel.zero=3 parallel.schedule=hanayo recompute=full",
+    "mesh.pipe=2 mesh.context=2 parallel.context=zigzag parallel.schedule=zb-h1",
 ]
 # GPT-2 has the tied head and the dropout; LLaMA the grouped heads.
 CASES = [(layout, ("llama", "gpt2")[i % 2]) for i, layout in enumerate(LAYOUTS)]
@@ -96,12 +105,14 @@ def draw(seed):
     """A layout of at most 8 ranks, sensible or not."""
     dice = random.Random(seed)
     while True:
-        mesh = {axis: dice.choice([1, 1, 2, 3, 4]) for axis in ("data", "tensor", "context", "expert")}
+        axes = ("data", "tensor", "context", "pipe", "expert")
+        mesh = {axis: dice.choice([1, 1, 2, 3, 4]) for axis in axes}
         words = [f"mesh.{axis}={size}" for axis, size in mesh.items()]
         if 1 < trained.ranks(words) <= 8:
             break
     words += [f"parallel.zero={dice.randrange(4)}", f"parallel.sequence={dice.choice(['true', 'false'])}",
               f"parallel.context={dice.choice(['ring', 'zigzag', 'ulysses'])}",
+              f"parallel.schedule={dice.choice(['1f1b', 'gpipe', 'interleaved', 'zb-h1', 'zb-v', 'chimera'])}",
               f"recompute={dice.choice(['none', 'full', 'selective'])}",
               f"train.microbatch={dice.choice([1, 1, 2])}"]
     return words, dice.choice(["llama", "gpt2", "mixtral"])
