@@ -2,6 +2,7 @@
 
 #include "ashlar/data/loader.h"
 #include "ashlar/graph/context_rows.h"
+#include "ashlar/passes/fuse.h"
 #include "ashlar/passes/plan_memory.h"
 #include "ashlar/runtime/stored_variables.h"
 #include "ashlar/schedule/communication.h"
@@ -92,8 +93,9 @@ class Planner {
         memory.add("activations", arena_bytes(graph, max));
       } else {
         const ValidationRanks over{&ranks_[rank], specs_[rank].shard};
-        const graph::Graph valid =
-            validation_graph(plan_.model, config_.train.dtype, config_.train.master, max, over);
+        const graph::Graph valid = passes::fuse(
+            validation_graph(plan_.model, config_.train.dtype, config_.train.master, max, over)
+                .graph);
         memory.plan_variables(graph, {&valid});
         memory.add("activations", arena_bytes(graph, max));
         data::BatchShape shape =
