@@ -2,9 +2,10 @@
 """One training run of PyTorch for compare_train.py: the model, the step and the counting that
 `ashlar bench train` has. Prints one JSON object.
 
-usage: torch_train.py --shape NAME --batch B --seq T [--dtype f32|bf16] [--steps 8] [--threads 2] [--compile]
+usage: torch_train.py --shape NAME --batch B --seq T [--dtype f32|bf16] [--steps 8] [--threads 2] [--compile] [--ddp]
 A step is forward, loss, backward, clipping at 1.0 and fused AdamW; attention is
-scaled_dot_product_attention. Two steps warm up, the median of the rest counts.
+scaled_dot_product_attention. Two steps warm up, the median of the rest counts. --ddp: a rank that torchrun
+started, over gloo; --batch is that of the job, and the first rank prints.
 """
 import argparse
 import json
@@ -95,16 +96,21 @@ def main():
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--ddp", action="store_true")
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     model = Model(args.shape, args.seq)
-    run = torch.compile(model) if args.compile else model
+    run, rank, ranks = torch.compile(model) if args.compile else model, 0, 1
+    if args.ddp:
+        torch.distributed.init_process_group("gloo")
+        rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        run = nn.parallel.DistributedDataParallel(run)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, betas=(0.9, 0.95), weight_decay=0.1,
                                   fused=True)
     vocab = SHAPES[args.shape][1]
-    tokens, targets = torch.randint(0, vocab, (2, args.batch, args.seq))
+    tokens, targets = torch.randint(0, vocab, (2, args.batch // ranks, args.seq))
     seconds = []
     for _ in range(args.steps):
         start = time.perf_counter()
@@ -116,9 +122,12 @@ def main():
         optimizer.step()
         seconds.append(time.perf_counter() - start)
     median = statistics.median_high(seconds[WARM_UP:])
-    print(json.dumps({"torch": torch.__version__, "step_ms": median * 1e3,
-                      "tokens_per_s": args.batch * args.seq / median, "loss": loss.item(),
-                      "parameters": sum(p.numel() for p in model.parameters())}))
+    if rank == 0:
+        print(json.dumps({"torch": torch.__version__, "step_ms": median * 1e3,
+                          "tokens_per_s": args.batch * args.seq / median, "loss": loss.item(),
+                          "parameters": sum(p.numel() for p in model.parameters())}))
+    if args.ddp:
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
