@@ -36,9 +36,19 @@ std::optional<Key> key_of(const graph::Op& op) {
   return Key(op.kind(), group->name);
 }
 
-// Phase R: nodes in the order in which what they read is made, parted into buckets.
+// Phase R: nodes in the order in which what they read is made, parted into buckets. Ranks of a
+// group must start its sums in one order, and among them those of layers in between. So when a
+// bucket starts depends on its own gradients alone: those of other groups may have other sizes on
+// another rank.
 class SumBuckets {
  public:
+  struct Bucket {
+    std::vector<int> nodes;
+    int64_t bytes = 0;
+    int made = 0;  // its last gradient
+  };
+  using Queue = std::pair<int, Key>;  // sums of gradients (0), of such sums (1) ...
+
   SumBuckets(const Graph& graph, int64_t cap) : graph_(graph), cap_(cap) {
     find_order();
     std::vector<int> nodes;
@@ -47,21 +57,20 @@ class SumBuckets {
     }
     std::ranges::stable_sort(nodes, {}, [&](int node) { return made_[static_cast<size_t>(node)]; });
     for (const int node : nodes) add(node);
-    while (!open_.empty()) close(open_.begin()->first);
+    for (auto& [key, bucket] : open_) closed_.emplace_back(key, std::move(bucket));
+    std::ranges::stable_sort(closed_, {}, [](const auto& closed) {
+      return std::pair(closed.second.made, closed.first);
+    });
   }
 
-  const std::vector<std::vector<int>>& buckets() const { return buckets_; }
+  const std::vector<std::pair<Queue, Bucket>>& buckets() const { return closed_; }
 
  private:
-  struct Bucket {
-    std::vector<int> nodes;
-    int64_t bytes = 0;
-  };
+  int nodes() const { return static_cast<int>(graph_.nodes().size()); }
 
   // For each node of phase R when its input is made: those of forward first, then backward's in
   // order; what another sum makes comes behind all of them.
   void find_order() {
-    const auto count = static_cast<int>(graph_.nodes().size());
     made_.assign(graph_.nodes().size(), 0);
     for (size_t i = 0; i < graph_.nodes().size(); ++i) {
       if (graph_.nodes()[i].phase != Phase::kReduce) continue;
@@ -69,7 +78,7 @@ class SumBuckets {
         const int maker = graph_.value(input).producer;
         if (maker < 0) continue;
         const Node& node = graph_.node(maker);
-        const int when = node.phase == Phase::kReduce    ? count + made_[static_cast<size_t>(maker)]
+        const int when = node.phase == Phase::kReduce ? nodes() + made_[static_cast<size_t>(maker)]
                          : node.phase == Phase::kForward ? 0
                                                          : maker;
         made_[i] = std::max(made_[i], when);
@@ -79,36 +88,32 @@ class SumBuckets {
 
   void add(int index) {
     const Node& node = graph_.node(index);
-    const std::optional<Key> key = key_of(*node.op);
-    if (!key || node.inputs.size() != 1) {
-      buckets_.push_back({index});
+    const int made = made_[static_cast<size_t>(index)];
+    const std::optional<Key> kind = key_of(*node.op);
+    // Sums of sums never share a bucket with their terms.
+    const Queue key(made / nodes(), kind.value_or(Key()));
+    const bool joins = kind && node.inputs.size() == 1;
+    const int64_t bytes = joins ? bytes_of(graph_, node.inputs[0]) : cap_;
+    const auto open = open_.find(key);
+    if (open != open_.end() && (!joins || open->second.bytes + bytes > cap_)) {
+      closed_.emplace_back(key, std::move(open->second));
+      open_.erase(open);
+    }
+    if (!joins) {
+      closed_.push_back({key, {{index}, bytes, made}});
       return;
     }
-    // What a bucket reads is there before it: sums of sums never share one with their terms.
-    const int maker = graph_.value(node.inputs[0]).producer;
-    if (maker >= 0 && graph_.node(maker).phase == Phase::kReduce) {
-      while (!open_.empty() && is_open(maker)) close(open_.begin()->first);
-    }
-    const int64_t bytes = bytes_of(graph_, node.inputs[0]);
-    if (open_.contains(*key) && open_[*key].bytes + bytes > cap_) close(*key);
-    Bucket& bucket = open_[*key];
+    Bucket& bucket = open_[key];
     bucket.nodes.push_back(index);
     bucket.bytes += bytes;
+    bucket.made = made;
   }
-
-  bool is_open(int node) const {
-    return std::ranges::any_of(open_, [&](const auto& entry) {
-      return std::ranges::find(entry.second.nodes, node) != entry.second.nodes.end();
-    });
-  }
-
-  void close(const Key& key) { buckets_.push_back(std::move(open_.extract(key).mapped().nodes)); }
 
   const Graph& graph_;
   int64_t cap_;
   std::vector<int> made_;
-  std::map<Key, Bucket> open_;
-  std::vector<std::vector<int>> buckets_;
+  std::map<Queue, Bucket> open_;
+  std::vector<std::pair<Queue, Bucket>> closed_;
 };
 
 class Bucketer {
@@ -123,7 +128,7 @@ class Bucketer {
       if (node.phase > Phase::kReduce && !summed) {
         write_terms();
         free_terms();
-        for (const std::vector<int>& bucket : sums_.buckets()) write_sums(bucket);
+        for (const auto& [key, bucket] : sums_.buckets()) write_sums(bucket.nodes);
         summed = true;
       }
       if (dynamic_cast<const graph::ReduceIntoOp*>(node.op.get()) != nullptr) {
