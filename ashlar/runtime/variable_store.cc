@@ -116,13 +116,19 @@ const Tensor& VariableStore::at(const std::string& name) const {
   return const_cast<VariableStore*>(this)->at(name);
 }
 
+void VariableStore::refresh_shadow(const graph::Graph& graph, const graph::Variable& shadow) {
+  const Tensor& source = at(graph.variable(source_of(shadow)).name);
+  Tensor& target = at(shadow.name);
+  ASHLAR_CHECK(source.shape() == target.shape(),
+               "variable {}: shadow {} of a master of which this rank holds {}: other ranks hold "
+               "the rest (train/shadows.h)",
+               shadow.name, target.shape().str(), source.shape().str());
+  convert(source.dtype(), source.data(), target.dtype(), target.data(), source.elements());
+}
+
 void VariableStore::refresh_shadows(const graph::Graph& graph) {
   for (const graph::Variable& variable : graph.variables()) {
-    if (variable.kind != graph::VariableKind::kShadow) continue;
-    const Tensor& source = at(graph.variable(source_of(variable)).name);
-    Tensor& shadow = at(variable.name);
-    if (source.shape() != shadow.shape()) continue;
-    convert(source.dtype(), source.data(), shadow.dtype(), shadow.data(), source.elements());
+    if (variable.kind == graph::VariableKind::kShadow) refresh_shadow(graph, variable);
   }
 }
 

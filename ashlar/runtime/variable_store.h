@@ -28,10 +28,10 @@ class VariableStore {
   const Tensor& at(const std::string& name) const;
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
 
-  // Rounds every shadow of the graph anew from its source; after parameters were loaded. Leaves
-  // those alone of whose source this rank has but a shard: other ranks must help
-  // (train/gather_shadows.h).
+  // Rounds every shadow of the graph anew from its source; after parameters were loaded. Throws
+  // where this rank has but a shard of a source: train/shadows.h.
   void refresh_shadows(const graph::Graph& graph);
+  void refresh_shadow(const graph::Graph& graph, const graph::Variable& shadow);
 
   int64_t bytes() const;
 

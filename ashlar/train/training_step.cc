@@ -9,7 +9,7 @@
 #include "ashlar/passes/prefetch.h"
 #include "ashlar/train/flops.h"
 #include "ashlar/train/pipeline_schedule.h"
-#include "ashlar/train/gather_shadows.h"
+#include "ashlar/train/shadows.h"
 
 #include <algorithm>
 #include <cmath>
@@ -123,10 +123,7 @@ TrainingStep::TrainingStep(TrainingGraph training, const StepSpec& spec,
       scale_(spec.loss_scale) {
   const graph::Graph& graph = training_.graph;
   store_.add_missing(graph);
-  store_.refresh_shadows(graph);
-  if (ranks_ != nullptr && ranks_->comm() != nullptr) {
-    gather_shadows(graph, spec.shard.mesh, training_.placements, store_, *ranks_->comm());
-  }
+  make_shadows(graph, spec.shard, store_, ranks_ == nullptr ? nullptr : ranks_->comm());
   graph::PlannedPrograms plan = passes::plan_memory(
       graph, {.max = largest_microbatch(spec), .table = &table, .threads = pool.threads()});
   split_at_norm(graph, plan);

@@ -47,7 +47,8 @@ Validation::Validation(const models::DecoderConfig& config, DType dtype, Master 
   }
   graph_ = passes::fuse(sharded.graph);
   store.add_missing(graph_);
-  store.refresh_shadows(graph_);
+  // Beside training the shadows are those of its step.
+  if (ranks_ == nullptr) store.refresh_shadows(graph_);
   auto plan = passes::plan_memory(graph_, {.max = max, .table = &table, .threads = pool.threads()});
   executor_ = std::make_unique<runtime::Executor>(graph_, std::move(plan), store, table, pool);
   executor_->bind_input("loss_scale", &scale_);

@@ -1,7 +1,7 @@
 #include "tests/train/layout.h"
 
 #include "ashlar/comm/thread_ranks.h"
-#include "ashlar/train/gather_shadows.h"
+#include "ashlar/train/shadows.h"
 #include "tests/train/layout_runner.h"
 
 #include <fmt/format.h>
@@ -36,10 +36,7 @@ class LayoutRank {
       held_.push_back(device_.allocate(name(variable.kind), variable.bytes()));
     }
     store_.add_missing(training_.graph);
-    store_.refresh_shadows(training_.graph);
-    if (comm != nullptr) {
-      gather_shadows(training_.graph, mesh_, training_.placements, store_, *comm);
-    }
+    make_shadows(training_.graph, spec_of(job, layout, rank).shard, store_, comm);
     graph::Bindings max = make_inputs(job, layout, rank, 1, 0).bindings;
     max[Symbol::kSeqs] = std::max<int64_t>(max[Symbol::kSeqs], 2 * job.batch);
     runner_ = make_runner(arithmetic, training_.graph, max, store_, comm);
