@@ -32,7 +32,7 @@ std::optional<Key> key_of(const graph::Op& op) {
   if (const auto* sum = dynamic_cast<const graph::AllReduceOp*>(&op)) group = &sum->group();
   if (const auto* rows = dynamic_cast<const graph::ReduceScatterOp*>(&op)) group = &rows->group();
   if (const auto* into = dynamic_cast<const graph::ReduceIntoOp*>(&op)) group = &into->group();
-  if (group == nullptr || !graph::goes_on(op)) return std::nullopt;
+  if (group == nullptr) return std::nullopt;
   return Key(op.kind(), group->name);
 }
 
@@ -206,8 +206,8 @@ class Bucketer {
     inputs.insert(inputs.end(), grads.begin(), grads.end());
     const Node& head = *terms_[0];
     const auto& op = dynamic_cast<const graph::ReduceIntoOp&>(*head.op);
-    const auto outputs = rewrite_.result().add_node(op.over(std::move(first)), std::move(inputs),
-                                                    head.phase, head.layer, head.name);
+    const auto outputs = rewrite_.result().add_node(
+        op.over_bucket(std::move(first)), std::move(inputs), head.phase, head.layer, head.name);
     for (size_t i = 0; i < terms_.size(); ++i) rewrite_.map(terms_[i]->outputs[0], outputs[i]);
     leaving_nodes_ = std::exchange(terms_, {});
     filled_ = 0;

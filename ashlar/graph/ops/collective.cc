@@ -280,7 +280,8 @@ bool goes_on(const Op& op) {
     return !scatter->parts().empty();
   }
   if (const auto* gather = dynamic_cast<const AllGatherOp*>(&op)) return gather->variable();
-  return dynamic_cast<const ReduceIntoOp*>(&op) != nullptr;
+  const auto* into = dynamic_cast<const ReduceIntoOp*>(&op);
+  return into != nullptr && into->terms_stay();
 }
 
 // ---------------------------------------------------------------- rows, zeros

@@ -120,17 +120,21 @@ class ReduceScatterOp : public Op, public Talks {
 };
 
 // (x [N,...] ..., terms of sums; grad [n,...] ...) -> each grad plus this rank's rows of the sum,
-// or instead of it in the first microbatch of a step where `first`. Goes on; spoils x, which must
-// stay until a FreeTermsOp behind it. In the order of ranks, grad is added to this rank's term.
+// or instead of it in the first microbatch of a step where `first`. Spoils x. In the order of
+// ranks, grad is added to this rank's term.
 class ReduceIntoOp : public Op, public Talks {
  public:
   ReduceIntoOp(GroupLabel on, std::vector<bool> first)
       : on_(std::move(on)), first_(std::move(first)) {}
   const comm::Group& group() const { return on_.group; }
   const std::vector<bool>& first() const { return first_; }  // of each
-  std::shared_ptr<const ReduceIntoOp> over(std::vector<bool> first) const {
-    return std::make_shared<ReduceIntoOp>(on_, std::move(first));
+  // The same of a bucket of terms. It goes on: behind it is a FreeTermsOp, until which x stays.
+  std::shared_ptr<const ReduceIntoOp> over_bucket(std::vector<bool> first) const {
+    auto op = std::make_shared<ReduceIntoOp>(on_, std::move(first));
+    op->terms_stay_ = true;
+    return op;
   }
+  bool terms_stay() const { return terms_stay_; }
   std::string_view kind() const override { return "reduce_into"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -147,6 +151,7 @@ class ReduceIntoOp : public Op, public Talks {
 
   GroupLabel on_;
   std::vector<bool> first_;
+  bool terms_stay_ = false;
 };
 
 // (grad..., x...) -> the grads, once they are there: until then the terms x keep their memory.
