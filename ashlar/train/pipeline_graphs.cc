@@ -34,7 +34,6 @@ std::vector<runtime::ChunkExecutors::Chunk> plan_chunks(
   for (size_t c = 0; c < chunks.size(); ++c) {
     const graph::Graph& graph = chunks[c].graph;
     stores[c]->add_missing(graph);
-    stores[c]->refresh_shadows(graph);
     const bool splits = schedule::splits_backward(schedule, index, static_cast<int>(c));
     auto plan = passes::plan_memory(graph, {.max = max,
                                             .weight_slots = splits ? 1 : 0,

@@ -22,6 +22,7 @@ std::vector<graph::Stage> chunks_of(const passes::ShardedGraph& sharded,
 std::vector<graph::Stage> build_chunks(const StepSpec& spec);
 
 // Memory of the chunks, with the Variables that the stores lack made; chunk c's are in stores[c].
+// Shadows are as they were: shadows.h.
 std::vector<runtime::ChunkExecutors::Chunk> plan_chunks(
     const std::vector<graph::Stage>& chunks, const std::vector<runtime::VariableStore*>& stores,
     const schedule::Schedule& schedule, int index, const graph::Bindings& max,

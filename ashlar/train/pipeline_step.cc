@@ -1,6 +1,7 @@
 #include "ashlar/train/pipeline_step.h"
 
 #include "ashlar/train/flops.h"
+#include "ashlar/train/shadows.h"
 
 #include <algorithm>
 #include <cmath>
@@ -28,6 +29,9 @@ PipelineStep::PipelineStep(std::vector<graph::Stage> chunks, const StepSpec& spe
   const graph::Bindings max = largest_microbatch(spec);
   auto planned = plan_chunks(chunks_, stores_of(stores), *spec.schedule, pipe.index, max, table,
                              pool.threads());
+  for (size_t c = 0; c < chunks_.size(); ++c) {
+    make_shadows(chunks_[c].graph, spec.shard, stores.chunk(c), ranks.comm());
+  }
   executors_.emplace(*spec.schedule, pipe.index, std::move(planned), table, pool, *ranks.comm());
   pipeline_.emplace(*spec.schedule, pipe, parts_of(chunks_, *executors_),
                     executors_->slots().instructions, max, *ranks.comm(),

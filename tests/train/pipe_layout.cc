@@ -4,6 +4,7 @@
 #include "ashlar/comm/thread_ranks.h"
 #include "ashlar/train/pipeline_graphs.h"
 #include "ashlar/train/pipeline_schedule.h"
+#include "ashlar/train/shadows.h"
 
 #include <gtest/gtest.h>
 
@@ -108,7 +109,7 @@ class PipeRank {
     std::vector<runtime::PipelineChunk> parts;
     for (size_t c = 0; c < chunks_.size(); ++c) {
       stores_[c]->add_missing(chunks_[c].graph);
-      stores_[c]->refresh_shadows(chunks_[c].graph);
+      make_shadows(chunks_[c].graph, spec_.shard, *stores_[c], &comm_);
       references_.push_back(
           std::make_unique<runtime::StageReference>(chunks_[c].graph, *stores_[c], &comm_));
       runners_.push_back(references_.back().get());
@@ -123,6 +124,9 @@ class PipeRank {
     for (const auto& store : stores_) stores.push_back(store.get());
     const kernels::KernelTable& table = kernels::kernel_table(best_isa_tier());
     auto planned = plan_chunks(chunks_, stores, *spec_.schedule, pipe_.index, max_, table, 1);
+    for (size_t c = 0; c < chunks_.size(); ++c) {
+      make_shadows(chunks_[c].graph, spec_.shard, *stores_[c], &comm_);
+    }
     executors_.emplace(*spec_.schedule, pipe_.index, std::move(planned), table, pool_, comm_);
     for (size_t c = 0; c < chunks_.size(); ++c) {
       runners_.push_back(&executors_->runner(static_cast<int>(c)));
