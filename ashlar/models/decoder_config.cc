@@ -99,7 +99,7 @@ DecoderConfig DecoderConfig::without_dropout() const {
 
 DecoderConfig DecoderConfig::as_inference() const {
   DecoderConfig config = without_dropout();
-  config.mixture.balance = config.mixture.random_second = false;
+  config.mixture.balance = config.mixture.random_second = config.mixture.padded = false;
   config.mixture.capacity = 0;
   return config;
 }

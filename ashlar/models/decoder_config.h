@@ -38,6 +38,7 @@ struct MixtureConfig {
   double coefficient = 0.02;  // of the load-balancing loss
   // Training only (graph/ops/moe_assign.h). A file does not say them.
   double capacity = 0;         // factor; 0: nothing is dropped
+  bool padded = false;         // where ranks exchange rows, in messages of that size
   bool random_second = false;  // GShard's
   bool operator==(const MixtureConfig&) const = default;
 };

@@ -71,9 +71,9 @@ MixtureStates mixture_of_experts(Builder& b, const DecoderConfig& config,
       moe_route(b, logits, {mixture.per_token, mixture.renormalise}, "route");
   MixtureStates result;
   if (mixture.balance) result.load = moe_load(b, logits, route.experts, load_so_far, "load");
-  const graph::Assignment rows =
-      moe_assign(b, route.experts, route.weights,
-                 {mixture.experts, mixture.capacity, mixture.random_second}, "assign");
+  const graph::Assignment rows = moe_assign(
+      b, route.experts, route.weights,
+      {mixture.experts, mixture.capacity, mixture.random_second, mixture.padded}, "assign");
   const ValueId inputs = moe_dispatch(b, x, rows.slots, rows.sources, "dispatch");
   const ValueId outputs = Experts(b, config, options, rows.offsets)(inputs);
   result.y = moe_combine(b, outputs, route.weights, rows.slots, rows.sources, residual, "combine");

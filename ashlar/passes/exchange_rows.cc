@@ -55,6 +55,7 @@ class Pass {
   struct Exchange {
     ValueId counts;
     int64_t top_k;
+    double padded;
   };
 
   // What reads the offsets are the experts' products: they get those of the experts' rows.
@@ -64,13 +65,15 @@ class Pass {
         rewrite_.result().add_node(std::make_shared<graph::MoeCountsOp>(), {assigned[2]},
                                    node.phase, node.layer, node.name + ".counts");
     rewrite_.map(node.outputs[2], counted[1]);
+    const auto& spec = dynamic_cast<const graph::MoeAssignOp&>(*node.op).spec();
     const int64_t top_k = graph_.type(node.inputs[0]).shape[1].offset;
-    exchanges_[node.outputs[1]] = {counted[0], top_k};
+    exchanges_[node.outputs[1]] = {counted[0], top_k, spec.padded ? spec.capacity : 0};
   }
 
   ValueId exchange(const Node& node, ValueId rows, ValueId sources, MoeExchangeOp::To to) {
     const Exchange& with = exchanges_.at(sources);
-    return rewrite_.result().add_node(std::make_shared<MoeExchangeOp>(to, with.top_k),
+    const MoeExchangeOp::Spec spec{to, with.top_k, with.padded};
+    return rewrite_.result().add_node(std::make_shared<MoeExchangeOp>(spec),
                                       {rows, with.counts, rewrite_(sources)}, node.phase,
                                       node.layer, node.name + ".exchange")[0];
   }

@@ -112,6 +112,8 @@ void MoeSection::bind(ConfigBinder& b) {
   b.key("capacity", capacity,
         "an expert takes at most this many times its fair share, the rest is dropped; unset: all")
       .positive();
+  b.key("padded", padded,
+        "mesh.expert ranks exchange rows in messages of one size, that of the capacity");
   b.key("aux_loss_coef", aux_loss_coef, "weight of the load-balancing loss; unset: the model's own")
       .at_least(0);
 }
@@ -135,6 +137,10 @@ void MoeSection::apply(models::MixtureConfig& mixture) const {
     mixture.random_second = true;
   }
   if (capacity) mixture.capacity = *capacity;
+  if (padded && !capacity) {
+    fail_usage("config moe.padded: messages are padded to a capacity; set moe.capacity");
+  }
+  mixture.padded = padded;
   if (aux_loss_coef) {
     mixture.balance = *aux_loss_coef > 0;
     mixture.coefficient = *aux_loss_coef;

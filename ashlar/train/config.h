@@ -48,10 +48,11 @@ struct ModelSection {
 struct MoeSection {
   Router router = Router::kModel;
   std::optional<double> capacity;       // unset: nothing is dropped
+  bool padded = false;                  // expert ranks send messages of that size
   std::optional<double> aux_loss_coef;  // unset: the model's own
 
   void bind(ConfigBinder& b);
-  bool is_set() const { return router != Router::kModel || capacity || aux_loss_coef; }
+  bool is_set() const { return router != Router::kModel || capacity || padded || aux_loss_coef; }
   // Throws UsageError where the model's experts do not go with the keys.
   void apply(models::MixtureConfig& mixture) const;
 };

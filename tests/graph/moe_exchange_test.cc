@@ -72,7 +72,18 @@ Tensor wanted_rows(const std::vector<Tokens>& of, int ranks, int rank, Shape sha
   return floats(dtype, shape, wanted);
 }
 
-void exchange_on(int ranks, int64_t tokens, int64_t capacity, DType dtype) {
+// factor > 0: of the capacity to which messages are padded; tokens: of each of the ranks.
+struct Case {
+  int ranks;
+  int64_t tokens;
+  double factor = 0;
+  DType dtype = DType::kF32;
+};
+
+void exchange_on(const Case& c) {
+  const auto& [ranks, tokens, factor, dtype] = c;
+  const int64_t capacity =
+      kernels::moe_capacity(ranks * tokens, Tokens::kExperts, Tokens::kTopK, factor);
   const Mesh mesh = Mesh::standard({.expert = ranks});
   const int64_t own = Tokens::kExperts / ranks;
   std::vector<Tokens> of;
@@ -94,14 +105,26 @@ void exchange_on(int ranks, int64_t tokens, int64_t capacity, DType dtype) {
       return comm.counters().of("expert", comm::CommOp::kAllToAll).bytes / Tokens::kWidth /
              size_of(dtype);
     };
-    const MoeExchangeOp there(To::kExperts, Tokens::kTopK, on),
-        back(To::kTokens, Tokens::kTopK, on);
-    const Tensor found = run_op(there, {rows, counted[0], sources}, table, team, with)[0];
+    const auto op = [&](To to) {
+      const Placement cut =
+          Placement::replicated(mesh).with(mesh, "expert", AxisPlacement::split(0));
+      const std::vector<Placement> placements(3, cut);
+      return MoeExchangeOp({to, Tokens::kTopK, factor})
+          .local({.mesh = mesh,
+                  .rank = rank,
+                  .inputs = {},
+                  .whole = {},
+                  .placements = placements,
+                  .context = {},
+                  .label = "h.0.mlp"});
+    };
+    const OpPtr there = op(To::kExperts), back = op(To::kTokens);
+    const Tensor found = run_op(*there, {rows, counted[0], sources}, table, team, with)[0];
     const Shape room{ranks * std::min(Tokens::kTopK, own) * tokens, Tokens::kWidth};
     ASSERT_EQ(found.shape(), room);
     EXPECT_EQ(doubles(found), doubles(wanted_rows(of, ranks, rank, room, dtype)));
     const int64_t leave = bytes();
-    const Tensor returned = run_op(back, {found, counted[0], sources}, table, team, with)[0];
+    const Tensor returned = run_op(*back, {found, counted[0], sources}, table, team, with)[0];
     EXPECT_EQ(doubles(returned), doubles(rows));
 
     // Rows whose expert is elsewhere leave, once; those of others come, and go back, once.
@@ -117,14 +140,15 @@ void exchange_on(int ranks, int64_t tokens, int64_t capacity, DType dtype) {
       if (!here) continue;
       EXPECT_EQ(counted[1].span<int32_t>()[static_cast<size_t>(e % own + 1)], used);
     }
+    if (factor > 0) leaving = coming = (ranks - 1) * own * capacity;
     EXPECT_EQ(leave, leaving);
     EXPECT_EQ(bytes(), leaving + coming);
     sent[static_cast<size_t>(rank)] = bytes() - 2 * leaving;
 
     const Tensor wide = rows.to(DType::kF64);
-    const Tensor found64 = run_op_f64(there, {wide, counted[0], sources}, with)[0];
+    const Tensor found64 = run_op_f64(*there, {wide, counted[0], sources}, with)[0];
     EXPECT_EQ(doubles(found64), doubles(found));
-    EXPECT_EQ(doubles(run_op_f64(back, {found64, counted[0], sources}, with)[0]), doubles(rows));
+    EXPECT_EQ(doubles(run_op_f64(*back, {found64, counted[0], sources}, with)[0]), doubles(rows));
   });
   // Over all ranks: 2 k times the tokens that leave.
   EXPECT_EQ(std::accumulate(sent.begin(), sent.end(), int64_t{0}), 0);
@@ -133,13 +157,22 @@ void exchange_on(int ranks, int64_t tokens, int64_t capacity, DType dtype) {
 TEST(MoeExchange, RowsGoToTheirExpertsAndBack) {
   for (const int ranks : {1, 2, 4, 8}) {
     for (const int64_t tokens : {1, 7, 33}) {
-      for (const int64_t capacity : {0, 3}) {
-        SCOPED_TRACE(fmt::format("{} ranks, {} tokens, capacity {}", ranks, tokens, capacity));
-        exchange_on(ranks, tokens, capacity, DType::kF32);
-      }
+      SCOPED_TRACE(fmt::format("{} ranks, {} tokens", ranks, tokens));
+      exchange_on({ranks, tokens});
     }
   }
-  exchange_on(2, 33, 0, DType::kBF16);
+  exchange_on({2, 33, 0, DType::kBF16});
+}
+
+// EP1: 2 (p-1)/p E C rows there and back, C = ceil(k T / E cf) over the tokens of all ranks.
+TEST(MoeExchange, PaddedMessagesHaveTheSizeOfTheCapacity) {
+  for (const int ranks : {2, 4, 8}) {
+    for (const double factor : {0.1, 1.0, 1.25}) {
+      SCOPED_TRACE(fmt::format("{} ranks, factor {}", ranks, factor));
+      exchange_on({ranks, 33, factor});
+    }
+  }
+  exchange_on({2, 33, 1, DType::kBF16});
 }
 
 // All tokens to the experts of one rank: as many rows as can come.
@@ -155,7 +188,7 @@ TEST(MoeExchange, HasRoomForAllTokensOnOneRank) {
     const auto counted = run_op(MoeCountsOp(on), {ints({0, 5, 10, 10, 10})}, table, team, with);
     const Tensor rows = floats(DType::kF32, Shape{2 * kTokens, 1}, counter_values("x", 10));
     const Tensor found =
-        run_op(MoeExchangeOp(To::kExperts, 2, on),
+        run_op(MoeExchangeOp({To::kExperts, 2}, on),
                {rows, counted[0], ints(std::vector<int32_t>(10, 0))}, table, team, with)[0];
     ASSERT_EQ(found.shape(), (Shape{4 * kTokens, 1}));
     const std::vector<double> values = doubles(found);

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace ashlar::train::testing {
 namespace {
 
@@ -77,6 +79,24 @@ TEST(ExpertCapacity, DropsTheSameOnAnyLayout) {
   }
 }
 
+// Rows travel in bf16; the graph is the same in double, and the loss stays near one rank's.
+TEST(ExpertDType, BF16StaysNearOneRank) {
+  LayoutJob job{.model = small_mixtral()};
+  job.steps = 6;
+  const Layout alone{.dtype = DType::kBF16};
+  const LayoutResult wanted = run_layout(job, alone, Arithmetic::kDouble);
+  const auto losses = run_layout(job, alone, Arithmetic::kKernels).losses;
+  for (const int zero : {0, 3}) {
+    const Layout layout{.mesh = {.data = 2, .expert = 2}, .zero = zero, .dtype = DType::kBF16};
+    expect_equal(run_layout(job, layout, Arithmetic::kDouble), wanted, kDoubleTolerance,
+                 layout.str());
+    const auto found = run_layout(job, layout, Arithmetic::kKernels).losses;
+    for (size_t i = 0; i < losses.size(); ++i) {
+      EXPECT_NEAR(found[i], losses[i], 0.01 * losses[i]) << layout.str() << ", step " << i + 1;
+    }
+  }
+}
+
 // A rank holds 1/p of the experts, and all of the rest.
 TEST(ExpertMemory, WeightsAreOneShareOfTheExperts) {
   LayoutJob job{.model = small_mixtral()};
@@ -112,6 +132,33 @@ TEST(ExpertTraffic, ExpertsAreSummedOverDataRanksOnly) {
     EXPECT_EQ(traffic.of("data", comm::CommOp::kAllReduce).bytes,
               experts / 2 * int64_t{sizeof(float)});
     EXPECT_GT(traffic.of("expert", comm::CommOp::kAllToAll).bytes, 0);
+  }
+}
+
+// EP1: forward and backward send 4 (p-1)/p E C rows of each layer, C the capacity over all tokens.
+TEST(ExpertTraffic, PaddedMessagesAreOfTheCapacity) {
+  LayoutJob job{.model = small_mixtral()};
+  job.steps = 3;
+  job.model.mixture.capacity = 1.1;
+  const LayoutResult wanted = run_layout(job, {}, Arithmetic::kDouble);
+  job.model.mixture.padded = true;
+  const models::DecoderConfig& model = job.model;
+  const int64_t experts = model.mixture.experts;
+  const auto capacity = static_cast<int64_t>(
+      std::ceil(static_cast<double>(model.mixture.per_token * job.batch * job.seq) /
+                static_cast<double>(experts) * model.mixture.capacity));
+  for (const Layout& layout :
+       {Layout{.mesh = {.expert = 2}}, Layout{.mesh = {.expert = 4}},
+        Layout{.mesh = {.data = 2, .expert = 2}}, Layout{.mesh = {.expert = 2, .context = 2}}}) {
+    expect_equal(run_layout(job, layout, Arithmetic::kDouble), wanted, kDoubleTolerance,
+                 "padded on " + layout.str());
+    const int64_t ranks = layout.mesh.expert;
+    for (const auto& traffic : run_layout(job, layout, Arithmetic::kKernels).traffic) {
+      EXPECT_EQ(traffic.of("expert", comm::CommOp::kAllToAll).bytes,
+                job.steps * model.layers * 4 * (ranks - 1) * experts / ranks * capacity *
+                    model.width * int64_t{sizeof(float)})
+          << layout.str();
+    }
   }
 }
 

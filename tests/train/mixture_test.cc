@@ -227,6 +227,13 @@ TEST(MixtureTraining, KeysThatDoNotGoTogether) {
   moe.router = Router::kSwitch;
   EXPECT_EQ(error_of([&] { moe.apply(mixture); }),
             "config moe.router: switch sends a token to 1 of the experts, the model to 2");
+  moe = {};
+  moe.padded = true;
+  EXPECT_EQ(error_of([&] { moe.apply(mixture); }),
+            "config moe.padded: messages are padded to a capacity; set moe.capacity");
+  moe.capacity = 1.25;
+  moe.apply(mixture);
+  EXPECT_TRUE(mixture.padded);
   TrainConfig config;
   ConfigTable table(config);
   EXPECT_EQ(error_of([&] { table.set("moe.capacity=0"); }),

@@ -5,8 +5,6 @@
 #include "ashlar/kernels/moe_assign.h"
 #include "ashlar/kernels/ref/moe.h"
 
-#include <algorithm>
-#include <numeric>
 #include <type_traits>
 #include <utility>
 
@@ -26,82 +24,8 @@ kernels::MoeAssignSpec bound_spec(const AssignSpec& spec, const std::string& pat
   return bound;
 }
 
-// The runs of a context rank, of which one has `tokens`; `all` are those of the whole rows.
-std::vector<kernels::TokenRun> runs_of(const TokenRanks& ranks, int context, int64_t all) {
-  if (ranks.context_ranks == 1) return {{0, 0, all}};
-  std::vector<kernels::TokenRun> runs;
-  for (const RowRun& run : context_runs(ranks.cut, ranks.context_ranks, context, all)) {
-    runs.push_back({run.first, run.local, run.count});
-  }
-  return runs;
-}
-
-// Tokens of the sequences that a rank shares with its context ranks.
-int64_t whole_tokens(const TokenRanks& ranks, int64_t tokens) {
-  if (ranks.context_ranks == 1) return tokens;
-  const int context = ranks.places[static_cast<size_t>(ranks.group.index)].context;
-  return tokens / context_rows(ranks.cut, ranks.context_ranks, context, ranks.cut.seq) *
-         ranks.cut.seq;
-}
-
-// What stands before each of this rank's runs: all earlier choices, and this choice in the earlier
-// runs of the microbatch of all ranks. counts: of all ranks' runs, rank by rank, [k,E] each.
-std::vector<int32_t> stand_before(const TokenRanks& ranks, const std::vector<int32_t>& counts,
-                                  int64_t all, int64_t top_k, int64_t experts) {
-  struct Run {
-    int sequences;
-    int64_t first;
-    const int32_t* counts;
-    int32_t* before;  // null: of another rank
-  };
-  const int64_t each = top_k * experts;
-  const auto mine = static_cast<size_t>(ranks.group.index);
-  std::vector<Run> order;
-  std::vector<int32_t> before(runs_of(ranks, ranks.places[mine].context, all).size() *
-                              static_cast<size_t>(each));
-  const int32_t* next = counts.data();
-  for (size_t rank = 0; rank < ranks.places.size(); ++rank) {
-    const auto [sequences, context] = ranks.places[rank];
-    int32_t* own = rank == mine ? before.data() : nullptr;
-    for (const kernels::TokenRun& run : runs_of(ranks, context, all)) {
-      order.push_back({sequences, run.first, next, own});
-      next += each;
-      if (own != nullptr) own += each;
-    }
-  }
-  std::ranges::sort(order, {}, [](const Run& run) { return std::pair(run.sequences, run.first); });
-  std::vector<int32_t> so_far(static_cast<size_t>(experts), 0);
-  for (int64_t c = 0; c < top_k; ++c) {
-    for (const Run& run : order) {
-      if (run.before != nullptr) std::ranges::copy(so_far, run.before + c * experts);
-      for (int64_t e = 0; e < experts; ++e) {
-        so_far[static_cast<size_t>(e)] += run.counts[c * experts + e];
-      }
-    }
-  }
-  return before;
-}
-
-// Counts of the runs of all ranks.
-std::vector<int32_t> gather_counts(const TokenRanks& ranks, std::span<const int32_t> mine,
-                                   int64_t all, int64_t each, comm::Communicator& comm) {
-  std::vector<int64_t> sizes;
-  for (const TokenRanks::Place& place : ranks.places) {
-    sizes.push_back(static_cast<int64_t>(runs_of(ranks, place.context, all).size()) * each);
-  }
-  std::vector<int32_t> counts(
-      static_cast<size_t>(std::accumulate(sizes.begin(), sizes.end(), int64_t{0})));
-  comm.all_gather(ranks.group, {DType::kI32, mine.data(), static_cast<int64_t>(mine.size())}, sizes,
-                  comm::buffer(std::span(counts)), ranks.label);
-  return counts;
-}
-
 kernels::MoeAssignment maps_of(std::span<const Operand> out) {
   return {out[0].as<int32_t>(), out[1].as<int32_t>(), out[2].as<int32_t>()};
-}
-
-int64_t sequence_ranks(const TokenRanks& ranks) {
-  return static_cast<int64_t>(ranks.places.size()) / ranks.context_ranks;
 }
 
 }  // namespace
@@ -131,29 +55,24 @@ void MoeAssignOp::assign(std::span<const Operand> in, std::span<const Operand> o
   const Operand& chosen = in[0];
   const auto* weights = in[1].as<Number>();
   kernels::MoeAssignSpec spec = bound_spec(spec_, path_, chosen, state);
-  const int64_t all = ranks_ ? whole_tokens(*ranks_, spec.tokens) : spec.tokens;
   std::vector<kernels::TokenRun> runs;
   std::vector<int32_t> before;
   if (ranks_) {
-    runs = runs_of(*ranks_, ranks_->places[static_cast<size_t>(ranks_->group.index)].context, all);
+    runs = ranks_->runs(spec.tokens);
     spec.runs = runs;
   }
   if (spec_.capacity > 0) {
-    const int64_t tokens = ranks_ ? all * sequence_ranks(*ranks_) : all;
+    const int64_t tokens = ranks_ ? ranks_->all(spec.tokens) : spec.tokens;
     spec.capacity = kernels::moe_capacity(tokens, spec.experts, spec.top_k, spec_.capacity);
   }
   if (ranks_ && spec.capacity > 0) {
-    ASHLAR_CHECK(comm != nullptr,
-                 "moe_assign: a graph for several ranks runs on one: give it a communicator");
-    const int64_t each = spec.top_k * spec.experts;
-    std::vector<int32_t> counts(runs.size() * static_cast<size_t>(each));
+    std::vector<int32_t> counts(runs.size() * static_cast<size_t>(spec.top_k * spec.experts));
     if constexpr (kReference) {
       kernels::ref::moe_count(spec, chosen.as<int32_t>(), weights, counts.data());
     } else {
       kernels::moe_count(spec, chosen.as<int32_t>(), weights, counts.data());
     }
-    before = stand_before(*ranks_, gather_counts(*ranks_, counts, all, each, *comm), all,
-                          spec.top_k, spec.experts);
+    before = ranks_->stand_before(counts, spec.tokens, spec.top_k, spec.experts, comm);
     spec.before = before.data();
   }
   if constexpr (kReference) {
@@ -181,21 +100,8 @@ std::vector<AxisStrategy> MoeAssignOp::strategies(const AxisSite& site) const {
 // A capacity needs what stands before on other ranks, a random choice the token's place.
 std::shared_ptr<const Op> MoeAssignOp::local(const LocalSite& site) const {
   if (spec_.capacity == 0 && !spec_.random_second) return nullptr;
-  std::vector<std::string> axes;
-  for (const char* axis : {"data", "context", "expert"}) {
-    if (site.cut(0, 0, axis).parts > 1) axes.push_back(axis);
-  }
-  if (axes.empty()) return nullptr;
-  TokenRanks ranks{.group = comm::group_along(site.mesh, site.rank, axes),
-                   .label = site.label,
-                   .places = {},
-                   .context_ranks = site.cut(0, 0, "context").parts,
-                   .cut = site.context};
-  for (const int rank : ranks.group.ranks) {
-    const auto at = [&](const char* axis) { return site.mesh.coordinate(rank, axis); };
-    ranks.places.push_back({at("data") * site.mesh.size("expert") + at("expert"), at("context")});
-  }
-  return std::make_shared<MoeAssignOp>(spec_, path_, std::move(ranks));
+  auto ranks = TokenRanks::of(site, 0);
+  return ranks ? std::make_shared<MoeAssignOp>(spec_, path_, std::move(ranks)) : nullptr;
 }
 
 Assignment moe_assign(Builder& b, ValueId experts, ValueId weights, const AssignSpec& spec,

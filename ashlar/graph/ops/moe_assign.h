@@ -4,7 +4,7 @@
 #pragma once
 
 #include "ashlar/graph/builder.h"
-#include "ashlar/graph/context_rows.h"
+#include "ashlar/graph/ops/token_ranks.h"
 
 #include <optional>
 
@@ -19,18 +19,8 @@ struct AssignSpec {
   // The second choice is kept with probability min(1, 2 weight) (GShard, Lepikhin et al. 2020); the
   // draw is a function of (seed, step, path, token of the global batch).
   bool random_second = false;
-};
-
-// Ranks that have some of the tokens of a microbatch each.
-struct TokenRanks {
-  struct Place {
-    int sequences = 0, context = 0;  // index among those with other sequences; among context ranks
-  };
-  comm::Group group;
-  std::string label;
-  std::vector<Place> places;  // of the group's ranks
-  int context_ranks = 1;
-  ContextCut cut;
+  // Expert ranks exchange rows in messages of one size, that of the capacity.
+  bool padded = false;
 };
 
 // (experts i32 [T,k], weights f32 [T,k]) -> (slots i32 [T,k]: a pair's row, -1 where dropped;

@@ -28,17 +28,20 @@ comm::Communicator& others(std::string_view op, comm::Communicator* comm) {
   return *comm;
 }
 
-// Who has how many rows for whom, as one rank sees it.
+// Who has how many rows for whom, as one rank sees it; in messages with room for `padded` rows for
+// each expert, or, where that is 0, for just those.
 class Rows {
  public:
-  Rows(const Operand& counts, int index)
+  Rows(const Operand& counts, int index, int64_t padded)
       : counts_(counts.as<int32_t>()),
         ranks_(counts.shape[0]),
         experts_(counts.shape[1]),
         own_(experts_ / ranks_),
+        padded_(padded),
         index_(index) {}
 
-  // Of this rank's tokens, for the experts of each rank; and of this rank's experts, from each.
+  // In the messages between this rank's tokens and the experts of each rank, and between this
+  // rank's experts and the tokens of each.
   std::vector<int64_t> of_tokens(int64_t width) const {
     return each_rank(width, [&](int64_t rank, int64_t i) { return at(index_, rank * own_ + i); });
   }
@@ -46,21 +49,33 @@ class Rows {
     return each_rank(width, [&](int64_t rank, int64_t i) { return at(rank, index_ * own_ + i); });
   }
 
-  // f(row where they lie by expert, row where they lie by rank, how many) of this rank's experts.
+  // f(first row by expert, first row in the messages, how many) of this rank's tokens' rows;
+  // returns how many there are.
   template <typename F>
-  void each_block(const F& f) const {
-    std::vector<int64_t> by_rank = of_experts(1);
-    std::exclusive_scan(by_rank.begin(), by_rank.end(), by_rank.begin(), int64_t{0});
-    int64_t by_expert = 0;
+  int64_t each_of_tokens(const F& f) const {
+    int64_t row = 0;
+    for (int64_t e = 0; e < experts_; ++e) {
+      f(row, padded_ > 0 ? e * padded_ : row, at(index_, e));
+      row += at(index_, e);
+    }
+    return row;
+  }
+  // The same of this rank's experts' rows.
+  template <typename F>
+  int64_t each_of_experts(const F& f) const {
+    std::vector<int64_t> in_message = of_experts(1);
+    std::exclusive_scan(in_message.begin(), in_message.end(), in_message.begin(), int64_t{0});
+    int64_t row = 0;
     for (int64_t i = 0; i < own_; ++i) {
       for (int64_t rank = 0; rank < ranks_; ++rank) {
         const int64_t count = at(rank, index_ * own_ + i);
-        int64_t& from = by_rank[static_cast<size_t>(rank)];
-        f(by_expert, from, count);
-        by_expert += count;
-        from += count;
+        int64_t& from = in_message[static_cast<size_t>(rank)];
+        f(row, from, count);
+        row += count;
+        from += padded_ > 0 ? padded_ : count;
       }
     }
+    return row;
   }
 
  private:
@@ -71,14 +86,14 @@ class Rows {
     std::vector<int64_t> elements(static_cast<size_t>(ranks_), 0);
     for (int64_t rank = 0; rank < ranks_; ++rank) {
       for (int64_t i = 0; i < own_; ++i) {
-        elements[static_cast<size_t>(rank)] += count(rank, i) * width;
+        elements[static_cast<size_t>(rank)] += (padded_ > 0 ? padded_ : count(rank, i)) * width;
       }
     }
     return elements;
   }
 
   const int32_t* counts_;
-  int64_t ranks_, experts_, own_;
+  int64_t ranks_, experts_, own_, padded_;
   int index_;
 };
 
@@ -144,14 +159,15 @@ std::shared_ptr<const Op> MoeCountsOp::local(const LocalSite& site) const {
 
 // ---------------------------------------------------------------- rows
 std::string MoeExchangeOp::attributes() const {
-  const char* to = to_ == To::kExperts ? "to experts" : "to tokens";
-  return on_ ? fmt::format("{} of {} {}", on_->group.name, on_->group.size(), to) : to;
+  std::string text = on_ ? fmt::format("{} of {} ", on_->group.name, on_->group.size()) : "";
+  text += to_experts() ? "to experts" : "to tokens";
+  return spec_.padded > 0 ? text + fmt::format(" padded={}", spec_.padded) : text;
 }
 
 // A token goes to different experts, so a rank gets each at most as often as it has experts.
 Dim MoeExchangeOp::rows_of_experts(const Dim& rows, int64_t experts) const {
-  const int64_t ranks = ranks_of(on_), most = ranks * std::min(top_k_, experts / ranks);
-  return {rows.symbol, rows.factor / top_k_ * most, rows.offset / top_k_ * most};
+  const int64_t ranks = ranks_of(on_), most = ranks * std::min(spec_.top_k, experts / ranks);
+  return {rows.symbol, rows.factor / spec_.top_k * most, rows.offset / spec_.top_k * most};
 }
 
 std::vector<ValueType> MoeExchangeOp::infer(std::span<const ValueType> in) const {
@@ -163,52 +179,75 @@ std::vector<ValueType> MoeExchangeOp::infer(std::span<const ValueType> in) const
   check_type(kind(), "counts", in[1], {DType::kI32, {ranks_of(on_), experts}});
   check_rank(kind(), "sources", in[2], 1);
   check_dtype(kind(), "sources", in[2], DType::kI32);
-  ASHLAR_CHECK(of_tokens.factor % top_k_ == 0 && of_tokens.offset % top_k_ == 0,
-               "moe_exchange: {} rows, wanted {} a token", of_tokens.str(), top_k_);
+  ASHLAR_CHECK(of_tokens.factor % spec_.top_k == 0 && of_tokens.offset % spec_.top_k == 0,
+               "moe_exchange: {} rows, wanted {} a token", of_tokens.str(), spec_.top_k);
   const Dim of_experts = rows_of_experts(of_tokens, experts.offset);
-  const bool there = to_ == To::kExperts;
+  const bool there = to_experts();
   const Dim width = in[0].shape[1];
   check_shape(kind(), "rows", in[0], {there ? of_tokens : of_experts, width});
   return {{in[0].dtype, {there ? of_experts : of_tokens, width}}};
 }
 
-// The rows of this rank's experts, rank by rank.
+// As many as an expert may take; all of them could be one rank's.
+int64_t MoeExchangeOp::padded_rows(const Operand& counts, const Operand& sources) const {
+  if (spec_.padded == 0) return 0;
+  const int64_t tokens = sources.shape[0] / spec_.top_k;
+  return kernels::moe_capacity(tokens_ ? tokens_->all(tokens) : tokens, counts.shape[1],
+                               spec_.top_k, spec_.padded);
+}
+
+// Messages of experts' rows; where padded, those of tokens' rows before them.
+int64_t MoeExchangeOp::memory_bytes(std::span<const Operand> in, const Operand& y) const {
+  const Operand& of_experts = to_experts() ? y : in[0];
+  const int64_t row_bytes = y.shape[1] * size_of(y.dtype);
+  if (spec_.padded == 0) return of_experts.shape[0] * row_bytes;
+  return 2 * in[1].shape[1] * padded_rows(in[1], in[2]) * row_bytes;
+}
+
 int64_t MoeExchangeOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand> out,
                                      const kernels::KernelTable&, int) const {
-  const Operand& of_experts = to_ == To::kExperts ? out[0] : in[0];
-  return of_experts.shape.elements() * size_of(of_experts.dtype);
+  return memory_bytes(in, out[0]);
 }
 
 void MoeExchangeOp::exchange(std::span<const Operand> in, const Operand& y,
                              comm::Communicator* comm, std::byte* memory) const {
   const Operand& x = in[0];
   const int64_t width = x.shape[1], bytes = width * size_of(x.dtype);
-  const Rows rows(in[1], index_of(on_));
+  const int64_t padded = padded_rows(in[1], in[2]);
+  const Rows rows(in[1], index_of(on_), padded);
   const auto of_tokens = rows.of_tokens(width), of_experts = rows.of_experts(width);
-  const auto buffer = [&](std::byte* data, const std::vector<int64_t>& counts) {
-    return comm::Buffer{x.dtype, data, sum(counts)};
+  const auto pack = [&](std::byte* messages) {
+    return [&x, bytes, messages](int64_t row, int64_t at, int64_t count) {
+      std::memcpy(messages + at * bytes, x.data + row * bytes, static_cast<size_t>(count * bytes));
+    };
   };
-  const auto copy = [bytes](const std::byte* from, std::byte* to, int64_t count) {
-    std::memcpy(to, from, static_cast<size_t>(count * bytes));
+  const auto unpack = [&](const std::byte* messages) {
+    return [&y, bytes, messages](int64_t row, int64_t at, int64_t count) {
+      std::memcpy(y.data + row * bytes, messages + at * bytes, static_cast<size_t>(count * bytes));
+    };
   };
-  const bool there = to_ == To::kExperts;
-  const int64_t used = sum(there ? of_experts : of_tokens) / width;
-  if (!on_) {
-    copy(x.data, y.data, used);
-  } else if (there) {
-    others(kind(), comm)
-        .all_to_all(on_->group, buffer(x.data, of_tokens), of_tokens, buffer(memory, of_experts),
-                    of_experts, on_->label);
-    rows.each_block([&](int64_t by_expert, int64_t by_rank, int64_t count) {
-      copy(memory + by_rank * bytes, y.data + by_expert * bytes, count);
-    });
+  const auto send = [&](std::byte* from, const std::vector<int64_t>& sent, std::byte* to,
+                        const std::vector<int64_t>& received) {
+    const comm::Buffer out{x.dtype, from, sum(sent)}, into{x.dtype, to, sum(received)};
+    if (!on_) {
+      std::memcpy(to, from, out.bytes());
+    } else {
+      others(kind(), comm).all_to_all(on_->group, out, sent, into, received, on_->label);
+    }
+  };
+  std::byte* experts = memory;  // messages of their rows
+  std::byte* tokens = memory + in[1].shape[1] * padded * bytes;
+  if (padded > 0) std::memset(memory, 0, static_cast<size_t>(memory_bytes(in, y)));
+  int64_t used = 0;
+  if (to_experts()) {
+    // Unpadded, rows of tokens are messages already: they lie by expert, so by rank.
+    if (padded > 0) rows.each_of_tokens(pack(tokens));
+    send(padded > 0 ? tokens : x.data, of_tokens, experts, of_experts);
+    used = rows.each_of_experts(unpack(experts));
   } else {
-    rows.each_block([&](int64_t by_expert, int64_t by_rank, int64_t count) {
-      copy(x.data + by_expert * bytes, memory + by_rank * bytes, count);
-    });
-    others(kind(), comm)
-        .all_to_all(on_->group, buffer(memory, of_experts), of_experts, buffer(y.data, of_tokens),
-                    of_tokens, on_->label);
+    rows.each_of_experts(pack(experts));
+    send(experts, of_experts, padded > 0 ? tokens : y.data, of_tokens);
+    used = padded > 0 ? rows.each_of_tokens(unpack(tokens)) : sum(of_tokens) / width;
   }
   std::memset(y.data + used * bytes, 0, static_cast<size_t>((y.shape[0] - used) * bytes));
 }
@@ -218,9 +257,7 @@ void MoeExchangeOp::run(const KernelCall& call) const {
 }
 
 void MoeExchangeOp::reference(const ReferenceCall& call) const {
-  const Operand& of_experts = to_ == To::kExperts ? call.outputs[0] : call.inputs[0];
-  std::vector<std::byte> memory(
-      static_cast<size_t>(of_experts.shape.elements() * size_of(of_experts.dtype)));
+  std::vector<std::byte> memory(static_cast<size_t>(memory_bytes(call.inputs, call.outputs[0])));
   exchange(call.inputs, call.outputs[0], call.comm, memory.data());
 }
 
@@ -232,7 +269,7 @@ std::vector<AxisStrategy> MoeExchangeOp::strategies(const AxisSite& site) const 
 }
 
 std::shared_ptr<const Op> MoeExchangeOp::local(const LocalSite& site) const {
-  return std::make_shared<MoeExchangeOp>(to_, top_k_, expert_ranks(site));
+  return std::make_shared<MoeExchangeOp>(spec_, expert_ranks(site), TokenRanks::of(site, 2));
 }
 
 }  // namespace ashlar::graph

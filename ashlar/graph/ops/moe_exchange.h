@@ -6,6 +6,7 @@
 #pragma once
 
 #include "ashlar/graph/ops/collective.h"
+#include "ashlar/graph/ops/token_ranks.h"
 
 #include <optional>
 
@@ -36,8 +37,16 @@ class MoeCountsOp final : public Op {
 class MoeExchangeOp final : public Op {
  public:
   enum class To : uint8_t { kExperts, kTokens };
-  MoeExchangeOp(To to, int64_t top_k, std::optional<GroupLabel> on = {})
-      : to_(to), top_k_(top_k), on_(std::move(on)) {}
+  // padded > 0: messages of one size, with room for as many rows for each expert as the capacity of
+  // that factor lets it take, whatever it has (GShard, Lepikhin et al. 2020): (p-1)/p E capacity C.
+  struct Spec {
+    To to = To::kExperts;
+    int64_t top_k = 1;
+    double padded = 0;
+  };
+  explicit MoeExchangeOp(Spec spec, std::optional<GroupLabel> on = {},
+                         std::optional<TokenRanks> tokens = {})
+      : spec_(spec), on_(std::move(on)), tokens_(std::move(tokens)) {}
   std::string_view kind() const override { return "moe_exchange"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -52,9 +61,12 @@ class MoeExchangeOp final : public Op {
   void exchange(std::span<const Operand> inputs, const Operand& y, comm::Communicator* comm,
                 std::byte* memory) const;
   Dim rows_of_experts(const Dim& rows, int64_t experts) const;
-  To to_;
-  int64_t top_k_;
+  bool to_experts() const { return spec_.to == To::kExperts; }
+  int64_t padded_rows(const Operand& counts, const Operand& sources) const;
+  int64_t memory_bytes(std::span<const Operand> inputs, const Operand& y) const;
+  Spec spec_;
   std::optional<GroupLabel> on_;
+  std::optional<TokenRanks> tokens_;
 };
 
 }  // namespace ashlar::graph
