@@ -49,6 +49,7 @@ TEST(LayoutDType, BF16StaysNearOneRank) {
 
 INSTANTIATE_TEST_SUITE_P(Data, LayoutTest,
                          ::testing::Values(Layout{.mesh = {.data = 2}}, Layout{.mesh = {.data = 4}},
+                                           Layout{.mesh = {.data = 8}},
                                            Layout{.mesh = {.data = 2}, .zero = 1},
                                            Layout{.mesh = {.data = 4}, .zero = 2},
                                            Layout{.mesh = {.data = 4}, .zero = 3}));
