@@ -3,7 +3,7 @@
 # moments, at least 50 times, and must end with the same log as one that was left alone. load: clients
 # come and go, mid-stream and with nonsense, and the server must go on answering as at the start.
 # layouts: every layout of ranks trains under mpirun as on threads and on one rank, and 100 drawn at
-# random do or are refused; takes what it takes.
+# random do or are refused; ranks are killed 50 times on changing layouts. Takes what it takes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/build.sh release ashlar
@@ -75,7 +75,7 @@ load() {
 }
 
 layouts() {
-  ASHLAR_SOAK=1 python3 tools/run_tests.py build/release --limit 7200 train/test_layouts.py
+  ASHLAR_SOAK=1 python3 tools/run_tests.py build/release --limit 7200 train/test_layouts.py train/test_rank_faults.py
 }
 
 case $what in

@@ -1,4 +1,6 @@
 """A rank that dies or hangs in `ashlar train` under mpirun: the job ends soon and says who, where and at what."""
+import os
+import random
 import re
 import subprocess
 import time
@@ -19,12 +21,21 @@ def start(folder):
             break
         assert job.poll() is None, (folder / "log").read_text()
         time.sleep(0.1)
+    return job, processes(folder)[3]
+
+
+def processes(folder):
+    """The job's processes by rank."""
     found = subprocess.run(["pgrep", "-f", f"run.dir={folder / 'run'}"], capture_output=True, text=True)
+    ranks = {}
     for pid in map(int, found.stdout.split()):
-        environment = open(f"/proc/{pid}/environ", "rb").read()
-        if b"\0OMPI_COMM_WORLD_RANK=3\0" in environment:
-            return job, pid
-    raise AssertionError("no process of rank 3")
+        try:
+            environment = open(f"/proc/{pid}/environ", "rb").read()
+        except OSError:  # it has ended
+            continue
+        if rank := re.search(rb"\0OMPI_COMM_WORLD_RANK=(\d+)\0", environment):
+            ranks[int(rank[1])] = pid
+    return ranks
 
 
 def end(job, seconds):
@@ -61,3 +72,30 @@ def test_a_rank_that_hangs_is_missed(tmp_path):
     log = (tmp_path / "job" / "log").read_text()
     assert re.search(r"rank \d on \S+: \w+ '[\w.]+' on axis \w+ waited 3 s for rank \d", log), log
     assert "rank 3" in log
+
+
+def test_killed_at_random_on_changing_layouts(tmp_path):
+    """Any rank may die at any moment and the next start may have another layout: the log is that of a run on one
+    rank that was left alone (CheckFreq, Mohan et al. 2021)."""
+    settings = ["train.steps=300", "train.schedule=constant", "checkpoint.every=10", "comm.timeout=20"]
+    layouts = ["mesh.data=2 --mpi=2", "mesh.tensor=2 --mpi=2", "mesh.pipe=2 --mpi=2", "mesh.data=2 mesh.tensor=2 parallel.zero=3 --mpi=4"]
+    assert trained.train(tmp_path / "whole", "llama", settings).returncode == 0
+    folder, dice, kills = tmp_path / "torn", random.Random(1), 0
+    folder.mkdir()
+    done = False
+    while not done:
+        layout = dice.choice(layouts).split()
+        with (folder / "log").open("w") as log:
+            job = subprocess.Popen(trained.arguments(folder, "llama", [*settings, *layout, "--resume"]),
+                                   stdout=subprocess.DEVNULL, stderr=log)
+            if kills < (50 if os.environ.get("ASHLAR_SOAK") == "1" else 8):
+                time.sleep(dice.uniform(0.3, 1.2))
+                if ranks := list(processes(folder).values()):
+                    subprocess.run(["kill", "-KILL", str(dice.choice(ranks))], capture_output=True)
+                    kills += 1
+            done = job.wait(timeout=60) == 0
+    assert kills >= 3
+    found, wanted = trained.metrics(folder), trained.metrics(tmp_path / "whole")
+    assert [row["step"] for row in found] == [row["step"] for row in wanted]
+    for row, want in zip(found, wanted):
+        assert row["loss"] == pytest.approx(want["loss"], rel=1e-4), row["step"]
