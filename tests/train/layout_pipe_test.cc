@@ -27,6 +27,7 @@ LayoutJob job_of(const models::DecoderConfig& model, const PipeLayout& layout,
   job.microbatches = microbatches;
   job.batch = microbatches * layout.layout.data_ranks();
   job.seq = 6;
+  job.lr = 1e-3;
   job.update.clip = 0.5;  // some steps are clipped
   job.model = narrow(model, std::max<int64_t>(stages_of(job, layout), 2));
   return job;
