@@ -99,9 +99,10 @@ TEST_F(ExpertTraining, RefusesWhatCannotBe) {
   config = mixture("run", {.data = 2, .tensor = 2, .expert = 4, .context = 2}, 3);
   EXPECT_EQ(error(config, model), "(no error)");
   config.sample.every = 5;
-  EXPECT_EQ(error(config, model),
-            "config sample.every: samples need the whole model on the first rank, which "
-            "mesh.tensor=2, mesh.pipe=1, mesh.expert=4 and parallel.zero=3 split; set sample.every=0");
+  EXPECT_EQ(
+      error(config, model),
+      "config sample.every: samples need the whole model on the first rank, which "
+      "mesh.tensor=2, mesh.pipe=1, mesh.expert=4 and parallel.zero=3 split; set sample.every=0");
 }
 
 }  // namespace
