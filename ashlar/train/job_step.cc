@@ -32,7 +32,6 @@ bool JobStep::finish(const Mine& mine, StepMetrics& metrics, int64_t tokens) {
     waited += row.back();
   }
   row.push_back(mine.seconds - waited);  // computing
-  waited_before_ = now;
 
   const std::vector<double> all = ranks_.gather(row);
   const size_t ranks = all.size() / row.size();

@@ -20,6 +20,8 @@ class JobStep {
     double seconds = 0;
     bool stop = false;
   };
+  // What ranks wait for from here on is the step's: not a validation or a save before it.
+  void begin() { waited_before_ = waited(); }
   // Fills the metrics' rates, and for several ranks comm_share and slowest_rank. Returns whether
   // any rank was asked to stop.
   bool finish(const Mine& mine, StepMetrics& metrics, int64_t tokens);

@@ -223,6 +223,7 @@ void Run::start_writer() {
 }
 
 StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started) {
+  job_step_.begin();
   const double lr = LearningRate::of(config_.train).at(step);
   const StepResult result = step_->run(batch, static_cast<uint64_t>(config_.train.seed), step, lr);
   const double seconds = std::max(clock_.now() - started, 1e-9);

@@ -19,6 +19,12 @@ StepMetrics run_step(comm::Communicator& comm, Communicate communicate) {
   JobStep step(ranks);
   const comm::Group group = comm::group_along(ranks.mesh(), comm.rank(), {"data", "context"});
   std::vector<float> values(1000, 1.0f);
+  // Whoever waited before the step, for a validation say, did not wait in it.
+  if (comm.rank() == 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  comm.all_reduce(comm::group_along(ranks.mesh(), comm.rank(), {"context"}), comm::Reduce::kSum,
+                  comm::buffer(std::span(values)), "before");
+  comm.barrier(comm.world(), "begin together");
+  step.begin();
   communicate(group, comm::buffer(std::span(values)));
   StepMetrics metrics;
   step.finish({.flops = 1, .peak_flops = 1, .seconds = 1}, metrics, 1);
