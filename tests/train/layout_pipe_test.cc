@@ -148,8 +148,10 @@ INSTANTIATE_TEST_SUITE_P(
 // sequence parallelism each has its rows.
 TEST(PipeBytes, TensorRanksShareABorder) {
   for (const models::DecoderConfig& model : {small_llama(), small_gpt2()}) {
-    for (const auto& [t, sequence] : {std::pair(1, false), {2, false}, {2, true}}) {
-      const PipeLayout layout{.layout = {.mesh = {.tensor = t, .pipe = 2}, .sequence = sequence}};
+    for (const auto& [data, t, sequence] :
+         {std::tuple(1, 1, false), {1, 2, false}, {1, 2, true}, {2, 2, false}}) {
+      const PipeLayout layout{
+          .layout = {.mesh = {.data = data, .tensor = t, .pipe = 2}, .sequence = sequence}};
       LayoutJob job = job_of(model, layout, 4);
       job.steps = 2;
       const auto traffic = run_pipe_layout(job, layout, Arithmetic::kKernels).trained.traffic;
