@@ -82,6 +82,14 @@ void MoeAssignOp::assign(std::span<const Operand> in, std::span<const Operand> o
   }
 }
 
+void MoeAssignOp::traffic(const TrafficCall& call) const {
+  if (!ranks_ || spec_.capacity <= 0) return;
+  const Shape& chosen = call.inputs[0].shape;
+  const std::vector<int32_t> counts(ranks_->runs(chosen[0]).size() *
+                                    static_cast<size_t>(chosen[1] * spec_.experts));
+  ranks_->stand_before(counts, chosen[0], chosen[1], spec_.experts, &call.comm);
+}
+
 void MoeAssignOp::run(const KernelCall& call) const {
   assign<float>(call.inputs, call.outputs, call.state, call.comm);
 }

@@ -5,6 +5,7 @@
 
 #include "ashlar/graph/builder.h"
 #include "ashlar/graph/ops/token_ranks.h"
+#include "ashlar/graph/traffic.h"
 
 #include <optional>
 
@@ -26,7 +27,7 @@ struct AssignSpec {
 // (experts i32 [T,k], weights f32 [T,k]) -> (slots i32 [T,k]: a pair's row, -1 where dropped;
 // sources i32 [T k]: a row's pair, -1 where it has none; offsets i32 [E+1]: expert e owns rows
 // offsets[e] .. offsets[e+1], in the order of their tokens).
-class MoeAssignOp : public Op {
+class MoeAssignOp : public Op, public Talks {
  public:
   MoeAssignOp(AssignSpec spec, std::string path, std::optional<TokenRanks> ranks = {})
       : spec_(spec), path_(std::move(path)), ranks_(std::move(ranks)) {}
@@ -34,6 +35,7 @@ class MoeAssignOp : public Op {
   std::string_view kind() const override { return "moe_assign"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;

@@ -141,6 +141,14 @@ void MoeCountsOp::count(std::span<const Operand> in, std::span<const Operand> ou
   }
 }
 
+void MoeCountsOp::traffic(const TrafficCall& call) const {
+  if (!on_) return;
+  const Operand& counts = call.outputs[0];
+  const std::vector<int64_t> each(on_->group.ranks.size(), counts.shape[1]);
+  call.comm.all_gather(on_->group, {DType::kI32, nullptr, counts.shape[1]}, each,
+                       {DType::kI32, nullptr, counts.shape.elements()}, on_->label);
+}
+
 void MoeCountsOp::run(const KernelCall& call) const { count(call.inputs, call.outputs, call.comm); }
 
 void MoeCountsOp::reference(const ReferenceCall& call) const {
@@ -250,6 +258,18 @@ void MoeExchangeOp::exchange(std::span<const Operand> in, const Operand& y,
     used = padded > 0 ? rows.each_of_tokens(unpack(tokens)) : sum(of_tokens) / width;
   }
   std::memset(y.data + used * bytes, 0, static_cast<size_t>((y.shape[0] - used) * bytes));
+}
+
+void MoeExchangeOp::traffic(const TrafficCall& call) const {
+  if (!on_) return;
+  const Operand &x = call.inputs[0], &counts = call.inputs[1], &sources = call.inputs[2];
+  const int64_t padded = padded_rows(counts, sources);
+  const int64_t rows = padded > 0 ? counts.shape[1] * padded : sources.shape[0];
+  std::vector<int64_t> each = comm::even_counts(on_->group, rows);
+  for (int64_t& count : each) count *= x.shape[1];
+  const int64_t all = rows * x.shape[1];
+  call.comm.all_to_all(on_->group, {x.dtype, nullptr, all}, each, {x.dtype, nullptr, all}, each,
+                       on_->label);
 }
 
 void MoeExchangeOp::run(const KernelCall& call) const {

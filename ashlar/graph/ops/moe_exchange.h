@@ -14,12 +14,13 @@ namespace ashlar::graph {
 
 // offsets i32 [E+1] of the rows of a rank's tokens -> (counts i32 [p,E], the rows each rank has for
 // each expert; offsets i32 [E/p+1] of the rows of this rank's experts).
-class MoeCountsOp final : public Op {
+class MoeCountsOp final : public Op, public Talks {
  public:
   explicit MoeCountsOp(std::optional<GroupLabel> on = {}) : on_(std::move(on)) {}
   std::string_view kind() const override { return "moe_counts"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
@@ -34,7 +35,7 @@ class MoeCountsOp final : public Op {
 // (rows, counts i32 [p,E], sources i32 [R]) -> rows; zeros beyond those that there are. kExperts:
 // [R,C], sorted by expert -> [X,C], those of this rank's experts, sorted by expert, then rank; a
 // rank's keep their order. kTokens: back, [X,C] -> [R,C].
-class MoeExchangeOp final : public Op {
+class MoeExchangeOp final : public Op, public Talks {
  public:
   enum class To : uint8_t { kExperts, kTokens };
   // padded > 0: messages of one size, with room for as many rows for each expert as the capacity of
@@ -52,6 +53,8 @@ class MoeExchangeOp final : public Op {
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
                         const kernels::KernelTable& table, int threads) const override;
+  // As if the experts were used evenly, where messages are not padded.
+  void traffic(const TrafficCall& call) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
