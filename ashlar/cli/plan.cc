@@ -18,22 +18,6 @@
 namespace ashlar::cli {
 namespace {
 
-plan::MachineRates rates_for(const train::TrainConfig& config, const kernels::KernelTable& table) {
-  const models::DecoderConfig model = train::model_config(config);
-  const train::Ranks ranks(config, 0);
-  const int64_t tensor = ranks.mesh().size("tensor");
-  const plan::RankWork work{.ranks = ranks.count(),
-                            .threads = ranks.threads(config.run),
-                            .dtype = config.train.dtype,
-                            .tokens = ranks.microbatch(config.train) * config.train.seq,
-                            .width = model.width,
-                            .ffn = std::max<int64_t>(1, model.ffn / tensor),
-                            .heads = std::max<int64_t>(1, model.heads / tensor),
-                            .head_dim = model.head_dim,
-                            .seq = config.train.seq};
-  return plan::measure_rates(work, table, SteadyClock());
-}
-
 struct Plan {
   static constexpr const char* kName = "plan";
   static constexpr const char* kHelp = "Say what a training run will take, before it starts";
@@ -48,9 +32,9 @@ struct Plan {
     app.add_option("SETTINGS", words, "What ashlar train is given: a config.toml, then key=value")
         ->option_text(" ");
     placements = app.add_option("--placements", pattern,
-                                "Show instead how Variables of that name lie on the mesh: * stands "
-                                "for anything, all without a pattern")
-                     ->option_text("[PATTERN]")
+                                "Show instead how Variables lie on the mesh, and the tokens of a "
+                                "batch: those of these names (* stands for anything), or all")
+                     ->option_text("[NAME,...]")
                      ->expected(0, 1);
     app.add_option("--svg", svg, "Draw the schedule on the predicted time, or the placements")
         ->option_text("FILE");
@@ -70,8 +54,10 @@ struct Plan {
     const kernels::KernelTable& kernels = kernels::kernel_table(machine.tier);
     if (placements->count() > 0) return show_placements(config, kernels);
 
-    train::check_layout(config, train::model_config(config));  // before the machine is measured
-    const plan::MachineRates rates = rates_for(config, kernels);
+    const models::DecoderConfig model = train::model_config(config);
+    train::check_layout(config, model);  // before the machine is measured
+    const plan::MachineRates rates =
+        plan::measure_rates(train::rank_work(config, model), kernels, SteadyClock());
     const train::RunPlan planned = train::plan_run(config, kernels, rates);
     if (!svg.empty()) {
       write_file(

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <map>
+#include <sstream>
 #include <utility>
 
 namespace ashlar::cli {
@@ -192,17 +193,20 @@ std::string plan_json(const train::RunPlan& plan, const plan::MachineRates& rate
 }
 
 std::vector<train::PlannedVariable> matching(const std::vector<train::PlannedVariable>& variables,
-                                             const std::string& pattern) {
+                                             const std::string& patterns) {
   std::vector<train::PlannedVariable> chosen;
-  for (const train::PlannedVariable& variable : variables) {
-    if (::fnmatch(pattern.c_str(), variable.name.c_str(), 0) == 0) chosen.push_back(variable);
+  std::istringstream all(patterns);
+  for (std::string one; std::getline(all, one, ',');) {
+    for (const train::PlannedVariable& variable : variables) {
+      if (::fnmatch(one.c_str(), variable.name.c_str(), 0) == 0) chosen.push_back(variable);
+    }
   }
   if (!chosen.empty()) return chosen;
   std::vector<std::string> names;
   for (size_t i = 0; i < std::min<size_t>(variables.size(), 4); ++i) {
     names.push_back(variables[i].name);
   }
-  fail_usage("plan --placements: no Variable's name is like '{}'; some are {}", pattern,
+  fail_usage("plan --placements: no Variable's name is like '{}'; some are {}", patterns,
              fmt::join(names, ", "));
 }
 

@@ -12,9 +12,9 @@ namespace ashlar::cli {
 std::string plan_text(const train::RunPlan& plan, const plan::MachineRates& rates);
 std::string plan_json(const train::RunPlan& plan, const plan::MachineRates& rates);
 
-// Those whose name the pattern matches, in which * stands for anything.
+// Those whose name one of the patterns matches, pattern after pattern; * stands for anything.
 std::vector<train::PlannedVariable> matching(const std::vector<train::PlannedVariable>& variables,
-                                             const std::string& pattern);
+                                             const std::string& patterns);
 std::string placements_text(const train::RunPlan& plan,
                             const std::vector<train::PlannedVariable>& variables);
 std::string placements_json(const train::RunPlan& plan,

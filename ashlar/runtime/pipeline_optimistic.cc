@@ -3,9 +3,9 @@
 #include "ashlar/base/error.h"
 #include "ashlar/graph/ops/optimizer.h"
 #include "ashlar/runtime/pipeline.h"
+#include "ashlar/runtime/stored_variables.h"
 
 #include <cmath>
-#include <set>
 #include <string>
 
 namespace ashlar::runtime {
@@ -71,15 +71,9 @@ PipelineTotals Pipeline::settle() {
 void Pipeline::prepare_to_roll_back() {
   for (const Chunk& chunk : chunks_) {
     const graph::Graph& graph = chunk.parts.stage->graph;
-    std::set<std::string> written;
-    for (const graph::Node& node : graph.nodes()) {
-      if (node.phase != graph::Phase::kUpdate) continue;
-      for (const graph::ValueId output : node.outputs) {
-        const graph::VariableId variable = graph.value(output).variable;
-        if (variable.valid()) written.insert(graph.variable(variable).name);
-      }
+    for (const graph::VariableId id : updated_variables(graph)) {
+      kept_.add(chunk.parts.runner->variable(graph.variable(id).name));
     }
-    for (const std::string& name : written) kept_.add(chunk.parts.runner->variable(name));
   }
 }
 

@@ -9,5 +9,7 @@ namespace ashlar::runtime {
 
 // Those it reads, and the sources of shadows it reads.
 std::vector<graph::VariableId> stored_variables(const graph::Graph& graph);
+// Those that its update writes, in the order of their names.
+std::vector<graph::VariableId> updated_variables(const graph::Graph& graph);
 
 }  // namespace ashlar::runtime

@@ -26,21 +26,33 @@ std::vector<graph::Stage> build_chunks(const StepSpec& spec) {
                    spec.shard.mesh.coordinate(spec.rank, "pipe"), spec.recompute);
 }
 
+std::vector<graph::PlannedPrograms> plan_chunk_memory(const std::vector<graph::Stage>& chunks,
+                                                      const schedule::Schedule& schedule, int index,
+                                                      const graph::Bindings& max,
+                                                      const kernels::KernelTable& table,
+                                                      int threads) {
+  std::vector<graph::PlannedPrograms> plans;
+  for (size_t c = 0; c < chunks.size(); ++c) {
+    const bool splits = schedule::splits_backward(schedule, index, static_cast<int>(c));
+    plans.push_back(passes::plan_memory(chunks[c].graph, {.max = max,
+                                                          .weight_slots = splits ? 1 : 0,
+                                                          .shares_arena = true,
+                                                          .table = &table,
+                                                          .threads = threads}));
+  }
+  return plans;
+}
+
 std::vector<runtime::ChunkExecutors::Chunk> plan_chunks(
     const std::vector<graph::Stage>& chunks, const std::vector<runtime::VariableStore*>& stores,
     const schedule::Schedule& schedule, int index, const graph::Bindings& max,
     const kernels::KernelTable& table, int threads) {
+  auto plans = plan_chunk_memory(chunks, schedule, index, max, table, threads);
   std::vector<runtime::ChunkExecutors::Chunk> planned;
   for (size_t c = 0; c < chunks.size(); ++c) {
     const graph::Graph& graph = chunks[c].graph;
     stores[c]->add_missing(graph);
-    const bool splits = schedule::splits_backward(schedule, index, static_cast<int>(c));
-    auto plan = passes::plan_memory(graph, {.max = max,
-                                            .weight_slots = splits ? 1 : 0,
-                                            .shares_arena = true,
-                                            .table = &table,
-                                            .threads = threads});
-    planned.push_back({graph, std::move(plan), *stores[c]});
+    planned.push_back({graph, std::move(plans[c]), *stores[c]});
   }
   return planned;
 }

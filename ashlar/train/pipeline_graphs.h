@@ -21,8 +21,15 @@ std::vector<graph::Stage> chunks_of(const passes::ShardedGraph& sharded,
 // The same of a step; spec.schedule is there.
 std::vector<graph::Stage> build_chunks(const StepSpec& spec);
 
-// Memory of the chunks, with the Variables that the stores lack made; chunk c's are in stores[c].
-// Shadows are as they were: shadows.h.
+// The plans of memory of the chunks.
+std::vector<graph::PlannedPrograms> plan_chunk_memory(const std::vector<graph::Stage>& chunks,
+                                                      const schedule::Schedule& schedule, int index,
+                                                      const graph::Bindings& max,
+                                                      const kernels::KernelTable& table,
+                                                      int threads);
+
+// The same, the Variables that the stores lack made; chunk c's are in stores[c]. Shadows are as
+// they were: shadows.h.
 std::vector<runtime::ChunkExecutors::Chunk> plan_chunks(
     const std::vector<graph::Stage>& chunks, const std::vector<runtime::VariableStore*>& stores,
     const schedule::Schedule& schedule, int index, const graph::Bindings& max,

@@ -9,6 +9,7 @@
 #include "ashlar/schedule/generators.h"
 #include "ashlar/schedule/play.h"
 #include "ashlar/train/model_source.h"
+#include "ashlar/train/pipeline_plan.h"
 #include "ashlar/train/sampling.h"
 #include "ashlar/train/save_plan.h"
 #include "ashlar/train/training_step.h"
@@ -17,20 +18,64 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
+#include <map>
 
 namespace ashlar::train {
 namespace {
 
 using graph::Phase;
+using schedule::Kind;
 
 const plan::PhaseCost& of(const plan::GraphCost& cost, Phase phase) {
   return cost[static_cast<size_t>(phase)];
 }
 
-// Once a microbatch, or once a step.
-int64_t runs(Phase phase, int64_t microbatches) {
-  return phase < Phase::kReduce ? microbatches : 1;
+// The phases that an instruction runs.
+std::vector<Phase> phases_of(Kind kind) {
+  switch (kind) {
+    case Kind::kForward:
+      return {Phase::kForward};
+    case Kind::kInputGrad:
+      return {Phase::kInputGrad};
+    case Kind::kWeightGrad:
+      return {Phase::kWeightGrad};
+    case Kind::kBackward:
+      return {Phase::kInputGrad, Phase::kWeightGrad};
+    default:
+      return {};
+  }
 }
+
+// What a rank runs: the whole model's graph, or the chunks of a pipeline.
+struct RankModel {
+  RankModel(const TrainConfig& config, const models::DecoderConfig& model, int rank)
+      : ranks(config, rank),
+        // Documents that must not see each other are sequences of their own; how many there are
+        // does not change what values take.
+        spec(step_spec(config, model, ranks, ranks.microbatch(config.train) * config.train.seq)),
+        max(largest_microbatch(spec)) {
+    if (spec.schedule) {
+      chunks = build_chunks(spec);
+    } else {
+      whole = build_training_graph(spec);
+    }
+  }
+
+  RankGraphs graphs() const {
+    if (!spec.schedule) return {&whole.graph};
+    RankGraphs result;
+    for (const graph::Stage& chunk : chunks) result.push_back(&chunk.graph);
+    return result;
+  }
+  int pipe_index() const { return ranks.mesh().coordinate(ranks.rank(), "pipe"); }
+
+  Ranks ranks;
+  StepSpec spec;
+  graph::Bindings max;
+  TrainingGraph whole;
+  std::vector<graph::Stage> chunks;
+};
 
 class Planner {
  public:
@@ -43,23 +88,24 @@ class Planner {
     plan_.parameters = models::parameter_count(plan_.model);
     plan_.tokens = config.train.batch * config.train.seq;
     for (int rank = 0; rank < plan_.mesh.size(); ++rank) {
-      ranks_.emplace_back(config, rank);
-      // Documents that must not see each other are sequences of their own; how many there are does
-      // not change what values take.
-      specs_.push_back(step_spec(config, plan_.model, ranks_.back(),
-                                 ranks_.back().microbatch(config.train) * config.train.seq));
-      training_.push_back(build_training_graph(specs_.back()));
+      ranks_.emplace_back(config, plan_.model, rank);
     }
-    const data::BatchShape shape = batch_shape(ranks_[0]);
+    const data::BatchShape shape = batch_shape(ranks_[0].ranks);
     plan_.microbatches = shape.rank_rows() / shape.microbatch;
-    plan_.threads = ranks_[0].threads(config.run);
+    plan_.threads = ranks_[0].ranks.threads(config.run);
+    // Rows are taken as one document each: the most that attention can have to do.
+    for (int64_t row = 0; row <= shape.microbatch; ++row) {
+      row_start_.push_back(static_cast<int32_t>(row * config.train.seq));
+    }
+    plan_.schedule = ranks_[0].spec.schedule.value_or(
+        schedule::ready_to_run(schedule::one_f_one_b(1, static_cast<int>(plan_.microbatches))));
   }
 
   RunPlan plan(const plan::MachineRates& rates) {
     plan_memory();
     price(rates);
     list_variables();
-    play();
+    play(rates);
     return std::move(plan_);
   }
 
@@ -72,44 +118,84 @@ class Planner {
             .seq = config_.train.seq};
   }
 
+  // Of a microbatch as it will be run.
+  graph::Bindings bindings(const RankModel& rank) const {
+    graph::Bindings bindings = rank.max;
+    bindings[graph::Symbol::kSeqs] = static_cast<int64_t>(row_start_.size()) - 1;
+    return bindings;
+  }
+
   int64_t arena_bytes(const graph::Graph& graph, const graph::Bindings& max) const {
     return passes::plan_memory(graph, {.max = max, .table = &table_, .threads = plan_.threads})
         .total_bytes();
   }
 
-  // The parts in the order in which the trainer adds them.
+  PipelinePlan pipeline(const RankModel& rank, const std::vector<graph::Stage>& chunks,
+                        const schedule::Schedule& schedule) const {
+    return plan_pipeline({chunks, schedule, rank.ranks, rank.max, bindings(rank), row_start_,
+                          table_, plan_.threads, rank.spec.optimistic});
+  }
+
   void plan_memory() {
     std::vector<RankGraphs> graphs;
-    for (const TrainingGraph& training : training_) graphs.push_back({&training.graph});
+    for (const RankModel& rank : ranks_) graphs.push_back(rank.graphs());
     const StateLayout layout = state_layout(graphs);
     const SavePlan save = plan_save(layout, plan_.model, {.dtype = DType::kF32, .text_files = {}});
-    const bool validates = config_.valid.every > 0 && data::Dataset::has_valid(config_.data);
-    for (size_t rank = 0; rank < ranks_.size(); ++rank) {
-      const graph::Graph& graph = training_[rank].graph;
-      const graph::Bindings max = largest_microbatch(specs_[rank]);
-      MemoryPlan memory;
-      if (!validates) {
-        memory.plan_variables(graph, {});
-        memory.add("activations", arena_bytes(graph, max));
-      } else {
-        const ValidationRanks over{&ranks_[rank], specs_[rank].shard};
-        const graph::Graph valid = passes::fuse(
-            validation_graph(plan_.model, config_.train.dtype, config_.train.master, max, over)
-                .graph);
-        memory.plan_variables(graph, {&valid});
-        memory.add("activations", arena_bytes(graph, max));
-        data::BatchShape shape =
-            validation_shape(ranks_[rank].microbatch(config_.train), &ranks_[rank]);
-        shape.seq = config_.train.seq;
-        memory.add("validation",
-                   arena_bytes(valid, max) + data::BatchMaker::reserve(shape).bytes());
-      }
-      if (config_.sample.every > 0 && rank == 0) memory.add("sampling", sampling_bytes());
-      memory.add("checkpoint", save_bytes(save, layout, static_cast<int>(rank)));
+    for (const RankModel& rank : ranks_) {
+      RankPlan& planned = plan_.ranks.emplace_back();
+      add_model(rank, planned);
+      MemoryPlan& memory = planned.memory;
+      if (config_.sample.every > 0 && rank.ranks.first()) memory.add("sampling", sampling_bytes());
+      memory.add("checkpoint", save_bytes(save, layout, rank.ranks.rank()));
       memory.add("batches", (data::Loader::kAhead + 1) *
-                                data::BatchMaker::reserve(batch_shape(ranks_[rank])).bytes());
-      plan_.ranks.push_back({std::move(memory), {}, {}});
+                                data::BatchMaker::reserve(batch_shape(rank.ranks)).bytes());
     }
+  }
+
+  // Variables, activations and validation, in the order in which the trainer adds them.
+  void add_model(const RankModel& rank, RankPlan& planned) {
+    MemoryPlan& memory = planned.memory;
+    const bool validates = config_.valid.every > 0 && data::Dataset::has_valid(config_.data);
+    passes::ShardedGraph valid;
+    if (validates) {
+      valid = validation_graph(plan_.model, config_.train.dtype, config_.train.master, rank.max,
+                               {&rank.ranks, rank.spec.shard});
+    }
+    int64_t validation = 0;
+    if (rank.spec.schedule) {
+      const schedule::Schedule& schedule = *rank.spec.schedule;
+      const schedule::Schedule forwards = schedule::forwards(schedule.stages);
+      std::vector<graph::Stage> valid_chunks;
+      if (validates) {
+        valid_chunks =
+            chunks_of(valid, forwards.stages, rank.pipe_index(), passes::Recompute::kNone);
+        validation = pipeline(rank, valid_chunks, forwards).bytes;
+      }
+      for (size_t c = 0; c < rank.chunks.size(); ++c) {
+        std::vector<const graph::Graph*> others;
+        for (const graph::Stage& chunk : valid_chunks) {
+          if (schedule.stages.chunk(0, chunk.index) == static_cast<int>(c)) {
+            others.push_back(&chunk.graph);
+          }
+        }
+        memory.plan_variables(rank.chunks[c].graph, others);
+      }
+      const PipelinePlan step = pipeline(rank, rank.chunks, schedule);
+      planned.step.sent = step.sent;
+      memory.add("activations", step.bytes);
+      if (rank.spec.optimistic) memory.add("kept for rollback", step.updated_bytes);
+    } else {
+      const graph::Graph one = validates ? passes::fuse(valid.graph) : graph::Graph();
+      std::vector<const graph::Graph*> others;
+      if (validates) others.push_back(&one);
+      memory.plan_variables(rank.whole.graph, others);
+      memory.add("activations", arena_bytes(rank.whole.graph, rank.max));
+      if (validates) validation = arena_bytes(one, rank.max);
+    }
+    if (!validates) return;
+    data::BatchShape shape = validation_shape(rank.ranks.microbatch(config_.train), &rank.ranks);
+    shape.seq = config_.train.seq;
+    memory.add("validation", validation + data::BatchMaker::reserve(shape).bytes());
   }
 
   int64_t sampling_bytes() const {
@@ -125,53 +211,73 @@ class Planner {
     return bytes;
   }
 
-  // Rows are taken as one document each: the most that attention can have to do.
   void price(const plan::MachineRates& rates) {
-    const int64_t rows = ranks_[0].microbatch(config_.train);
-    std::vector<int32_t> row_start;
-    for (int64_t row = 0; row <= rows; ++row) {
-      row_start.push_back(static_cast<int32_t>(row * config_.train.seq));
-    }
-    for (size_t rank = 0; rank < ranks_.size(); ++rank) {
-      RankPlan& planned = plan_.ranks[rank];
-      graph::Bindings bindings = largest_microbatch(specs_[rank]);
-      bindings[graph::Symbol::kSeqs] = rows;
-      planned.microbatch = plan::graph_cost(training_[rank].graph, bindings, row_start,
-                                            static_cast<int>(rank), plan_.mesh.size(), rates);
-      for (const Phase phase : graph::kPhases) {
-        for (int64_t i = 0; i < runs(phase, plan_.microbatches); ++i) {
-          planned.step += of(planned.microbatch, phase);
+    for (size_t i = 0; i < ranks_.size(); ++i) {
+      const RankModel& rank = ranks_[i];
+      RankPlan& planned = plan_.ranks[i];
+      for (const graph::Graph* graph : rank.graphs()) {
+        planned.chunks.push_back(plan::graph_cost(*graph, bindings(rank), row_start_,
+                                                  rank.ranks.rank(), plan_.mesh.size(), rates));
+      }
+      plan::PhaseCost step;
+      const auto index = static_cast<size_t>(rank.spec.schedule ? rank.pipe_index() : 0);
+      for (const schedule::Instruction& each : plan_.schedule.ranks[index]) {
+        for (const Phase phase : phases_of(each.kind)) {
+          step += of(planned.chunks[static_cast<size_t>(each.chunk)], phase);
         }
       }
+      for (const plan::GraphCost& chunk : planned.chunks) {
+        for (const Phase phase : {Phase::kReduce, Phase::kNorm, Phase::kUpdate}) {
+          step += of(chunk, phase);
+        }
+      }
+      if (rank.spec.schedule) step.sent = planned.step.sent;  // with messages and copies
+      planned.step = step;
     }
   }
 
   void list_variables() {
-    for (size_t rank = 0; rank < ranks_.size(); ++rank) {
-      const TrainingGraph& training = training_[rank];
-      for (const graph::VariableId id : runtime::stored_variables(training.graph)) {
-        const graph::Variable& variable = training.graph.variable(id);
-        auto found = std::ranges::find(plan_.variables, variable.name, &PlannedVariable::name);
-        const bool whole = variable.part.empty();
-        if (found == plan_.variables.end()) {
-          plan_.variables.push_back({variable.name, variable.dtype,
-                                     whole ? variable.shape : variable.whole, "R",
-                                     std::vector<std::vector<Part>>(ranks_.size())});
-          found = plan_.variables.end() - 1;
-          if (!training.placements.empty()) {
-            found->placement = training.placements[static_cast<size_t>(id.index)].str(plan_.mesh);
-          }
+    for (const RankModel& rank : ranks_) {
+      std::map<std::string, std::string> placements;
+      const auto place = [&](const graph::Graph& graph, const std::vector<Placement>& where) {
+        for (size_t i = 0; i < where.size(); ++i) {
+          placements[graph.variables()[i].name] = where[i].str(plan_.mesh);
         }
-        found->parts[rank] = {whole ? whole_part(variable.shape.dims()) : variable.part};
+      };
+      if (rank.spec.schedule) {
+        const passes::ShardedGraph sharded = build_sharded_graph(rank.spec);
+        place(sharded.graph, sharded.variables);
+      } else {
+        place(rank.whole.graph, rank.whole.placements);
       }
+      for (const graph::Graph* graph : rank.graphs()) add_variables(rank, *graph, placements);
     }
     list_tokens();
+  }
+
+  void add_variables(const RankModel& rank, const graph::Graph& graph,
+                     const std::map<std::string, std::string>& placements) {
+    for (const graph::VariableId id : runtime::stored_variables(graph)) {
+      const graph::Variable& variable = graph.variable(id);
+      auto found = std::ranges::find(plan_.variables, variable.name, &PlannedVariable::name);
+      const bool whole = variable.part.empty();
+      if (found == plan_.variables.end()) {
+        const auto placement = placements.find(variable.name);
+        plan_.variables.push_back({variable.name, variable.dtype,
+                                   whole ? variable.shape : variable.whole,
+                                   placement == placements.end() ? "R" : placement->second,
+                                   std::vector<std::vector<Part>>(ranks_.size())});
+        found = plan_.variables.end() - 1;
+      }
+      found->parts[static_cast<size_t>(rank.ranks.rank())] = {
+          whole ? whole_part(variable.shape.dims()) : variable.part};
+    }
   }
 
   // Whole rows for data ranks, pieces of rows for context ranks.
   void list_tokens() {
     const TrainSection& train = config_.train;
-    const int64_t dealt = train.batch / ranks_[0].data_ranks();
+    const int64_t dealt = train.batch / ranks_[0].ranks.data_ranks();
     const int context = plan_.mesh.size("context");
     const bool zigzag = config_.parallel.context == passes::ContextParallel::kZigzag;
     std::string placement;
@@ -184,9 +290,10 @@ class Planner {
                            Shape{train.batch, train.seq},
                            placement.empty() ? "R" : placement.substr(0, placement.size() - 1),
                            {}};
-    for (const Ranks& ranks : ranks_) {
+    for (const RankModel& rank : ranks_) {
+      const Ranks& ranks = rank.ranks;
       const Slice rows{ranks.data_rank() * dealt, dealt};
-      std::vector<graph::RowRun> runs = {{0, train.seq}};
+      std::vector<graph::RowRun> runs = {graph::RowRun{0, 0, train.seq}};
       if (context > 1) {
         runs = graph::context_runs({train.seq, zigzag}, context,
                                    plan_.mesh.coordinate(ranks.rank(), "context"), train.seq);
@@ -198,35 +305,64 @@ class Planner {
     plan_.variables.insert(plan_.variables.begin(), std::move(tokens));
   }
 
-  // The slowest rank sets the pace of all: they wait for it in every collective.
-  void play() {
-    const auto slowest = [&](Phase phase) {
-      double seconds = 0;
-      for (const RankPlan& rank : plan_.ranks) {
-        seconds = std::max(seconds, of(rank.microbatch, phase).seconds());
+  // What the slowest rank takes that holds a stage: ranks wait for each other in every collective.
+  void play(const plan::MachineRates& rates) {
+    const schedule::StageMap& map = plan_.schedule.stages;
+    schedule::Costs costs = schedule::uniform_costs(
+        plan_.schedule, {.forward = 0, .backward = 0, .weight = 0, .message = message_bytes()});
+    double reduce = 0, step = 0;
+    for (size_t i = 0; i < ranks_.size(); ++i) {
+      const int index = ranks_[i].spec.schedule ? ranks_[i].pipe_index() : 0;
+      double update = 0;
+      for (size_t c = 0; c < plan_.ranks[i].chunks.size(); ++c) {
+        const plan::GraphCost& chunk = plan_.ranks[i].chunks[c];
+        schedule::StageCost& stage =
+            costs.stages[static_cast<size_t>(map.at(index, static_cast<int>(c)).stage)];
+        stage.forward = std::max(stage.forward, of(chunk, Phase::kForward).seconds());
+        stage.backward = std::max(stage.backward, of(chunk, Phase::kInputGrad).seconds());
+        stage.weight = std::max(stage.weight, of(chunk, Phase::kWeightGrad).seconds());
+        reduce = std::max(reduce, of(chunk, Phase::kReduce).seconds());
+        update += of(chunk, Phase::kNorm).seconds() + of(chunk, Phase::kUpdate).seconds();
       }
-      return seconds;
-    };
-    const schedule::Schedule list = schedule::one_f_one_b(1, static_cast<int>(plan_.microbatches));
-    schedule::Costs costs = schedule::uniform_costs(list, {.forward = slowest(Phase::kForward),
-                                                           .backward = slowest(Phase::kInputGrad),
-                                                           .weight = slowest(Phase::kWeightGrad)});
-    plan_.bubble = schedule::play(list, costs).bubble();
-    costs.reduce = slowest(Phase::kReduce);
-    costs.step = slowest(Phase::kNorm) + slowest(Phase::kUpdate);
-    plan_.schedule = schedule::ready_to_run(list);
+      step = std::max(step, update);
+    }
+    if (map.ranks() > 1) costs.link = {rates.message_latency, rates.message_bytes};
+    plan_.bubble = schedule::play(plan_.schedule, costs).bubble();
+    costs.reduce = reduce;
+    costs.step = step;
     plan_.timeline = schedule::play(plan_.schedule, costs);
+  }
+
+  // Of an activation between stages: a row of the residual stream a token.
+  int64_t message_bytes() const {
+    const RankModel& rank = ranks_[0];
+    const DType dtype = config_.train.master == Master::kNone ? config_.train.dtype : DType::kF32;
+    return rank.max[graph::Symbol::kTokens] * plan_.model.width *
+           static_cast<int64_t>(size_of(dtype)) / plan_.mesh.size("tensor");
   }
 
   const TrainConfig& config_;
   const kernels::KernelTable& table_;
   RunPlan plan_;
-  std::vector<Ranks> ranks_;
-  std::vector<StepSpec> specs_;
-  std::vector<TrainingGraph> training_;
+  std::deque<RankModel> ranks_;
+  std::vector<int32_t> row_start_;  // of a microbatch
 };
 
 }  // namespace
+
+plan::RankWork rank_work(const TrainConfig& config, const models::DecoderConfig& model) {
+  const Ranks ranks(config, 0);
+  const int64_t tensor = ranks.mesh().size("tensor");
+  return {.ranks = ranks.count(),
+          .threads = ranks.threads(config.run),
+          .dtype = config.train.dtype,
+          .tokens = ranks.microbatch(config.train) * config.train.seq,
+          .width = model.width,
+          .ffn = std::max<int64_t>(1, model.ffn / tensor),
+          .heads = std::max<int64_t>(1, model.heads / tensor),
+          .head_dim = model.head_dim,
+          .seq = config.train.seq};
+}
 
 RunPlan plan_run(const TrainConfig& config, const kernels::KernelTable& table,
                  const plan::MachineRates& rates) {

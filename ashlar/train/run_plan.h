@@ -6,6 +6,7 @@
 #include "ashlar/kernels/table.h"
 #include "ashlar/mesh/part.h"
 #include "ashlar/plan/graph_cost.h"
+#include "ashlar/plan/machine_rates.h"
 #include "ashlar/schedule/costs.h"
 #include "ashlar/schedule/timeline.h"
 #include "ashlar/train/config.h"
@@ -17,9 +18,10 @@
 namespace ashlar::train {
 
 struct RankPlan {
-  MemoryPlan memory;           // the parts that the run's record has
-  plan::GraphCost microbatch;  // one run of each phase
-  plan::PhaseCost step;        // of all microbatches and the update
+  MemoryPlan memory;  // the parts that the run's record has
+  // One run of each phase, of each chunk of a pipeline; else of the one graph.
+  std::vector<plan::GraphCost> chunks;
+  plan::PhaseCost step;  // of all microbatches and the update
 };
 
 // A Variable of the job, or the "tokens" [rows, row] of its global batch: how it lies, and what
@@ -45,6 +47,9 @@ struct RunPlan {
   double bubble = 0;  // of the microbatches, the update left out
   double step_seconds() const { return timeline.makespan; }
 };
+
+// What a rank of such a run does, for measuring how fast this machine is at it.
+plan::RankWork rank_work(const TrainConfig& config, const models::DecoderConfig& model);
 
 // Throws what training would throw for such a configuration. All ranks are on this machine.
 RunPlan plan_run(const TrainConfig& config, const kernels::KernelTable& table,
