@@ -1,14 +1,22 @@
 #include "ashlar/train/report.h"
 
 #include "ashlar/base/atomic_file.h"
+#include "ashlar/base/config.h"
+#include "ashlar/base/cpu.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/human.h"
+#include "ashlar/plan/machine_rates.h"
+#include "ashlar/schedule/svg.h"
 #include "ashlar/train/metrics_log.h"
+#include "ashlar/train/model_source.h"
+#include "ashlar/train/run_plan.h"
+#include "ashlar/train/step_timeline.h"
 #include "ashlar/train/svg_chart.h"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <vector>
@@ -25,8 +33,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 1340px; margin: 2rem aut
 h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 1rem; }
 svg { width: 100%; border: 1px solid #8884; border-radius: 6px; }
-svg text { fill: currentColor; font: 11px system-ui, sans-serif; }
-svg .title { font-weight: 600; font-size: 13px; } svg .grid { stroke: #8883; }
+.charts svg text { fill: currentColor; font: 11px system-ui, sans-serif; }
+.charts svg .title { font-weight: 600; font-size: 13px; } .charts svg .grid { stroke: #8883; }
 table { border-collapse: collapse; margin-bottom: 1rem; } td, th { padding: .15rem .8rem .15rem 0; text-align: left; }
 pre { overflow-x: auto; padding: 1rem; border: 1px solid #8884; border-radius: 6px; }
 )";
@@ -119,6 +127,52 @@ std::string machines(const std::string& path) {
   return html;
 }
 
+// A drawing as a part of the page, where it needs no namespace.
+std::string picture(std::string svg) {
+  const std::string space = " xmlns=\"http://www.w3.org/2000/svg\"";
+  const size_t at = svg.find(space);
+  if (at != std::string::npos) svg.erase(at, space.size());
+  return svg;
+}
+
+// The plan of such a run, here and now; nothing where its tokenizer or model is no longer there.
+std::string planned_step(const std::string& config_path, const schedule::DrawOptions& options) {
+  try {
+    TrainConfig config;
+    ConfigTable table(config);
+    table.load_file(config_path);
+    const kernels::KernelTable& kernels = kernels::kernel_table(best_isa_tier());
+    const plan::RankWork work = rank_work(config, model_config(config));
+    const RunPlan plan =
+        plan_run(config, kernels, plan::measure_rates(work, kernels, SteadyClock()));
+    return picture(schedule::to_svg(plan.schedule, plan.timeline, options));
+  } catch (const Error& error) {
+    return fmt::format("<p>Not planned: {}</p>\n", html_escape(error.what()));
+  }
+}
+
+// One step as it ran, and as it is planned.
+std::string step_pictures(const std::string& run_dir) {
+  const std::string path = join_path(run_dir, "timeline.json");
+  if (!is_file(path)) return {};
+  const MeasuredStep measured = read_timeline(path);
+  const auto ranks = static_cast<int>(measured.timeline.ranks.size());
+  int microbatches = 1;
+  for (const schedule::RankTimeline& rank : measured.timeline.ranks) {
+    for (const schedule::Span& span : rank.spans) {
+      microbatches = std::max(microbatches, span.instruction.microbatch + 1);
+    }
+  }
+  const schedule::Schedule rows =
+      schedule::empty_schedule("measured", schedule::StageMap::linear(ranks), microbatches);
+  schedule::DrawOptions options{
+      .title = fmt::format("Step {} as it ran", measured.step), .unit = "ms", .unit_seconds = 1e-3};
+  std::string html =
+      "<h2>A step</h2>\n" + picture(schedule::to_svg(rows, measured.timeline, options));
+  options.title = "The same as planned on this machine";
+  return html + planned_step(join_path(run_dir, "config.toml"), options);
+}
+
 std::vector<StepMetrics> steps_of(const std::string& run_dir) {
   const std::string metrics = join_path(run_dir, "metrics.jsonl");
   ASHLAR_CHECK(is_file(metrics), "report {}: there is no metrics.jsonl; wanted a run folder",
@@ -138,7 +192,7 @@ std::string report_html(const std::string& run_dir) {
       "<meta name=\"viewport\" content=\"width=device-width\">\n<title>{0}</title>\n"
       "<style>{1}</style>\n</head>\n<body>\n<h1>{0}</h1>\n",
       html_escape(file_name(run_dir)), kStyle);
-  html += summary(steps) + charts(steps);
+  html += summary(steps) + charts(steps) + step_pictures(run_dir);
   if (is_file(config)) {
     html += "<h2>Configuration</h2>\n<pre>" + html_escape(read_file(config)) + "</pre>\n";
   }

@@ -1,5 +1,6 @@
 #include "ashlar/train/trainer.h"
 
+#include "ashlar/base/atomic_file.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/human.h"
@@ -8,6 +9,7 @@
 #include "ashlar/base/version.h"
 #include "ashlar/data/loader.h"
 #include "ashlar/runtime/profiler.h"
+#include "ashlar/schedule/generators.h"
 #include "ashlar/schedule/play.h"
 #include "ashlar/train/checkpoint_writer.h"
 #include "ashlar/train/flops.h"
@@ -20,6 +22,7 @@
 #include "ashlar/train/run_start.h"
 #include "ashlar/train/sampling.h"
 #include "ashlar/train/save_interval.h"
+#include "ashlar/train/step_timeline.h"
 #include "ashlar/train/training_step.h"
 #include "ashlar/train/validation.h"
 
@@ -73,6 +76,8 @@ class Run {
   void tune_interval(double step_s);
   void sample(int64_t step);
   void profile(int64_t step);
+  void begin_timeline(int64_t step);
+  void end_timeline(int64_t step);
   void show(Progress& progress, const StepMetrics& metrics) const;
   bool due(int64_t every, int64_t step) const { return every > 0 && step % every == 0; }
 
@@ -98,7 +103,7 @@ class Run {
   std::optional<CheckpointWriter> writer_;
   SaveInterval interval_{config_.checkpoint.every, start_.first_step()};
   double stall_s_ = 0;  // of the last save
-  std::optional<runtime::Profiler> profiler_;
+  std::optional<runtime::Profiler> profiler_, timeline_;
   MemoryPlan memory_;
   JobStep job_step_{ranks_};
   bool stop_ = false;  // some rank was asked to
@@ -319,6 +324,27 @@ void Run::profile(int64_t step) {
   }
 }
 
+// One step in which every op is timed, for the report: the second, when memory has been touched.
+void Run::begin_timeline(int64_t step) {
+  if (step != start_.first_step() + 1 || profiler_) return;
+  timeline_.emplace(clock_);
+  step_->set_profiler(&*timeline_);
+}
+
+void Run::end_timeline(int64_t step) {
+  if (!timeline_) return;
+  step_->set_profiler(nullptr);
+  const int microbatches =
+      static_cast<int>(loader_->maker().shape().rank_rows() / loader_->maker().shape().microbatch);
+  const schedule::Schedule list = schedule_ ? *schedule_ : schedule::one_f_one_b(1, microbatches);
+  const auto index = schedule_ ? ranks_.mesh().coordinate(ranks_.rank(), "pipe") : 0;
+  const std::string text = gather_timeline(
+      measured_spans(timeline_->records(), step_->graphs(), list.ranks[static_cast<size_t>(index)]),
+      step, ranks_);
+  timeline_.reset();
+  if (folder_) write_file(folder_->path("timeline.json"), text, "timeline");
+}
+
 void Run::show(Progress& progress, const StepMetrics& metrics) const {
   std::vector<ProgressField> fields = {{"loss", fmt::format("{:.4f}", metrics.loss)},
                                        {"tokens/s", fmt::format("{:.0f}", metrics.tokens_per_s)},
@@ -362,8 +388,10 @@ TrainOutcome Run::run() {
   for (int64_t step = outcome.first_step; step <= steps && !outcome.interrupted; ++step) {
     writer_->check();
     profile(step);
+    begin_timeline(step);
     const double started = clock_.now();
     StepMetrics metrics = this->step(step, loader_->next(), started);
+    end_timeline(step);
     outcome.interrupted = stop_;
     tune_interval(metrics.step_ms / 1e3);
     validate(metrics);
