@@ -23,7 +23,10 @@ def faults():
             path = PAGE.parent / target
             if not path.is_file():
                 yield f"{where}: there is no {target}"
-            elif "." in name and not name.endswith(".cc"):
+            elif target.endswith(".py") and name.startswith("test_") and not name.endswith(".py"):
+                if f"def {name}(" not in path.read_text():
+                    yield f"{where}: {target} has no test {name}"
+            elif target.endswith("_test.cc") and "." in name and not name.endswith(".cc"):
                 tests = {".".join(found) for found in TEST.findall(path.read_text())}
                 if name not in tests:
                     yield f"{where}: {target} has no test {name}"
