@@ -48,6 +48,7 @@ struct Operand {
 struct RunState {
   uint64_t seed = 0;
   uint64_t step = 0;             // optimizer step, from 1
+  uint64_t skipped = 0;          // steps before this one that updated nothing
   bool first_microbatch = true;  // gradients are written, not added to
   uint64_t first_token = 0;      // index of this microbatch's first token in the global batch
   int64_t tokens = 0;            // of this microbatch, before ranks of one microbatch divide them

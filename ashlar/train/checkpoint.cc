@@ -59,7 +59,10 @@ std::string TrainerState::to_json() const {
   put(json, "best_step", best_step);
   put(json, "best_valid_loss", best_valid_loss);
   put(json, "loss_scale", loss_scale);
-  if (loss_scale) json["loss_scale_good_steps"] = loss_scale_good_steps;
+  if (loss_scale) {
+    json["loss_scale_good_steps"] = loss_scale_good_steps;
+    json["skipped_steps"] = skipped_steps;
+  }
   return json.dump(2) + "\n";
 }
 
@@ -82,6 +85,7 @@ TrainerState TrainerState::from_json(const std::string& text, const std::string&
     get(json, "best_valid_loss", state.best_valid_loss);
     get(json, "loss_scale", state.loss_scale);
     state.loss_scale_good_steps = json.value("loss_scale_good_steps", int64_t{0});
+    state.skipped_steps = json.value("skipped_steps", int64_t{0});
     return state;
   } catch (const Json::exception& error) {
     fail("{}: not the state of a trainer: {}", source, error.what());

@@ -30,7 +30,7 @@ struct TrainerState {
   std::optional<int64_t> best_step;  // of lowest validation loss so far
   std::optional<double> best_valid_loss;
   std::optional<double> loss_scale;  // of f16
-  int64_t loss_scale_good_steps = 0;
+  int64_t loss_scale_good_steps = 0, skipped_steps = 0;
   std::string optimizer, dtype, tier, version;
   std::string config;  // TOML
 

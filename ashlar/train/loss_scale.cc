@@ -19,6 +19,7 @@ bool LossScale::overflow() {
   state_.good_steps = 0;
   if (state_.scale / 2 < kLowest) return false;
   state_.scale /= 2;
+  ++state_.skipped;
   return true;
 }
 

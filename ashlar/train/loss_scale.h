@@ -13,12 +13,13 @@ class LossScale {
   struct State {
     double scale = 65536;
     int64_t good_steps = 0;  // in a row, since the scale last changed
+    int64_t skipped = 0;     // steps, of all
     bool operator==(const State&) const = default;
   };
 
   LossScale() : LossScale(1, 0) {}  // none
   // `growth`: good steps until it doubles; 0: never.
-  LossScale(double start, int64_t growth) : state_{start, 0}, growth_(growth) {}
+  LossScale(double start, int64_t growth) : state_{start, 0, 0}, growth_(growth) {}
 
   double scale() const { return state_.scale; }
   const State& state() const { return state_; }

@@ -66,7 +66,9 @@ StepResult PipelineStep::run(const data::StepBatch& batch, uint64_t seed, int64_
   loss_scale_ = gradient_scale_ / static_cast<float>(std::max<int64_t>(batch.valid_tokens, 1));
   aux_scale_ = gradient_scale_ / static_cast<float>(batch.microbatches.size());
   lr_ = static_cast<float>(lr);
-  const graph::RunState state{.seed = seed, .step = static_cast<uint64_t>(step)};
+  const graph::RunState state{.seed = seed,
+                              .step = static_cast<uint64_t>(step),
+                              .skipped = static_cast<uint64_t>(scale_.state().skipped)};
   const auto microbatches = cut(batch);
   runtime::PipelineTotals totals;
   if (optimistic_) {

@@ -8,7 +8,6 @@
 #include "ashlar/base/process_memory.h"
 #include "ashlar/base/version.h"
 #include "ashlar/data/loader.h"
-#include "ashlar/runtime/profiler.h"
 #include "ashlar/schedule/generators.h"
 #include "ashlar/schedule/play.h"
 #include "ashlar/train/checkpoint_writer.h"
@@ -22,7 +21,7 @@
 #include "ashlar/train/run_start.h"
 #include "ashlar/train/sampling.h"
 #include "ashlar/train/save_interval.h"
-#include "ashlar/train/step_timeline.h"
+#include "ashlar/train/step_profile.h"
 #include "ashlar/train/training_step.h"
 #include "ashlar/train/validation.h"
 
@@ -75,9 +74,7 @@ class Run {
   void save(const StepMetrics& metrics);
   void tune_interval(double step_s);
   void sample(int64_t step);
-  void profile(int64_t step);
-  void begin_timeline(int64_t step);
-  void end_timeline(int64_t step);
+  schedule::InstructionList instructions() const;
   void show(Progress& progress, const StepMetrics& metrics) const;
   bool due(int64_t every, int64_t step) const { return every > 0 && step % every == 0; }
 
@@ -103,7 +100,6 @@ class Run {
   std::optional<CheckpointWriter> writer_;
   SaveInterval interval_{config_.checkpoint.every, start_.first_step()};
   double stall_s_ = 0;  // of the last save
-  std::optional<runtime::Profiler> profiler_, timeline_;
   MemoryPlan memory_;
   JobStep job_step_{ranks_};
   bool stop_ = false;  // some rank was asked to
@@ -142,7 +138,8 @@ void Run::build_step() {
                                            pool_, &ranks_);
   }
   if (config_.train.dtype == DType::kF16 && start_.state.loss_scale) {
-    step_->loss_scale().restore({*start_.state.loss_scale, start_.state.loss_scale_good_steps});
+    step_->loss_scale().restore(
+        {*start_.state.loss_scale, start_.state.loss_scale_good_steps, start_.state.skipped_steps});
   }
   if (valid_data_) {
     validation_.emplace(
@@ -245,6 +242,7 @@ StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started
     metrics.skipped = result.skipped;
     state_.loss_scale = step_->loss_scale().scale();
     state_.loss_scale_good_steps = step_->loss_scale().state().good_steps;
+    state_.skipped_steps = step_->loss_scale().state().skipped;
     if (result.skipped) {
       log::warn(
           "event=step_skipped step={} reason=\"gradients overflow f16\" loss_scale={} next={}",
@@ -306,43 +304,15 @@ void Run::sample(int64_t step) {
   log::info("event=sample step={} text={:?}", step, text);
 }
 
-// The trace starts after two steps, when memory has been touched and caches are as they stay.
-void Run::profile(int64_t step) {
-  if (config_.run.profile.empty()) return;
-  const int64_t count = config_.run.profile_steps;
-  const int64_t begin = std::max(
-      start_.first_step(), std::min(start_.first_step() + 2, config_.train.steps - count + 1));
-  if (step == begin) {
-    profiler_.emplace(clock_);
-    step_->set_profiler(&*profiler_);
+// The instructions of this rank: of its stages, or of the whole model.
+schedule::InstructionList Run::instructions() const {
+  if (schedule_) {
+    const int index = ranks_.mesh().coordinate(ranks_.rank(), "pipe");
+    return schedule_->ranks[static_cast<size_t>(index)];
   }
-  if (profiler_ && (step == begin + count || step > config_.train.steps)) {
-    step_->set_profiler(nullptr);
-    profiler_->write_trace(config_.run.profile);
-    profiler_.reset();
-    log::info("event=profile file={}", config_.run.profile);
-  }
-}
-
-// One step in which every op is timed, for the report: the second, when memory has been touched.
-void Run::begin_timeline(int64_t step) {
-  if (step != start_.first_step() + 1 || profiler_) return;
-  timeline_.emplace(clock_);
-  step_->set_profiler(&*timeline_);
-}
-
-void Run::end_timeline(int64_t step) {
-  if (!timeline_) return;
-  step_->set_profiler(nullptr);
-  const int microbatches =
-      static_cast<int>(loader_->maker().shape().rank_rows() / loader_->maker().shape().microbatch);
-  const schedule::Schedule list = schedule_ ? *schedule_ : schedule::one_f_one_b(1, microbatches);
-  const auto index = schedule_ ? ranks_.mesh().coordinate(ranks_.rank(), "pipe") : 0;
-  const std::string text = gather_timeline(
-      measured_spans(timeline_->records(), step_->graphs(), list.ranks[static_cast<size_t>(index)]),
-      step, ranks_);
-  timeline_.reset();
-  if (folder_) write_file(folder_->path("timeline.json"), text, "timeline");
+  const data::BatchShape& shape = loader_->maker().shape();
+  const auto microbatches = static_cast<int>(shape.rank_rows() / shape.microbatch);
+  return schedule::one_f_one_b(1, microbatches).ranks[0];
 }
 
 void Run::show(Progress& progress, const StepMetrics& metrics) const {
@@ -382,16 +352,19 @@ TrainOutcome Run::run() {
                   hooks_.progress ? *hooks_.progress : stderr_progress_sink(), outcome.last_step);
   }
   if (hooks_.ready) hooks_.ready();
+  StepProfile profile(config_, outcome.first_step, clock_, ranks_, *step_);
+  const schedule::InstructionList list = instructions();
   const double begin = clock_.now();
   const int64_t tokens_before = state_.tokens;
   double mfu_sum = 0;
   for (int64_t step = outcome.first_step; step <= steps && !outcome.interrupted; ++step) {
     writer_->check();
-    profile(step);
-    begin_timeline(step);
+    profile.begin(step);
     const double started = clock_.now();
     StepMetrics metrics = this->step(step, loader_->next(), started);
-    end_timeline(step);
+    if (const auto timeline = profile.end(step, list); timeline && folder_) {
+      write_file(folder_->path("timeline.json"), *timeline, "timeline");
+    }
     outcome.interrupted = stop_;
     tune_interval(metrics.step_ms / 1e3);
     validate(metrics);
@@ -408,7 +381,7 @@ TrainOutcome Run::run() {
     if (metrics.valid_loss) outcome.valid_loss = metrics.valid_loss;
     mfu_sum += metrics.mfu;
   }
-  profile(steps + 1);
+  profile.finish();
   writer_->wait();
   if (shown) shown->finish();
   outcome.seconds = clock_.now() - begin;

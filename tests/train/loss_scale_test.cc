@@ -31,11 +31,11 @@ TEST(LossScaleTest, DoublesAfterGoodStepsAndHalvesOnOverflow) {
   scale.good_step();
   EXPECT_EQ(scale.scale(), 1024);
   scale.good_step();
-  EXPECT_EQ(scale.state(), (LossScale::State{2048, 0}));
+  EXPECT_EQ(scale.state(), (LossScale::State{2048, 0, 0}));
   scale.good_step();
   scale.good_step();
   EXPECT_TRUE(scale.overflow());
-  EXPECT_EQ(scale.state(), (LossScale::State{1024, 0}));  // good steps count anew
+  EXPECT_EQ(scale.state(), (LossScale::State{1024, 0, 1}));  // good steps count anew
   LossScale other(1, 1);
   other.restore(scale.state());
   EXPECT_EQ(other.state(), scale.state());
@@ -145,6 +145,15 @@ TEST(LossScaleTest, AnOverflowLeavesEverythingAndHalvesTheScale) {
   }
   ASSERT_FALSE(result.skipped);
   EXPECT_NE(trained.state(), before);
+  // AdamW's first step is as long as the rate, however many were skipped before it.
+  const auto after = trained.state();
+  const auto* was = reinterpret_cast<const float*>(before.at("head.weight").data());
+  const auto* is = reinterpret_cast<const float*>(after.at("head.weight").data());
+  double longest = 0;
+  for (size_t i = 0; i < after.at("head.weight").size() / sizeof(float); ++i) {
+    longest = std::max(longest, std::abs(double{is[i]} - double{was[i]}));
+  }
+  EXPECT_NEAR(longest, 1e-3, 1e-5);
   EXPECT_TRUE(std::isfinite(result.grad_norm));
   const double fits = trained.step->loss_scale().scale();
   EXPECT_FALSE(trained.step->run(trained.batch, 9, step, 1e-3).skipped);

@@ -5,6 +5,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/bundle/bundle.h"
+#include "ashlar/comm/thread_ranks.h"
 #include "ashlar/train/checkpoint.h"
 #include "tests/base/messages.h"
 #include "tests/train/tiny_run.h"
@@ -276,6 +277,22 @@ TEST(TrainerTest, WritesATrace) {
   config.run.profile = tiny.path("trace.json");
   run(config);
   EXPECT_THAT(read_file(config.run.profile), HasSubstr("linear_weight_grad"));
+  // Also of a run that is stopped in the middle of it, and of each rank.
+  TrainHooks hooks = quiet();
+  int64_t done = 0;
+  hooks.on_step = [&](const StepMetrics& metrics) { done = metrics.step; };
+  hooks.stop = [&] { return done == 2; };
+  TrainConfig stopped = tiny.config("stopped");
+  stopped.run.profile = tiny.path("stopped.json");
+  train(stopped, hooks);
+  EXPECT_THAT(read_file(stopped.run.profile), HasSubstr("linear_weight_grad"));
+  TrainConfig ranks = tiny.config("ranks");
+  ranks.mesh.data = 2;
+  ranks.train.microbatch = 1;
+  ranks.run.profile = tiny.path("ranks.json");
+  comm::run_ranks(2, [&](comm::Communicator& comm) { train(ranks, quiet(), &comm); });
+  EXPECT_THAT(read_file(ranks.run.profile), HasSubstr("linear_weight_grad"));
+  EXPECT_THAT(read_file(ranks.run.profile + ".rank-1"), HasSubstr("linear_weight_grad"));
 }
 
 }  // namespace

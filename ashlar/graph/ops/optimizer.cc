@@ -127,8 +127,15 @@ std::vector<Alias> AdamWOp::aliases() const {
   return aliases;
 }
 
+namespace {
+
+// Moments know of updates only: a skipped step left them as they were.
+double update_of(const RunState& state) { return static_cast<double>(state.step - state.skipped); }
+
+}  // namespace
+
 void AdamWOp::run(const KernelCall& call) const {
-  const auto step = static_cast<double>(call.state.step);
+  const double update = update_of(call.state);
   kernels::AdamWArgs args;
   args.elements = call.outputs[0].shape.elements();
   args.param_dtype = call.outputs[0].dtype;
@@ -151,13 +158,13 @@ void AdamWOp::run(const KernelCall& call) const {
   args.beta2 = static_cast<float>(spec_.beta2);
   args.eps = static_cast<float>(spec_.eps);
   args.weight_decay = static_cast<float>(spec_.weight_decay);
-  args.bias_correction1 = static_cast<float>(1 - std::pow(spec_.beta1, step));
-  args.bias_correction2 = static_cast<float>(1 - std::pow(spec_.beta2, step));
+  args.bias_correction1 = static_cast<float>(1 - std::pow(spec_.beta1, update));
+  args.bias_correction2 = static_cast<float>(1 - std::pow(spec_.beta2, update));
   call.table.adamw(args, call.team);
 }
 
 void AdamWOp::reference(const ReferenceCall& call) const {
-  const auto step = static_cast<double>(call.state.step);
+  const double update = update_of(call.state);
   ref::AdamWArgs args;
   args.elements = call.outputs[0].shape.elements();
   args.param = call.outputs[0].as<double>();
@@ -170,8 +177,8 @@ void AdamWOp::reference(const ReferenceCall& call) const {
   args.beta2 = spec_.beta2;
   args.eps = spec_.eps;
   args.weight_decay = spec_.weight_decay;
-  args.bias_correction1 = 1 - std::pow(spec_.beta1, step);
-  args.bias_correction2 = 1 - std::pow(spec_.beta2, step);
+  args.bias_correction1 = 1 - std::pow(spec_.beta1, update);
+  args.bias_correction2 = 1 - std::pow(spec_.beta2, update);
   ref::adamw(args);
   if (has_shadow_) {
     std::copy_n(args.param, args.elements, call.outputs[3].as<double>());
