@@ -129,7 +129,7 @@ struct Train {
           mesh.str(), mesh.size(), mesh.size(), mesh.size(), mesh.size());
     }
     mesh.check_job(given);
-    if (given > 1) train::check_layout(config, train::open_model_source(config).config);
+    if (given > 1) train::check_layout(config, train::model_config(config));
   }
 
   // This command without --mpi, for the processes it starts.

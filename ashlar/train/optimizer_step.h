@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ashlar/data/batch.h"
+#include "ashlar/graph/op.h"
 #include "ashlar/runtime/profiler.h"
 #include "ashlar/train/loss_scale.h"
 #include "ashlar/train/ranks.h"
@@ -20,6 +21,18 @@ struct StepResult {
   double loss_scale = 1;
   bool skipped = false;  // gradients overflowed: nothing was updated, the next step's scale is half
 };
+
+// The scalars that graphs read in a step, alike for all its microbatches.
+struct StepScalars {
+  float loss_scale = 0;      // 1 / counted targets of the global batch, times gradient_scale
+  float gradient_scale = 1;  // of f16, which the update divides by
+  float aux_scale = 0;       // the same for the balance loss, a mean over microbatches
+  float lr = 0;
+  void set(const data::StepBatch& batch, const LossScale& scale, double rate);
+};
+
+// step: from 1.
+graph::RunState run_state(uint64_t seed, int64_t step, const LossScale& scale);
 
 class OptimizerStep {
  public:

@@ -36,10 +36,10 @@ PipelineStep::PipelineStep(std::vector<graph::Stage> chunks, const StepSpec& spe
   pipeline_.emplace(*spec.schedule, pipe, parts_of(chunks_, *executors_),
                     executors_->slots().instructions, max, *ranks.comm(),
                     comm::group_along(ranks.mesh(), ranks.rank(), {"tensor"}));
-  pipeline_->bind_input("loss_scale", &loss_scale_);
-  pipeline_->bind_input("gradient_scale", &gradient_scale_);
-  pipeline_->bind_input("aux_scale", &aux_scale_);
-  pipeline_->bind_input("lr", &lr_);
+  pipeline_->bind_input("loss_scale", &scalars_.loss_scale);
+  pipeline_->bind_input("gradient_scale", &scalars_.gradient_scale);
+  pipeline_->bind_input("aux_scale", &scalars_.aux_scale);
+  pipeline_->bind_input("lr", &scalars_.lr);
   if (optimistic_) pipeline_->prepare_to_roll_back();
 }
 
@@ -62,13 +62,8 @@ std::vector<runtime::PipelineMicrobatch> PipelineStep::cut(const data::StepBatch
 }
 
 StepResult PipelineStep::run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr) {
-  gradient_scale_ = static_cast<float>(scale_.scale());
-  loss_scale_ = gradient_scale_ / static_cast<float>(std::max<int64_t>(batch.valid_tokens, 1));
-  aux_scale_ = gradient_scale_ / static_cast<float>(batch.microbatches.size());
-  lr_ = static_cast<float>(lr);
-  const graph::RunState state{.seed = seed,
-                              .step = static_cast<uint64_t>(step),
-                              .skipped = static_cast<uint64_t>(scale_.state().skipped)};
+  scalars_.set(batch, scale_, lr);
+  const graph::RunState state = run_state(seed, step, scale_);
   const auto microbatches = cut(batch);
   runtime::PipelineTotals totals;
   if (optimistic_) {
@@ -106,7 +101,7 @@ RankGraphs PipelineStep::graphs() const {
 // A chunk counts the microbatches that run on it: of several copies of the model each has some.
 double PipelineStep::flops(const data::StepBatch& batch) const {
   const schedule::Schedule& schedule = pipeline_->schedule();
-  const auto index = static_cast<size_t>(ranks_.mesh().coordinate(ranks_.rank(), "pipe"));
+  const auto index = static_cast<size_t>(ranks_.pipe_index());
   double flops = 0;
   for (const schedule::Instruction& each : schedule.ranks[index]) {
     if (each.kind != schedule::Kind::kForward) continue;

@@ -36,7 +36,7 @@ class PipelineStep final : public OptimizerStep {
   std::vector<ContextRows> rows_;  // of each microbatch
   std::optional<runtime::ChunkExecutors> executors_;
   std::optional<runtime::Pipeline> pipeline_;
-  float loss_scale_ = 0, gradient_scale_ = 1, aux_scale_ = 0, lr_ = 0;
+  StepScalars scalars_;
   LossScale scale_;
 };
 

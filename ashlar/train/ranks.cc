@@ -85,6 +85,14 @@ int64_t Ranks::microbatch(const TrainSection& train) const {
   return train.microbatch > 0 ? train.microbatch : std::max<int64_t>(1, train.batch / data_ranks_);
 }
 
+data::BatchShape Ranks::batch_shape(const TrainSection& train) const {
+  return {.batch = train.batch,
+          .microbatch = microbatch(train),
+          .rank = data_rank_,
+          .ranks = data_ranks_,
+          .seq = train.seq};
+}
+
 passes::ShardPlan Ranks::shard_plan(const TrainConfig& config) const {
   passes::ShardPlan plan;
   plan.mesh = mesh_;

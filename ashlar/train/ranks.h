@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ashlar/comm/communicator.h"
+#include "ashlar/data/batch_maker.h"
 #include "ashlar/passes/shard.h"
 #include "ashlar/train/config.h"
 
@@ -31,8 +32,11 @@ class Ranks {
   // Ranks that take rows of their own of the global batch, and which of them this is.
   int64_t data_ranks() const { return data_ranks_; }
   int64_t data_rank() const { return data_rank_; }
+  int pipe_index() const { return mesh_.coordinate(rank_, "pipe"); }
   // Rows that a rank computes at once.
   int64_t microbatch(const TrainSection& train) const;
+  // Its rows of the global batch.
+  data::BatchShape batch_shape(const TrainSection& train) const;
   passes::ShardPlan shard_plan(const TrainConfig& config) const;
 
   // Sums over all ranks, this one's terms in place.

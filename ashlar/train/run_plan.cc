@@ -68,7 +68,6 @@ struct RankModel {
     for (const graph::Stage& chunk : chunks) result.push_back(&chunk.graph);
     return result;
   }
-  int pipe_index() const { return ranks.mesh().coordinate(ranks.rank(), "pipe"); }
 
   Ranks ranks;
   StepSpec spec;
@@ -90,7 +89,7 @@ class Planner {
     for (int rank = 0; rank < plan_.mesh.size(); ++rank) {
       ranks_.emplace_back(config, plan_.model, rank);
     }
-    const data::BatchShape shape = batch_shape(ranks_[0].ranks);
+    const data::BatchShape shape = ranks_[0].ranks.batch_shape(config.train);
     plan_.microbatches = shape.rank_rows() / shape.microbatch;
     plan_.threads = ranks_[0].ranks.threads(config.run);
     // Rows are taken as one document each: the most that attention can have to do.
@@ -110,14 +109,6 @@ class Planner {
   }
 
  private:
-  data::BatchShape batch_shape(const Ranks& ranks) const {
-    return {.batch = config_.train.batch,
-            .microbatch = ranks.microbatch(config_.train),
-            .rank = ranks.data_rank(),
-            .ranks = ranks.data_ranks(),
-            .seq = config_.train.seq};
-  }
-
   // Of a microbatch as it will be run.
   graph::Bindings bindings(const RankModel& rank) const {
     graph::Bindings bindings = rank.max;
@@ -147,8 +138,9 @@ class Planner {
       MemoryPlan& memory = planned.memory;
       if (config_.sample.every > 0 && rank.ranks.first()) memory.add("sampling", sampling_bytes());
       memory.add("checkpoint", save_bytes(save, layout, rank.ranks.rank()));
-      memory.add("batches", (data::Loader::kAhead + 1) *
-                                data::BatchMaker::reserve(batch_shape(rank.ranks)).bytes());
+      memory.add("batches",
+                 (data::Loader::kAhead + 1) *
+                     data::BatchMaker::reserve(rank.ranks.batch_shape(config_.train)).bytes());
     }
   }
 
@@ -168,7 +160,7 @@ class Planner {
       std::vector<graph::Stage> valid_chunks;
       if (validates) {
         valid_chunks =
-            chunks_of(valid, forwards.stages, rank.pipe_index(), passes::Recompute::kNone);
+            chunks_of(valid, forwards.stages, rank.ranks.pipe_index(), passes::Recompute::kNone);
         validation = pipeline(rank, valid_chunks, forwards).bytes;
       }
       for (size_t c = 0; c < rank.chunks.size(); ++c) {
@@ -220,7 +212,7 @@ class Planner {
                                                   rank.ranks.rank(), plan_.mesh.size(), rates));
       }
       plan::PhaseCost step;
-      const auto index = static_cast<size_t>(rank.spec.schedule ? rank.pipe_index() : 0);
+      const auto index = static_cast<size_t>(rank.spec.schedule ? rank.ranks.pipe_index() : 0);
       for (const schedule::Instruction& each : plan_.schedule.ranks[index]) {
         for (const Phase phase : phases_of(each.kind)) {
           step += of(planned.chunks[static_cast<size_t>(each.chunk)], phase);
@@ -312,7 +304,7 @@ class Planner {
         plan_.schedule, {.forward = 0, .backward = 0, .weight = 0, .message = message_bytes()});
     double reduce = 0, step = 0;
     for (size_t i = 0; i < ranks_.size(); ++i) {
-      const int index = ranks_[i].spec.schedule ? ranks_[i].pipe_index() : 0;
+      const int index = ranks_[i].spec.schedule ? ranks_[i].ranks.pipe_index() : 0;
       double update = 0;
       for (size_t c = 0; c < plan_.ranks[i].chunks.size(); ++c) {
         const plan::GraphCost& chunk = plan_.ranks[i].chunks[c];

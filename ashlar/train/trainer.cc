@@ -199,11 +199,7 @@ void Run::record() {
 }
 
 void Run::start_loader() {
-  const data::BatchShape shape{.batch = config_.train.batch,
-                               .microbatch = ranks_.microbatch(config_.train),
-                               .rank = ranks_.data_rank(),
-                               .ranks = ranks_.data_ranks(),
-                               .seq = config_.train.seq};
+  const data::BatchShape shape = ranks_.batch_shape(config_.train);
   const auto seed = static_cast<uint64_t>(config_.train.seed);
   if (start_.resumes()) {
     loader_.emplace(train_data_, shape, seed, start_.state.loader);
@@ -307,8 +303,7 @@ void Run::sample(int64_t step) {
 // The instructions of this rank: of its stages, or of the whole model.
 schedule::InstructionList Run::instructions() const {
   if (schedule_) {
-    const int index = ranks_.mesh().coordinate(ranks_.rank(), "pipe");
-    return schedule_->ranks[static_cast<size_t>(index)];
+    return schedule_->ranks[static_cast<size_t>(ranks_.pipe_index())];
   }
   const data::BatchShape& shape = loader_->maker().shape();
   const auto microbatches = static_cast<int>(shape.rank_rows() / shape.microbatch);

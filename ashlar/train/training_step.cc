@@ -138,11 +138,11 @@ TrainingStep::TrainingStep(TrainingGraph training, const StepSpec& spec,
   positions_ = executor_->input_index("positions");
   row_start_ = executor_->input_index("row_start");
   targets_ = executor_->input_index("targets");
-  executor_->bind_input("loss_scale", &loss_scale_);
-  executor_->bind_input("lr", &lr_);
+  executor_->bind_input("loss_scale", &scalars_.loss_scale);
+  executor_->bind_input("lr", &scalars_.lr);
   balanced_ = graph.outputs().contains("aux_loss");
-  if (balanced_) executor_->bind_input("aux_scale", &aux_scale_);
-  if (spec.update.scaled_loss) executor_->bind_input("gradient_scale", &gradient_scale_);
+  if (balanced_) executor_->bind_input("aux_scale", &scalars_.aux_scale);
+  if (spec.update.scaled_loss) executor_->bind_input("gradient_scale", &scalars_.gradient_scale);
 }
 
 Bindings TrainingStep::bind(const data::Batch& batch) {
@@ -195,13 +195,8 @@ StepResult TrainingStep::run_microbatches(const data::StepBatch& batch, graph::R
 }
 
 StepResult TrainingStep::run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr) {
-  gradient_scale_ = static_cast<float>(scale_.scale());
-  loss_scale_ = gradient_scale_ / static_cast<float>(std::max<int64_t>(batch.valid_tokens, 1));
-  aux_scale_ = gradient_scale_ / static_cast<float>(batch.microbatches.size());
-  lr_ = static_cast<float>(lr);
-  const graph::RunState state{.seed = seed,
-                              .step = static_cast<uint64_t>(step),
-                              .skipped = static_cast<uint64_t>(scale_.state().skipped)};
+  scalars_.set(batch, scale_, lr);
+  const graph::RunState state = run_state(seed, step, scale_);
   StepResult result = run_microbatches(batch, state, Checks::kLossOnly);
   result.loss_scale = scale_.scale();
   result.loss /= result.loss_scale;
