@@ -35,7 +35,11 @@ constexpr std::array<std::pair<std::string_view, DType>, 12> kDTypes = {{
 }  // namespace
 
 std::string_view safetensors_name(DType dtype) {
-  return std::ranges::find(kDTypes, dtype, &std::pair<std::string_view, DType>::second)->first;
+  const auto* found =
+      std::ranges::find(kDTypes, dtype, &std::pair<std::string_view, DType>::second);
+  ASHLAR_CHECK(found != kDTypes.end(), "safetensors: has no {}; convert to bf16, f16 or f32",
+               name(dtype));
+  return found->first;
 }
 
 std::optional<DType> dtype_from_safetensors_name(std::string_view name) {

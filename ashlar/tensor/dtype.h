@@ -21,9 +21,28 @@ enum class DType : uint8_t {
   kU16,
   kI8,
   kU8,
-  kBool
+  kBool,
+  kQ4_0,  // the block types; tensor/blocks.h has their layouts
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kIQ4NL,
+  kQ2K,
+  kQ3K,
+  kQ4K,
+  kQ5K,
+  kQ6K
 };
 
+constexpr bool is_block(DType dtype) { return dtype >= DType::kQ4_0; }
+
+// Elements of one block; the rows of a tensor are whole blocks.
+constexpr int64_t block_elements(DType dtype) {
+  return !is_block(dtype) ? 1 : dtype < DType::kQ2K ? 32 : 256;
+}
+
+// Bytes of one block: of one element, where the type is plain.
 constexpr int64_t size_of(DType dtype) {
   switch (dtype) {
     case DType::kF64:
@@ -38,14 +57,42 @@ constexpr int64_t size_of(DType dtype) {
     case DType::kI16:
     case DType::kU16:
       return 2;
+    case DType::kQ4_0:
+    case DType::kIQ4NL:
+      return 18;
+    case DType::kQ4_1:
+      return 20;
+    case DType::kQ5_0:
+      return 22;
+    case DType::kQ5_1:
+      return 24;
+    case DType::kQ8_0:
+      return 34;
+    case DType::kQ2K:
+      return 84;
+    case DType::kQ3K:
+      return 110;
+    case DType::kQ4K:
+      return 144;
+    case DType::kQ5K:
+      return 176;
+    case DType::kQ6K:
+      return 210;
     default:
       return 1;
   }
 }
 
+// Bytes of a number of elements that fill whole blocks.
+constexpr int64_t bytes_of(DType dtype, int64_t elements) {
+  return elements / block_elements(dtype) * size_of(dtype);
+}
+
 constexpr std::string_view name(DType dtype) {
-  constexpr std::string_view names[] = {"f64", "f32", "bf16", "f16", "i64", "i32",
-                                        "u32", "i16", "u16",  "i8",  "u8",  "bool"};
+  constexpr std::string_view names[] = {"f64",  "f32",  "bf16", "f16",  "i64",  "i32",
+                                        "u32",  "i16",  "u16",  "i8",   "u8",   "bool",
+                                        "q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl",
+                                        "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"};
   return names[static_cast<int>(dtype)];
 }
 

@@ -1,7 +1,9 @@
 #include "ashlar/tensor/tensor.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/tensor/quantize.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdlib>
@@ -69,6 +71,27 @@ void with_float_type(DType dtype, F&& f) {
   }
 }
 
+// By way of f32, some at a time.
+void convert_blocks(DType from, const void* source, DType to, void* target, int64_t n) {
+  constexpr int64_t kStep = 4096;  // a multiple of every block
+  float weights[kStep];
+  for (int64_t at = 0; at < n; at += kStep) {
+    const int64_t count = std::min(kStep, n - at);
+    const std::byte* in = static_cast<const std::byte*>(source) + bytes_of(from, at);
+    std::byte* out = static_cast<std::byte*>(target) + bytes_of(to, at);
+    if (is_block(from)) {
+      dequantize(from, in, weights, count);
+    } else {
+      convert(from, in, DType::kF32, weights, count);
+    }
+    if (is_block(to)) {
+      quantize(to, weights, out, count);
+    } else {
+      convert(DType::kF32, weights, to, out, count);
+    }
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<std::byte[]> allocate_zeroed(size_t bytes) {
@@ -91,9 +114,11 @@ Tensor::Tensor(DType dtype, Shape shape, std::byte* data, std::shared_ptr<const 
 Tensor Tensor::rows(int64_t begin, int64_t end) const {
   ASHLAR_CHECK(shape_.rank() >= 1 && 0 <= begin && begin <= end && end <= shape_[0],
                "tensor rows: [{}, {}) is not inside {}", begin, end, shape_.str());
+  ASHLAR_CHECK(shape_.row_elements() % block_elements(dtype_) == 0,
+               "tensor rows: the rows of {} are no whole blocks of {}", shape_.str(), name(dtype_));
   Shape shape = shape_;
   shape[0] = end - begin;
-  return {dtype_, shape, data_ + begin * shape_.row_elements() * size_of(dtype_), owner_};
+  return {dtype_, shape, data_ + bytes_of(dtype_, begin * shape_.row_elements()), owner_};
 }
 
 Tensor Tensor::reshaped(Shape shape) const {
@@ -110,6 +135,7 @@ Tensor Tensor::to(DType dtype) const {
 
 Tensor Tensor::transposed() const {
   ASHLAR_CHECK(shape_.rank() == 2, "tensor transpose: {} is not a matrix", shape_.str());
+  ASHLAR_CHECK(!is_block(dtype_), "tensor transpose: {} has rows of blocks", name(dtype_));
   const int64_t rows = shape_[0], cols = shape_[1], size = size_of(dtype_);
   Tensor result(dtype_, {cols, rows});
   for (int64_t r = 0; r < rows; ++r) {
@@ -123,9 +149,10 @@ Tensor Tensor::transposed() const {
 
 void convert(DType from, const void* source, DType to, void* target, int64_t n) {
   if (from == to) {
-    std::memcpy(target, source, static_cast<size_t>(n * size_of(from)));
+    std::memcpy(target, source, static_cast<size_t>(bytes_of(from, n)));
     return;
   }
+  if (is_block(from) || is_block(to)) return convert_blocks(from, source, to, target, n);
   with_float_type(from, [&](auto in) {
     with_float_type(to, [&](auto out) {
       for (int64_t i = 0; i < n; ++i) {

@@ -26,7 +26,7 @@ class Tensor {
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   int64_t elements() const { return shape_.elements(); }
-  size_t bytes() const { return static_cast<size_t>(elements() * size_of(dtype_)); }
+  size_t bytes() const { return static_cast<size_t>(bytes_of(dtype_, elements())); }
   bool empty() const { return data_ == nullptr; }
 
   std::byte* data() { return data_; }
@@ -61,7 +61,7 @@ class Tensor {
   std::shared_ptr<const void> owner_;
 };
 
-// Converts n elements between float dtypes (f64, f32, bf16, f16).
+// Converts n elements between float dtypes (f64, f32, bf16, f16) and block types.
 void convert(DType from, const void* source, DType to, void* target, int64_t n);
 
 }  // namespace ashlar

@@ -46,6 +46,15 @@ const std::vector<TensorSpec>& every_dtype() {
   return specs;
 }
 
+TEST(SafetensorsTest, BlocksCannotBeWritten) {
+  const TempDir dir;
+  const std::string path = dir.path("x.safetensors");
+  EXPECT_EQ(error_of([&] {
+              write_safetensors(path, {{"w", DType::kQ4K, {1, 256}}}, filled);
+            }),
+            "safetensors: has no q4_k; convert to bf16, f16 or f32");
+}
+
 TEST(SafetensorsTest, EveryDTypeComesBack) {
   const TempDir dir;
   const std::string path = dir.path("x.safetensors");

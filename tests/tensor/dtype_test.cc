@@ -6,6 +6,7 @@
 #include <limits>
 #include <set>
 #include <string>
+#include <utility>
 
 namespace ashlar {
 namespace {
@@ -100,6 +101,23 @@ TEST(DTypeTest, NamesAndSizes) {
     EXPECT_EQ(is_float(dtype), text.find('f') != std::string::npos) << text;
   }
   EXPECT_EQ(names.size(), 12u);
+}
+
+// GGUF's types: what a weight costs, in bits.
+TEST(DTypeTest, BlocksAndTheirBytes) {
+  const std::pair<DType, double> bits[] = {
+      {DType::kQ4_0, 4.5}, {DType::kQ4_1, 5},    {DType::kQ5_0, 5.5},   {DType::kQ5_1, 6},
+      {DType::kQ8_0, 8.5}, {DType::kIQ4NL, 4.5}, {DType::kQ2K, 2.625},  {DType::kQ3K, 3.4375},
+      {DType::kQ4K, 4.5},  {DType::kQ5K, 5.5},   {DType::kQ6K, 6.5625}, {DType::kF16, 16}};
+  for (const auto& [dtype, wanted] : bits) {
+    EXPECT_EQ(static_cast<double>(bytes_of(dtype, 512)) * 8 / 512, wanted) << name(dtype);
+    EXPECT_EQ(is_block(dtype), dtype != DType::kF16);
+    EXPECT_FALSE(is_block(dtype) && is_float(dtype));
+  }
+  EXPECT_EQ(name(DType::kIQ4NL), "iq4_nl");
+  EXPECT_EQ(name(DType::kQ6K), "q6_k");
+  EXPECT_EQ(block_elements(DType::kQ2K), 256);
+  EXPECT_EQ(block_elements(DType::kIQ4NL), 32);
 }
 
 }  // namespace
