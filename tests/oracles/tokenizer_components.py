@@ -6,8 +6,13 @@ makes of a few texts.
 
 A WordLevel model whose vocabulary holds exactly the pieces turns every difference into another id.
 """
+import base64
+import io
 import json
+import tempfile
 
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer
 
 TEXTS = [
@@ -27,7 +32,31 @@ SPLITS = [
     for behavior in ("Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous")
     for invert in (False, True)
 ]
+
+
+def charsmap(rules):
+    """What SentencePiece compiles of (from, to) pairs."""
+    def points(text):
+        return " ".join(f"{ord(c):X}" for c in text)
+
+    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as tsv:
+        tsv.write("".join(f"{points(a)}\t{points(b)}\n" for a, b in rules))
+        tsv.flush()
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(["a b c"]), model_writer=model, vocab_size=7, minloglevel=2,
+            normalization_rule_tsv=tsv.name)
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model.getvalue())
+    return base64.b64encode(proto.normalizer_spec.precompiled_charsmap).decode()
+
+
+RULES = [("\uff21", "A"), ("\uff22\uff23", "BC"), ("\ufb01", "fi"), ("\u2167", "VIII"),
+         ("\u00bd", "1\u20442"), ("\u3000", " "), ("\u00a0", " "), ("\t", " "), ("e\u0301", "\u00e9"),
+         ("a\u0308", "\u00e4"), ("\u1100\u1161", "\uac00"), ("\u200d", ""), ("o", "0"), ("x", "xyz"),
+         ("\u0130", "I"), ("3.", "drei"), ("\u08d3", "")]
 NORMALIZERS = [
+    {"type": "Precompiled", "precompiled_charsmap": charsmap(RULES)},
     {"type": "NFC"},
     {"type": "NFD"},
     {"type": "NFKC"},
@@ -62,6 +91,7 @@ PRE_TOKENIZERS = SPLITS + [
     {"type": "Digits", "individual_digits": False},
     {"type": "CharDelimiterSplit", "delimiter": "a"},
     {"type": "FixedLength", "length": 3},
+    {"type": "UnicodeScripts"},
 ] + [
     {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme, "split": split}
     for scheme in ("always", "first", "never")
@@ -109,6 +139,28 @@ DECODERS = [
      ["\u0120\u00e4\u00b8", "\u0143", "\u20ac x", "\u00e4"]),
     (None, ["a", "b", "c"]),
 ]
+# Pieces of several lengths over the texts, ties among them, the unknown token in the middle.
+UNIGRAMS = [("a", -3.5), ("l", -3.0), ("<unk>", -8.0), ("ll", -6.0), ("\u2581", -2.0), ("o", -3.25),
+            ("lo", -5.0), ("\u2581Hel", -7.5), ("He", -4.0), ("rl", -5.5), ("w", -4.5), ("\u2581w", -4.75),
+            ("or", -5.25), ("d", -3.75), ("na", -6.5), ("\u65e5", -9.0), ("\u65e5\u672c", -9.5), (" ", -2.5),
+            ("e", -2.75), ("ad", -6.25), ("le", -6.0), ("lead", -11.0), ("\u0301", -7.0), (",", -4.0)]
+BYTES = [(f"<0x{byte:02X}>", -20.0 - byte / 256) for byte in range(256)]
+METASPACE = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+
+
+def unigram(vocab, byte_fallback):
+    return {"type": "Unigram", "unk_id": 2, "vocab": vocab, "byte_fallback": byte_fallback}
+
+
+MODELS = [
+    {"model": unigram(UNIGRAMS, False)},
+    {"model": unigram(UNIGRAMS, False), "pre_tokenizer": METASPACE, "decoder": METASPACE},
+    {"model": unigram(UNIGRAMS + BYTES, True), "decoder": {"type": "Sequence", "decoders": [
+        {"type": "ByteFallback"}, {"type": "Fuse"}]}},
+    {"model": unigram(UNIGRAMS + BYTES[:-60], True), "pre_tokenizer": METASPACE},
+    {"model": unigram(UNIGRAMS, False), "pre_tokenizer": {
+        "type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}},
+]
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 ADDED = [
     [("<b>", ()), ("</b>", ("special",))],
@@ -134,16 +186,19 @@ def cases(vocabulary_of, **parts):
     for text in TEXTS:
         pieces += vocabulary_of(text)
     vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
-    doc = document(vocab, **parts)
+    return encoded(document(vocab, **parts))
+
+
+def encoded(doc):
     tokenizer = load(doc)
-    encoded = []
+    texts = []
     for text in TEXTS:
         with_types = tokenizer.encode(text)
         pair = tokenizer.encode(text, "x")
-        encoded.append({"text": text, "ids": with_types.ids, "type_ids": with_types.type_ids,
-                        "pair": pair.ids, "pair_type_ids": pair.type_ids,
-                        "decoded": tokenizer.decode(with_types.ids, skip_special_tokens=True)})
-    return {"tokenizer": doc, "cases": encoded}
+        texts.append({"text": text, "ids": with_types.ids, "type_ids": with_types.type_ids,
+                      "pair": pair.ids, "pair_type_ids": pair.type_ids,
+                      "decoded": tokenizer.decode(with_types.ids, skip_special_tokens=True)})
+    return {"tokenizer": doc, "cases": texts}
 
 
 def added_tokens(rows, vocab_size):
@@ -160,6 +215,8 @@ def main():
     for p in PRE_TOKENIZERS:
         cut = load(document({"[UNK]": 0}, pre_tokenizer=p)).pre_tokenizer.pre_tokenize_str
         goldens.append(cases(lambda text: [piece for piece, _ in cut(text)], pre_tokenizer=p))
+    for parts in MODELS:
+        goldens.append(encoded(document({}, **parts)))
     spaces = {"type": "WhitespaceSplit"}
     for p in POST_PROCESSORS:
         goldens.append(cases(str.split, pre_tokenizer=spaces, post_processor=p))

@@ -77,9 +77,8 @@ TEST(HostileTokenizer, UnknownTypesListTheKnown) {
   EXPECT_THAT(error_with("/pre_tokenizer/type", "X"), HasSubstr("unknown pre_tokenizer type"));
   EXPECT_THAT(error_with("/post_processor/type", "X"), HasSubstr("unknown post_processor type"));
   EXPECT_THAT(error_with("/decoder/type", "X"), HasSubstr("unknown decoder type"));
-  EXPECT_THAT(
-      error_with("/model/type", "X"),
-      HasSubstr("model.type: unknown model type \"X\"; known are BPE, WordLevel, WordPiece"));
+  EXPECT_THAT(error_with("/model/type", "X"),
+              HasSubstr("model.type: unknown model type \"X\"; known are BPE, Unigram, WordLevel"));
 }
 
 TEST(HostileTokenizer, WrongKindsAndMissingKeys) {

@@ -8,6 +8,7 @@ namespace {
 
 constexpr FactoryRow<Model> kRows[] = {
     {"BPE", make_bpe},
+    {"Unigram", make_unigram},
     {"WordLevel", make_word_level},
     {"WordPiece", make_word_piece},
 };

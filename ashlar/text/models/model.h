@@ -41,6 +41,7 @@ std::unique_ptr<Model> make_model(JsonView json);
 std::unique_ptr<Model> make_bpe(JsonView json);
 std::unique_ptr<Model> make_word_piece(JsonView json);
 std::unique_ptr<Model> make_word_level(JsonView json);
+std::unique_ptr<Model> make_unigram(JsonView json);
 
 // The piece as text: written out in the byte alphabet when that is how it is to be read.
 std::string_view piece_text(std::string_view piece, Alphabet alphabet, std::string& storage);

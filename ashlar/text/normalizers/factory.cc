@@ -34,6 +34,7 @@ constexpr FactoryRow<Normalizer> kRows[] = {
     {"NFKC", make_unicode_form},
     {"NFKD", make_unicode_form},
     {"Nmt", make_nmt},
+    {"Precompiled", make_precompiled},
     {"Prepend", make_prepend},
     {"Replace", make_replace},
     {"Sequence", make_sequence},

@@ -28,5 +28,6 @@ std::unique_ptr<Normalizer> make_byte_level_normalizer(JsonView json);
 std::unique_ptr<Normalizer> make_replace(JsonView json);
 std::unique_ptr<Normalizer> make_prepend(JsonView json);
 std::unique_ptr<Normalizer> make_bert_normalizer(JsonView json);
+std::unique_ptr<Normalizer> make_precompiled(JsonView json);
 
 }  // namespace ashlar::text

@@ -38,6 +38,7 @@ constexpr FactoryRow<PreTokenizer> kRows[] = {
     {"Punctuation", make_punctuation},
     {"Sequence", make_sequence},
     {"Split", make_split},
+    {"UnicodeScripts", make_unicode_scripts},
     {"Whitespace", make_whitespace},
     {"WhitespaceSplit", make_whitespace_split},
 };

@@ -32,5 +32,6 @@ std::unique_ptr<PreTokenizer> make_punctuation(JsonView json);
 std::unique_ptr<PreTokenizer> make_digits(JsonView json);
 std::unique_ptr<PreTokenizer> make_fixed_length(JsonView json);
 std::unique_ptr<PreTokenizer> make_metaspace_pre_tokenizer(JsonView json);
+std::unique_ptr<PreTokenizer> make_unicode_scripts(JsonView json);
 
 }  // namespace ashlar::text

@@ -1,0 +1,45 @@
+// Strings by their bytes, to find all of them that a text starts with in one walk. Nodes are
+// numbered level by level, so that a node's children lie together and their bytes can be scanned.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace ashlar::text {
+
+class ByteTrie {
+ public:
+  using Entry = std::pair<std::string_view, int32_t>;  // a string and its value, 0 or more
+  explicit ByteTrie(std::vector<Entry> entries);
+
+  // Calls found(length, value) for each entry that `text` starts with, shortest first; the empty
+  // string is never found.
+  template <typename Found>
+  void each_prefix(std::string_view text, Found&& found) const {
+    size_t node = 0;
+    for (size_t i = 0; i < text.size(); ++i) {
+      const size_t first = nodes_[node].first_child;
+      const size_t children = nodes_[node + 1].first_child - first;
+      if (children == 0) return;
+      const auto* const bytes = bytes_.data() + first;
+      const void* const match = std::memchr(bytes, static_cast<unsigned char>(text[i]), children);
+      if (match == nullptr) return;
+      node = first + static_cast<size_t>(static_cast<const unsigned char*>(match) - bytes);
+      if (nodes_[node].value >= 0) found(i + 1, nodes_[node].value);
+    }
+  }
+
+ private:
+  struct Node {
+    uint32_t first_child;
+    int32_t value;  // -1: no entry ends here
+  };
+  std::vector<Node> nodes_;           // the root first; one more at the end closes the last
+  std::vector<unsigned char> bytes_;  // by node: the byte that leads to it
+};
+
+}  // namespace ashlar::text
