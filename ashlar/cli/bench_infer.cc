@@ -137,7 +137,8 @@ struct BenchInfer {
     check_below("prefill: FLOPs", prefill_rate * needed, peak_operations(rates, model.dtype));
     check_below("decode: FLOPs", decode_rate * needed, peak_operations(rates, model.dtype));
     // Weights that do not fit in a cache come from memory once for every step.
-    const double weight_bytes = double(layer_parameters(config) * size_of(model.dtype));
+    const double weight_bytes = double(layer_parameters(config)) * double(size_of(model.dtype)) /
+                                double(block_elements(model.dtype));
     const double read = decode_rate / double(batch) * weight_bytes;
     if (weight_bytes > double(cpu_info().l3_bytes)) {
       check_below("decode: bytes read", read, rates.read_bytes);
@@ -152,6 +153,7 @@ struct BenchInfer {
         {"prefill_tokens_per_s", prefill_rate},
         {"decode_tokens_per_s", decode_rate},
         {"peak_bytes", peak_bytes},
+        {"read_bytes_per_s", read},
         {"machine", nlohmann::ordered_json::parse(machine_json(machine, rates))}};
     print_result(json ? result.dump()
                       : fmt::format("prefill {:.1f} tokens/s, decode {:.1f} tokens/s with {} at "

@@ -52,6 +52,7 @@ std::string machine_json(const MachineFlags& machine, const kernels::ProbeRates&
 }
 
 double peak_operations(const kernels::ProbeRates& rates, DType dtype) {
+  if (is_block(dtype)) return rates.int8_operations.value_or(rates.f32_operations);
   return dtype == DType::kBF16 ? rates.bf16_operations.value_or(rates.f32_operations)
                                : rates.f32_operations;
 }

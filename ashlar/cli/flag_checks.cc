@@ -74,4 +74,13 @@ CLI::Validator compute_dtype() {
       {{"f32", static_cast<int64_t>(DType::kF32)}, {"bf16", static_cast<int64_t>(DType::kBF16)}});
 }
 
+CLI::Validator weight_dtype() {
+  std::vector<std::pair<std::string, int64_t>> values;
+  for (const DType dtype :
+       {DType::kF32, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4K, DType::kQ6K}) {
+    values.emplace_back(name(dtype), static_cast<int64_t>(dtype));
+  }
+  return named_value(std::move(values));
+}
+
 }  // namespace ashlar::cli

@@ -21,5 +21,7 @@ CLI::Validator one_of(std::vector<std::string> names);
 CLI::Validator named_value(std::vector<std::pair<std::string, int64_t>> values);
 // f32 or bf16.
 CLI::Validator compute_dtype();
+// What weights may be held in: the same, or the blocks that the kernels multiply.
+CLI::Validator weight_dtype();
 
 }  // namespace ashlar::cli

@@ -154,7 +154,7 @@ struct Serve {
     options.limits.seqs = scheduler.max_seqs;
     options.limits.tokens = scheduler.max_batched_tokens;
     options.limits.outputs = scheduler.max_outputs;
-    options.compute = config.dtype;
+    options.set_dtype(config.dtype);
     options.cache = config.cache_dtype();
     return generate::resolve(options, decoder);
   }

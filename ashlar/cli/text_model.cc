@@ -19,7 +19,7 @@ constexpr int64_t kCacheBytes = int64_t{2}
 generate::ModelOptions options_for(const ModelFlags& flags, const models::DecoderConfig& config,
                                    generate::RunnerLimits limits, int64_t sequences) {
   generate::ModelOptions options;
-  options.compute = options.cache = flags.dtype;
+  options.set_dtype(flags.dtype);
   limits.context = flags.context;
   if (limits.context == 0) {
     const int64_t token_bytes =
@@ -51,8 +51,8 @@ void ModelFlags::add_to(CLI::App& app) {
   app.add_option("--context", context, "Most tokens of prompt and answer (default: the model's)")
       ->check(positive())
       ->option_text("N");
-  app.add_option("--dtype", dtype, "What to compute in: f32 or bf16")
-      ->transform(compute_dtype())
+  app.add_option("--dtype", dtype, "Of the weights: f32, bf16, q8_0, q4_0, q4_k or q6_k")
+      ->transform(weight_dtype())
       ->option_text("DTYPE=f32");
 }
 

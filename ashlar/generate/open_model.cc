@@ -39,6 +39,11 @@ class Stage {
 
 int64_t blocks_for(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
+void ModelOptions::set_dtype(DType dtype) {
+  compute = cache = compute_dtype_of(dtype);
+  weights = is_block(dtype) ? passes::all_in(dtype) : passes::WeightFormat();
+}
+
 ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& config) {
   ModelOptions resolved = options;
   if (resolved.limits.context == 0) resolved.limits.context = config.max_positions;
@@ -56,7 +61,8 @@ graph::Graph build_serving_graph(const models::DecoderConfig& config, const Mode
   spec.pool = options.cache;
   models::DecoderOptions decoder;
   decoder.weights = decoder.activations = options.compute;
-  return passes::fuse(models::build_serving(config, spec, decoder));
+  const graph::Graph graph = passes::fuse(models::build_serving(config, spec, decoder));
+  return options.weights ? passes::store_weights(graph, options.weights) : graph;
 }
 
 std::unique_ptr<ModelRunner> open_model(const bundle::Bundle& bundle, const ModelOptions& options,

@@ -4,6 +4,7 @@
 
 #include "ashlar/bundle/bundle.h"
 #include "ashlar/generate/model_runner.h"
+#include "ashlar/passes/store_weights.h"
 
 #include <cstdint>
 #include <functional>
@@ -15,9 +16,15 @@ namespace ashlar::generate {
 struct ModelOptions {
   RunnerLimits limits;          // context 0: the model's
   int64_t blocks = 0;           // of the cache; 0: enough for one sequence of the whole context
-  DType compute = DType::kF32;  // of matrices and activations: f32 or bf16
-  DType cache = DType::kF32;    // f32, bf16 or f16
+  DType compute = DType::kF32;  // of activations, and of matrices in no format of their own
+  passes::WeightFormat weights = {};  // how matrices are held; none: as what is computed
+  DType cache = DType::kF32;          // f32, bf16 or f16
+
+  // Everything as f32 or bf16, or the weights in a format of blocks and the rest as f32.
+  void set_dtype(DType dtype);
 };
+// What activations are where weights are held as `dtype`.
+constexpr DType compute_dtype_of(DType dtype) { return is_block(dtype) ? DType::kF32 : dtype; }
 
 // The options with every 0 replaced. Throws Error for a context beyond the model's.
 ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& config);

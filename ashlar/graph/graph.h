@@ -57,7 +57,7 @@ struct Variable {
   // it.
   Shape whole;
   std::vector<Slice> part;
-  int64_t bytes() const { return shape.elements() * size_of(dtype); }
+  int64_t bytes() const { return bytes_of(dtype, shape.elements()); }
 };
 
 // When a node runs. B and W are the two halves of backward: gradients of inputs, and of weights; R

@@ -13,7 +13,7 @@ void Op::gradient(GradientContext& context) const {
 double operand_bytes(std::span<const Operand> operands) {
   double bytes = 0;
   for (const Operand& operand : operands) {
-    bytes += static_cast<double>(operand.shape.elements() * size_of(operand.dtype));
+    bytes += static_cast<double>(bytes_of(operand.dtype, operand.shape.elements()));
   }
   return bytes;
 }

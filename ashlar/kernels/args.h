@@ -22,6 +22,19 @@ enum class Activation : uint8_t { kNone, kGeluTanh, kGeluErf, kSilu, kRelu };
 // bits of a row are the same alone or among many.
 inline constexpr int64_t kGemmBlock = 256;
 
+// Quantised B (is_block(packed_dtype), which must be packed): A is quantised too, each row in
+// blocks of kQuantBlock consecutive r: scale = max |a| / 127, codes = round(a * (127 / max |a|)) to
+// nearest even. Element (m,n) is one chain from 0 over the format's sub-blocks in ascending r: acc
+// = fma(scale_b * scale_a, sum of code_b code_a, acc), the sum exact in integers; formats with
+// minima then add fma(-minimum_b, scale_a * sum of code_a, acc), block by block. r is a multiple of
+// the format's block. The layout and the bits are the same for few rows and many.
+inline constexpr int64_t kQuantBlock = 32;
+// The block formats that gemm multiplies.
+constexpr bool multiplies(DType format) {
+  return format == DType::kQ8_0 || format == DType::kQ4_0 || format == DType::kQ4K ||
+         format == DType::kQ6K;
+}
+
 struct MatrixView {  // element (i, j) at data[i * row_stride + j * col_stride]
   const void* data = nullptr;
   DType dtype = DType::kF32;

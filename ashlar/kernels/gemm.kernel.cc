@@ -2,6 +2,7 @@
 // gemm_tile.h holds the arithmetic, pack.h the layout of packed operands.
 #include "ashlar/kernels/gemm_epilogue.h"
 #include "ashlar/kernels/gemm_plan.h"
+#include "ashlar/kernels/quant_gemm.h"
 #include "ashlar/kernels/table.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
@@ -206,11 +207,18 @@ void multiply_nothing(const GemmArgs& args) {
   }
 }
 
-int64_t gemm_scratch(const GemmArgs& args, int threads) { return scratch_bound(args, threads); }
+bool has_quantised_b(const GemmArgs& args) {
+  return args.packed_b != nullptr && is_block(args.packed_dtype);
+}
+
+int64_t gemm_scratch(const GemmArgs& args, int threads) {
+  return has_quantised_b(args) ? quant_gemm_scratch(args) : scratch_bound(args, threads);
+}
 
 void gemm(const GemmArgs& args, const Team& team) {
   if (args.m == 0 || args.n == 0) return;
   if (args.r == 0) return multiply_nothing(args);
+  if (has_quantised_b(args)) return quant_gemm(args, team);
   const GemmPlan plan = plan_gemm(args, team.threads);
   std::byte* scratch = team.scratch;
   const auto take = [&](int64_t bytes) {
@@ -248,16 +256,18 @@ void gemm(const GemmArgs& args, const Team& team) {
   }
 }
 
-int64_t packed_columns(DType) { return kTileCols; }
+int64_t packed_columns(DType dtype) { return is_block(dtype) ? kLanes : kTileCols; }
 
 Unit packed_unit(DType dtype) { return dtype == DType::kBF16 ? Unit::kPair : Unit::kF32; }
 
 int64_t packed_b_bytes(DType dtype, int64_t r, int64_t n) {
+  if (is_block(dtype)) return quant_packed_bytes(dtype, r, n);
   return round_up(n, kTileCols) * units_of(packed_unit(dtype), r) * 4;
 }
 
 void pack_b(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,
             DType packed_dtype, void* packed) {
+  if (is_block(packed_dtype)) return quant_pack(b, r, n, n_begin, n_end, packed);
   const Unit unit = packed_unit(packed_dtype);
   const Lines lines = {b.data, b.dtype, b.col_stride, b.row_stride};
   n_end = lesser(n_end, n);

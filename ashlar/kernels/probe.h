@@ -25,7 +25,7 @@ struct ProbeRates {
   double read_bytes = 0;
   double f32_operations = 0;
   std::optional<double> bf16_operations;  // dot products; none: the tier has no such instruction
-  std::optional<double> int8_operations;
+  std::optional<double> int8_operations;  // the same; without VNNI those of four bits by eight
 };
 
 struct MachineProbe {

@@ -17,7 +17,7 @@ struct ProbeTable {
   float (*read)(const float* data, int64_t count) = nullptr;  // sums
   ArithmeticLoop f32;
   ArithmeticLoop bf16_dot;  // VDPBF16PS
-  ArithmeticLoop int8_dot;  // VPDPBUSD
+  ArithmeticLoop int8_dot;  // VPDPBUSD; VPMADDUBSW and VPADDW by codes of four bits
 };
 
 }  // namespace ashlar::kernels

@@ -107,7 +107,7 @@ class Fuser {
         const Node& linear_node = graph_.node(maker);
         emit(linear_node,
              std::make_shared<graph::LinearOp>(activation->activation(), linear->out(),
-                                               linear->packed_outputs()),
+                                               linear->packed()),
              rewrite_(linear_node.inputs), result);
       };
     }

@@ -24,12 +24,11 @@ ValueId packed_weight(Graph& graph, VariableId weight, const kernels::KernelTabl
   const int rank = source.shape.rank();  // [outputs, inputs], or such a matrix for each expert
   const int64_t bytes =
       table.packed_b_bytes(source.dtype, source.shape[rank - 1], source.shape[rank - 2]);
-  const int64_t elements = bytes / size_of(source.dtype);
   Variable packed;
   packed.name = name;
   packed.kind = graph::VariableKind::kPacked;
-  packed.dtype = source.dtype;
-  packed.shape = rank == 3 ? Shape{source.shape[0], elements} : Shape{elements};
+  packed.dtype = DType::kU8;
+  packed.shape = rank == 3 ? Shape{source.shape[0], bytes} : Shape{bytes};
   packed.trainable = false;
   packed.source = weight;
   return graph.current(graph.add_variable(std::move(packed)));
@@ -42,19 +41,21 @@ struct Packing {
 };
 
 Packing packing_of(const Graph& graph, const Node& node) {
-  const auto outputs_of = [&](int input, int dim) -> int64_t {
-    const VariableId variable = graph.value(node.inputs[static_cast<size_t>(input)]).variable;
-    return variable.valid() ? graph.variable(variable).shape[dim] : 0;
+  // dim: of the weight's outputs.
+  const auto packed = [&](int input, int dim) -> graph::PackedWeight {
+    const VariableId id = graph.value(node.inputs[static_cast<size_t>(input)]).variable;
+    if (!id.valid()) return {};
+    return {graph.variable(id).shape[dim], graph.variable(id).dtype};
   };
-  if (const auto* op = dynamic_cast<const LinearOp*>(node.op.get())) {
-    const int64_t outputs = outputs_of(LinearOp::kWeight, 0);
-    if (op->packed_outputs() > 0 || outputs == 0) return {};
-    return {LinearOp::kWeight, std::make_shared<LinearOp>(op->activation(), op->out(), outputs)};
+  if (const auto* op = dynamic_cast<const LinearOp*>(node.op.get()); op && !op->packed()) {
+    const graph::PackedWeight weight = packed(LinearOp::kWeight, 0);
+    if (!weight) return {};
+    return {LinearOp::kWeight, std::make_shared<LinearOp>(op->activation(), op->out(), weight)};
   }
-  if (const auto* op = dynamic_cast<const GroupedLinearOp*>(node.op.get())) {
-    const int64_t outputs = outputs_of(GroupedLinearOp::kWeight, 1);
-    if (op->packed_outputs() > 0 || outputs == 0) return {};
-    return {GroupedLinearOp::kWeight, std::make_shared<GroupedLinearOp>(outputs)};
+  if (const auto* op = dynamic_cast<const GroupedLinearOp*>(node.op.get()); op && !op->packed()) {
+    const graph::PackedWeight weight = packed(GroupedLinearOp::kWeight, 1);
+    if (!weight) return {};
+    return {GroupedLinearOp::kWeight, std::make_shared<GroupedLinearOp>(weight)};
   }
   return {};
 }

@@ -8,8 +8,8 @@
 
 namespace ashlar::passes {
 
-// Packed Variables are named "NAME.packed", kind kPacked, one dim of the weight's dtype (experts:
-// two, a row an expert); runtime::pack_weights fills them. Throws for a graph with a backward.
+// Packed Variables are named "NAME.packed", kind kPacked, u8 [bytes] (experts: [experts, bytes]);
+// runtime::pack_weights fills them. Throws for a graph with a backward.
 graph::Graph pack(const graph::Graph& inference, const kernels::KernelTable& table);
 
 }  // namespace ashlar::passes

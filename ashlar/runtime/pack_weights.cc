@@ -14,7 +14,7 @@ Tensor packed_copy(const Tensor& weight, const graph::Variable& packed,
   const int64_t matrices = rank == 3 ? weight.shape()[0] : 1;
   Tensor result(packed.dtype, packed.shape);
   const auto part = [&](auto* data, const Tensor& whole, int64_t matrix) {
-    return data + whole.elements() / matrices * matrix * size_of(whole.dtype());
+    return data + static_cast<int64_t>(whole.bytes()) / matrices * matrix;
   };
   // A few panels a task: enough of them to share out, none too small.
   const int64_t step = 4 * table.packed_columns(weight.dtype());

@@ -103,12 +103,11 @@ std::vector<RowHashes> run_together(ModelRunner& runner,
 }
 
 void expect_same_bits_in_any_company(const testing::RandomModelSizes& sizes) {
-  for (const DType compute : {DType::kF32, DType::kBF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kQ8_0, DType::kQ4_0}) {
     ModelOptions options;
     options.limits = {.tokens = 200, .seqs = 8, .outputs = 200};
     options.blocks = 8 * 16;
-    options.compute = compute;
-    options.cache = compute;
+    options.set_dtype(dtype);
     std::mt19937 random(7);
     std::vector<std::vector<int32_t>> prompts;
     for (int i = 0; i < 8; ++i) prompts.push_back(random_tokens(random, 1 + random() % 255, 97));
@@ -121,7 +120,7 @@ void expect_same_bits_in_any_company(const testing::RandomModelSizes& sizes) {
       }
       for (uint32_t seed = 0; seed < 4; ++seed) {
         EXPECT_EQ(run_together(*runner, prompts, seed), wanted)
-            << name(compute) << ", " << threads << " threads, seed " << seed;
+            << name(dtype) << ", " << threads << " threads, seed " << seed;
       }
     }
   }

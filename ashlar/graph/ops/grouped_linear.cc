@@ -21,6 +21,7 @@ std::byte* at(const Operand& operand, int64_t element) {
 // The three products of an expert, as functions of its rows.
 struct Forward {
   const Operand &x, &weight, &y;
+  PackedWeight packed;
   GemmArgs operator()(int64_t expert, int64_t first_row, int64_t rows) const {
     const int64_t n = y.shape[1], k = x.shape[1];
     GemmArgs args;
@@ -28,9 +29,9 @@ struct Forward {
     args.n = n;
     args.r = k;
     args.a = {at(x, first_row * k), x.dtype, k, 1};
-    if (weight.shape.rank() == 2) {
+    if (packed) {
       args.packed_b = at(weight, expert * weight.shape[1]);
-      args.packed_dtype = weight.dtype;
+      args.packed_dtype = packed.format;
     } else {
       args.b = {at(weight, expert * n * k), weight.dtype, 1, k};
     }
@@ -135,16 +136,13 @@ void check_groups(std::string_view op, const ValueType& weight, const ValueType&
 }  // namespace
 
 // ---------------------------------------------------------------- forward
-std::string GroupedLinearOp::attributes() const {
-  return packed_outputs_ > 0 ? fmt::format("packed outputs={}", packed_outputs_) : "";
-}
+std::string GroupedLinearOp::attributes() const { return packed_ ? packed_.str() : ""; }
 
 std::vector<ValueType> GroupedLinearOp::infer(std::span<const ValueType> in) const {
-  const bool packed = packed_outputs_ > 0;
   check_inputs(kind(), in, kInputs);
   check_rank(kind(), "x", in[kX], 2);
-  check_groups(kind(), in[kWeight], in[kOffsets], packed);
-  if (packed) return {{in[kX].dtype, {in[kX].shape[0], packed_outputs_}}};
+  check_groups(kind(), in[kWeight], in[kOffsets], bool(packed_));
+  if (packed_) return {{in[kX].dtype, {in[kX].shape[0], packed_.outputs}}};
   ASHLAR_CHECK(in[kX].shape[1] == in[kWeight].shape[2],
                "grouped_linear: inner dims differ: x is {}, weight is {}", in[kX].str(),
                in[kWeight].str());
@@ -172,19 +170,22 @@ Cost GroupedLinearOp::cost(std::span<const Operand> in, std::span<const Operand>
 
 int64_t GroupedLinearOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand> out,
                                        const kernels::KernelTable& table, int threads) const {
+  ASHLAR_CHECK(packed_ || !is_block(in[kWeight].dtype),
+               "grouped_linear: weights of {} can only be multiplied when packed",
+               ashlar::name(in[kWeight].dtype));
   return kernels::grouped_gemm_scratch(table, threads, in[kX].shape[0],
-                                       Forward{in[kX], in[kWeight], out[0]});
+                                       Forward{in[kX], in[kWeight], out[0], packed_});
 }
 
 void GroupedLinearOp::run(const KernelCall& call) const {
   const std::span<const Operand> in = call.inputs;
   const Operand& y = call.outputs[0];
-  run_products(call, in[kOffsets], in[kX].shape[0], Forward{in[kX], in[kWeight], y});
+  run_products(call, in[kOffsets], in[kX].shape[0], Forward{in[kX], in[kWeight], y, packed_});
   clear_beyond(in[kOffsets], y);
 }
 
 void GroupedLinearOp::reference(const ReferenceCall& call) const {
-  ASHLAR_CHECK(packed_outputs_ == 0, "grouped_linear: packed weights have no fp64 reference");
+  ASHLAR_CHECK(!packed_, "grouped_linear: packed weights have no fp64 reference");
   const std::span<const Operand> in = call.inputs;
   const Operand& y = call.outputs[0];
   const int64_t n = in[kWeight].shape[1], k = in[kWeight].shape[2];
@@ -205,7 +206,7 @@ void GroupedLinearOp::reference(const ReferenceCall& call) const {
 // By tokens, where offsets are terms; by experts, where each rank has those of its own; by outputs
 // and by inputs of every expert.
 std::vector<AxisStrategy> GroupedLinearOp::strategies(const AxisSite&) const {
-  if (packed_outputs_ > 0) return {};
+  if (packed_) return {};
   return {{{rows(), whole(), term()}, {rows()}},
           {{rows(), rows(), rows()}, {rows()}},
           {{whole(), columns(), whole()}, {columns()}},
@@ -214,7 +215,7 @@ std::vector<AxisStrategy> GroupedLinearOp::strategies(const AxisSite&) const {
 
 std::shared_ptr<const Op> GroupedLinearOp::local(const LocalSite& site) const {
   const auto share = row_share(site);
-  return share ? std::make_shared<GroupedLinearOp>(packed_outputs_, *share) : nullptr;
+  return share ? std::make_shared<GroupedLinearOp>(packed_, *share) : nullptr;
 }
 
 // ---------------------------------------------------------------- input gradient

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ashlar/graph/builder.h"
+#include "ashlar/graph/ops/packed_weight.h"
 
 namespace ashlar::graph {
 
@@ -15,14 +16,14 @@ struct RowShare {
 };
 
 // (x [R,K], weight [E,N,K], offsets i32 [E+1]) -> y [R,N]; expert e owns rows offsets[e] ..
-// offsets[e+1]. Rows beyond offsets[E] become zeros, whatever x holds there. packed_outputs = N >
-// 0: weight is [E, P], each expert's matrix as the kernel table packed it (passes/pack.h).
+// offsets[e+1]. Rows beyond offsets[E] become zeros, whatever x holds there. packed: weight
+// is u8 [E,P], a row an expert's matrix.
 class GroupedLinearOp : public Op {
  public:
   enum Input { kX, kWeight, kOffsets, kInputs };
-  explicit GroupedLinearOp(int64_t packed_outputs = 0, RowShare share = {})
-      : packed_outputs_(packed_outputs), share_(share) {}
-  int64_t packed_outputs() const { return packed_outputs_; }
+  explicit GroupedLinearOp(PackedWeight packed = {}, RowShare share = {})
+      : packed_(packed), share_(share) {}
+  PackedWeight packed() const { return packed_; }
   std::string_view kind() const override { return "grouped_linear"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -36,7 +37,7 @@ class GroupedLinearOp : public Op {
   std::shared_ptr<const Op> local(const LocalSite& site) const override;
 
  private:
-  int64_t packed_outputs_;
+  PackedWeight packed_;
   RowShare share_;
 };
 

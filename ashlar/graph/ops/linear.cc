@@ -20,7 +20,7 @@ ref::MatrixView rows_f64(const Operand& x) { return {x.as<double>(), x.shape[1],
 ref::MatrixView columns_f64(const Operand& x) { return {x.as<double>(), 1, x.shape[1]}; }
 
 // y = x W^T: element (k, n) of the right operand is W[n, k].
-GemmArgs forward_args(std::span<const Operand> in, const Operand& y, bool packed) {
+GemmArgs forward_args(std::span<const Operand> in, const Operand& y, PackedWeight packed) {
   GemmArgs args;
   args.m = in[LinearOp::kX].shape[0];
   args.r = in[LinearOp::kX].shape[1];
@@ -28,7 +28,7 @@ GemmArgs forward_args(std::span<const Operand> in, const Operand& y, bool packed
   args.a = rows_of(in[LinearOp::kX]);
   if (packed) {
     args.packed_b = in[LinearOp::kWeight].data;
-    args.packed_dtype = in[LinearOp::kWeight].dtype;
+    args.packed_dtype = packed.format;
   } else {
     args.b = columns_of(in[LinearOp::kWeight]);
   }
@@ -94,18 +94,17 @@ std::string LinearOp::attributes() const {
   std::string text;
   if (activation_ != kernels::Activation::kNone) text += " " + std::string(name(activation_));
   if (out_) text += " out=" + std::string(ashlar::name(*out_));
-  if (packed_outputs_ > 0) text += fmt::format(" packed outputs={}", packed_outputs_);
+  if (packed_) text += " " + packed_.str();
   return text.empty() ? text : text.substr(1);
 }
 
 std::vector<ValueType> LinearOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, kInputs);
   check_rank(kind(), "x", in[kX], 2);
-  const bool packed = packed_outputs_ > 0;
-  check_rank(kind(), "weight", in[kWeight], packed ? 1 : 2);
+  check_rank(kind(), "weight", in[kWeight], packed_ ? 1 : 2);
   const Dim tokens = in[kX].shape[0], inner = in[kX].shape[1];
-  const Dim outer = packed ? Dim(packed_outputs_) : in[kWeight].shape[0];
-  ASHLAR_CHECK(packed || in[kWeight].shape[1] == inner,
+  const Dim outer = packed_ ? Dim(packed_.outputs) : in[kWeight].shape[0];
+  ASHLAR_CHECK(packed_ || in[kWeight].shape[1] == inner,
                "linear: inner dims differ: x is {}, weight is {}", in[kX].str(), in[kWeight].str());
   const ValueType y{out_.value_or(in[kX].dtype), {tokens, outer}};
   if (in[kBias].present) check_type(kind(), "bias", in[kBias], {DType::kF32, {outer}});
@@ -157,7 +156,10 @@ Cost LinearOp::cost(std::span<const Operand> in, std::span<const Operand> out) c
 
 int64_t LinearOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand> out,
                                 const kernels::KernelTable& table, int threads) const {
-  int64_t bytes = table.gemm_scratch(forward_args(in, out[0], packed_outputs_ > 0), threads);
+  ASHLAR_CHECK(packed_ || !is_block(in[kWeight].dtype),
+               "linear: a weight of {} can only be multiplied when packed",
+               ashlar::name(in[kWeight].dtype));
+  int64_t bytes = table.gemm_scratch(forward_args(in, out[0], packed_), threads);
   if (in[kDown].present) {
     bytes = std::max(bytes, table.gemm_scratch(low_rank_args(in, out[0]), threads));
   }
@@ -166,7 +168,7 @@ int64_t LinearOp::scratch_bytes(std::span<const Operand> in, std::span<const Ope
 
 void LinearOp::run(const KernelCall& call) const {
   const std::span<const Operand> in = call.inputs;
-  GemmArgs last = forward_args(in, call.outputs[0], packed_outputs_ > 0);
+  GemmArgs last = forward_args(in, call.outputs[0], packed_);
   if (in[kDown].present) {
     call.table.gemm(last, call.team);
     last = low_rank_args(in, call.outputs[0]);
@@ -181,7 +183,7 @@ void LinearOp::run(const KernelCall& call) const {
 }
 
 void LinearOp::reference(const ReferenceCall& call) const {
-  ASHLAR_CHECK(packed_outputs_ == 0, "linear: a packed weight has no fp64 reference");
+  ASHLAR_CHECK(!packed_, "linear: a packed weight has no fp64 reference");
   const std::span<const Operand> in = call.inputs;
   const Operand& y = call.outputs[0];
   ref::GemmArgs args;
@@ -216,7 +218,7 @@ void LinearOp::reference(const ReferenceCall& call) const {
 // Tokens split; outputs split (Megatron's column-parallel layer); inputs split (row-parallel),
 // where bias and residual join one term of the sum only.
 std::vector<AxisStrategy> LinearOp::strategies(const AxisSite&) const {
-  if (packed_outputs_ > 0) return {};
+  if (packed_) return {};
   return {{{rows(), whole(), whole(), rows(), rows(), whole()}, {rows()}},
           {{whole(), rows(), rows(), columns(), whole(), rows()}, {columns()}},
           {{columns(), columns(), term(), term(), term(), whole()}, {term()}}};

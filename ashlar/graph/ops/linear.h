@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ashlar/graph/builder.h"
+#include "ashlar/graph/ops/packed_weight.h"
 
 namespace ashlar::graph {
 
@@ -18,19 +19,18 @@ struct LinearOptions {
 };
 
 // x [T,K] f32|bf16, weight [N,K] -> y [T,N] of x's dtype, or `out` when set (logits in f32).
-// packed_outputs = N > 0: the weight is a vector of bytes that the kernel table packed
-// (passes/pack.h).
+// packed: the weight is u8 [P].
 class LinearOp : public Op {
  public:
   enum Input { kX, kWeight, kBias, kResidual, kDown, kUp, kInputs };
 
   explicit LinearOp(kernels::Activation activation = kernels::Activation::kNone,
-                    std::optional<DType> out = std::nullopt, int64_t packed_outputs = 0)
-      : activation_(activation), out_(out), packed_outputs_(packed_outputs) {}
+                    std::optional<DType> out = std::nullopt, PackedWeight packed = {})
+      : activation_(activation), out_(out), packed_(packed) {}
 
   kernels::Activation activation() const { return activation_; }
   std::optional<DType> out() const { return out_; }
-  int64_t packed_outputs() const { return packed_outputs_; }
+  PackedWeight packed() const { return packed_; }
 
   std::string_view kind() const override { return "linear"; }
   std::string attributes() const override;
@@ -47,7 +47,7 @@ class LinearOp : public Op {
  private:
   kernels::Activation activation_;
   std::optional<DType> out_;
-  int64_t packed_outputs_;
+  PackedWeight packed_;
 };
 
 // d_x = d_y W (+ residual, a gradient that reaches x another way), of d_y's dtype, or `out` when

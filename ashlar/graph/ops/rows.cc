@@ -4,6 +4,9 @@
 #include "ashlar/graph/ops/shape_rules.h"
 #include "ashlar/graph/ops/vocabulary.h"
 #include "ashlar/kernels/ref/rows.h"
+#include "ashlar/tensor/tensor.h"
+
+#include <algorithm>
 
 namespace ashlar::graph {
 namespace ref = kernels::ref;
@@ -35,14 +38,39 @@ void GatherRowsOp::gradient(GradientContext& context) const {
 
 Cost GatherRowsOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
   // Of the table only the rows named are read.
-  const double rows = static_cast<double>(out[0].shape.elements());
-  return {0, rows * static_cast<double>(size_of(in[0].dtype)) + operand_bytes(in.subspan(1)) +
-                 operand_bytes(out)};
+  const auto read = static_cast<double>(bytes_of(in[0].dtype, out[0].shape.elements()));
+  return {0, read + operand_bytes(in.subspan(1)) + operand_bytes(out)};
+}
+
+// Of a table of quantised blocks.
+void GatherRowsOp::run_blocks(const KernelCall& call) const {
+  constexpr int64_t kStep = 1024;  // elements at a time, a multiple of every block
+  const Operand& table = call.inputs[0];
+  const Operand& add = call.inputs[2];
+  const Operand& y = call.outputs[0];
+  const int64_t width = y.shape[1];
+  kernels::parallel_for(call.team, y.shape[0], [&](int64_t t, int) {
+    const int64_t id = call.inputs[1].as<int32_t>()[t] - first_row_;
+    const bool here = id >= 0 && id < table.shape[0];
+    for (int64_t i = 0; i < width; i += kStep) {
+      const int64_t count = std::min(kStep, width - i), at = (t * width + i) * size_of(y.dtype);
+      float row[kStep] = {}, added[kStep] = {};
+      if (here) {
+        const std::byte* blocks = table.data + bytes_of(table.dtype, id * width + i);
+        convert(table.dtype, blocks, DType::kF32, row, count);
+      }
+      // y may be where the addend is.
+      if (add.present) convert(add.dtype, add.data + at, DType::kF32, added, count);
+      for (int64_t j = 0; j < count; ++j) row[j] += added[j];
+      convert(DType::kF32, row, y.dtype, y.data + at, count);
+    }
+  });
 }
 
 void GatherRowsOp::run(const KernelCall& call) const {
   const Operand& table = call.inputs[0];
   const Operand& y = call.outputs[0];
+  if (is_block(table.dtype)) return run_blocks(call);
   kernels::GatherRowsArgs args;
   args.rows = y.shape[0];
   args.width = y.shape[1];

@@ -25,6 +25,8 @@ class GatherRowsOp : public Op {
   std::shared_ptr<const Op> local(const LocalSite& site) const override;
 
  private:
+  void run_blocks(const KernelCall& call) const;
+
   DType out_;
   int64_t first_row_;
 };

@@ -1,0 +1,137 @@
+// gemm where B is quantised and packed. Rows are rounded to bytes first, then tiles of rows meet
+// panels of B. Few rows: every panel is read once, at the speed of memory. Many: panels stay in the
+// caches while a band of rows goes by.
+#include "ashlar/kernels/quant_gemm.h"
+
+#include "ashlar/kernels/gemm_epilogue.h"
+#include "ashlar/kernels/quant_tile.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+
+namespace {
+
+// Rows that a task takes at most, and panels: a band of rows and a panel share the L2 cache.
+constexpr int64_t kBandTiles = 96 / kQuantRows;
+constexpr int64_t kTaskPanels = 8;
+constexpr int64_t kTasksEach = 8;
+// Below so many rows one thread rounds them faster than a team would.
+constexpr int64_t kRowsAlone = 4;
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+struct QuantPlan {
+  int64_t blocks, panels;
+  int64_t tile_rows, tiles;  // rows of a tile, the last one may have fewer
+  int64_t band_tiles, bands, task_panels, columns;
+};
+
+QuantPlan plan_quant(const GemmArgs& args, int threads) {
+  QuantPlan p = {};
+  p.blocks = args.r / kQuantBlock;
+  p.panels = divide_up(args.n, kLanes);
+  p.tiles = divide_up(args.m, kQuantRows);
+  p.tile_rows = divide_up(args.m, p.tiles);  // even: no tile of a single row
+  p.tiles = divide_up(args.m, p.tile_rows);
+  p.bands = divide_up(p.tiles, kBandTiles);
+  p.band_tiles = divide_up(p.tiles, p.bands);
+  p.bands = divide_up(p.tiles, p.band_tiles);
+  p.task_panels = kTaskPanels;
+  while (p.task_panels > 1 && p.bands * divide_up(p.panels, p.task_panels) < kTasksEach * threads) {
+    p.task_panels /= 2;
+  }
+  p.columns = divide_up(p.panels, p.task_panels);
+  return p;
+}
+
+template <typename F, typename T>
+void round_rows(const GemmArgs& args, const QuantPlan& p, int64_t tile, QuantRow* rows) {
+  const int64_t first = tile * p.tile_rows, count = smaller(p.tile_rows, args.m - first);
+  QuantRow* to = rows + first * p.blocks;
+  for (int64_t i = 0; i < count; ++i) {
+    const T* x = static_cast<const T*>(args.a.data) + (first + i) * args.a.row_stride;
+    for (int64_t b = 0; b < p.blocks; ++b) {
+      quantise_block<F>(x + b * kQuantBlock, to[b * count + i]);
+    }
+  }
+}
+
+template <typename F>
+void round_tile(const GemmArgs& args, const QuantPlan& p, int64_t tile, QuantRow* rows) {
+  if (args.a.dtype == DType::kF32) {
+    round_rows<F, float>(args, p, tile, rows);
+  } else if (args.a.dtype == DType::kF16) {
+    round_rows<F, f16>(args, p, tile, rows);
+  } else {
+    round_rows<F, bf16>(args, p, tile, rows);
+  }
+}
+
+template <typename F>
+int64_t panel_bytes(int64_t r) {
+  return r / F::kElements * F::kPanelBytes;
+}
+
+template <typename F>
+void multiply(const GemmArgs& args, const QuantPlan& p, const QuantRow* rows, const Team& team) {
+  const int64_t stride = panel_bytes<F>(args.r);
+  parallel_for(team, p.bands * p.columns, [&](int64_t task, int) {
+    const int64_t band = task % p.bands, column = task / p.bands;
+    const int64_t last_tile = smaller(p.tiles, (band + 1) * p.band_tiles);
+    const int64_t last_panel = smaller(p.panels, (column + 1) * p.task_panels);
+    float sums[kQuantRows * kLanes];
+    for (int64_t panel = column * p.task_panels; panel < last_panel; ++panel) {
+      const std::byte* b = static_cast<const std::byte*>(args.packed_b) + panel * stride;
+      const int64_t n0 = panel * kLanes;
+      for (int64_t tile = band * p.band_tiles; tile < last_tile; ++tile) {
+        const int64_t m0 = tile * p.tile_rows, count = smaller(p.tile_rows, args.m - m0);
+        pick_quant_tile<F>(count)(b, rows + m0 * p.blocks, p.blocks, sums, kLanes);
+        finish_tile(args, sums, kLanes, m0, count, n0, smaller(kLanes, args.n - n0));
+      }
+    }
+  });
+}
+
+}  // namespace
+
+int64_t quant_packed_bytes(DType dtype, int64_t r, int64_t n) {
+  return with_format(dtype,
+                     [&]<typename F>(F) { return divide_up(n, kLanes) * panel_bytes<F>(r); });
+}
+
+void quant_pack(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,
+                void* packed) {
+  with_format(b.dtype, [&]<typename F>(F) {
+    const int64_t blocks = r / F::kElements;
+    for (int64_t n0 = n_begin; n0 < smaller(n_end, n); n0 += kLanes) {
+      std::byte* panel = static_cast<std::byte*>(packed) + n0 / kLanes * panel_bytes<F>(r);
+      if (n - n0 < kLanes) std::memset(panel, 0, static_cast<size_t>(panel_bytes<F>(r)));
+      for (int64_t i = 0; i < smaller(kLanes, n - n0); ++i) {
+        const std::byte* from =
+            static_cast<const std::byte*>(b.data) + (n0 + i) * blocks * F::kSourceBytes;
+        for (int64_t k = 0; k < blocks; ++k) {
+          F::pack(from + k * F::kSourceBytes, panel + k * F::kPanelBytes, i);
+        }
+      }
+    }
+  });
+}
+
+int64_t quant_gemm_scratch(const GemmArgs& args) {
+  return args.m * (args.r / kQuantBlock) * kQuantRowBytes;
+}
+
+void quant_gemm(const GemmArgs& args, const Team& team) {
+  const QuantPlan p = plan_quant(args, team.threads);
+  auto* rows = reinterpret_cast<QuantRow*>(team.scratch);
+  with_format(args.packed_dtype, [&]<typename F>(F) {
+    if (args.m <= kRowsAlone) {
+      for (int64_t tile = 0; tile < p.tiles; ++tile) round_tile<F>(args, p, tile, rows);
+    } else {
+      parallel_for(team, p.tiles, [&](int64_t tile, int) { round_tile<F>(args, p, tile, rows); });
+    }
+    multiply<F>(args, p, rows, team);
+  });
+}
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

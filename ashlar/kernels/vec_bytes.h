@@ -1,0 +1,123 @@
+// Products of bytes for every tier: codes of quantised weights (unsigned) by those of activations
+// (signed), four products to a lane. Sums are exact, so every tier gives the same ones.
+//
+//   Bytes sums: the processor sums four products a lane itself (VNNI); codes of up to 8 bits.
+//   Nibble sums: elsewhere; codes of up to 4 bits, kMostNibbleSteps steps before total().
+#pragma once
+
+#include "ashlar/kernels/vec.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+
+// 16 lanes of 4 bytes.
+ASHLAR_INLINE Ints load_words(const std::byte* p) {
+  return load(reinterpret_cast<const int32_t*>(p));
+}
+// The same 4 bytes in every lane.
+ASHLAR_INLINE Ints broadcast_word(const int8_t* p) {
+  int32_t word;
+  std::memcpy(&word, p, sizeof(word));
+  return ints(word);
+}
+ASHLAR_INLINE Ints low_nibbles(Ints words) { return words & ints(0x0f0f0f0f); }
+ASHLAR_INLINE Ints high_nibbles(Ints words) { return shift_right<4>(words) & ints(0x0f0f0f0f); }
+
+// 15 * 127 * 2 a step stays within 16 bits that often.
+inline constexpr int kMostNibbleSteps = 8;
+
+#if defined(__AVX512F__)
+
+inline constexpr bool kSumsBytes = true;
+ASHLAR_INLINE Ints dot_bytes(Ints sum, Ints codes, Ints x) {
+  return {_mm512_dpbusd_epi32(sum.v, codes.v, x.v)};
+}
+struct NibbleSums {
+  Ints sum;
+};
+ASHLAR_INLINE NibbleSums zero_nibble_sums() { return {ints(0)}; }
+ASHLAR_INLINE NibbleSums dot_nibbles(NibbleSums s, Ints codes, Ints x) {
+  return {dot_bytes(s.sum, codes, x)};
+}
+ASHLAR_INLINE Ints total(NibbleSums s) { return s.sum; }
+
+// 16 bytes, zero- or sign-extended.
+ASHLAR_INLINE Ints load_bytes(const uint8_t* p) {
+  return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+ASHLAR_INLINE Ints load_bytes(const int8_t* p) {
+  return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+// Lanes within [-128, 127].
+ASHLAR_INLINE void store_bytes(int8_t* p, Ints a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a.v));
+}
+
+#elif defined(__AVX2__)
+
+inline constexpr bool kSumsBytes = false;
+ASHLAR_INLINE Ints dot_bytes(Ints sum, Ints, Ints) { return sum; }
+struct NibbleSums {  // 16-bit sums of two products
+  __m256i lo, hi;
+};
+ASHLAR_INLINE NibbleSums zero_nibble_sums() {
+  return {_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+ASHLAR_INLINE NibbleSums dot_nibbles(NibbleSums s, Ints codes, Ints x) {
+  return {_mm256_add_epi16(s.lo, _mm256_maddubs_epi16(codes.lo, x.lo)),
+          _mm256_add_epi16(s.hi, _mm256_maddubs_epi16(codes.hi, x.hi))};
+}
+ASHLAR_INLINE Ints total(NibbleSums s) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  return {_mm256_madd_epi16(s.lo, ones), _mm256_madd_epi16(s.hi, ones)};
+}
+
+ASHLAR_INLINE Ints load_bytes(const uint8_t* p) {
+  return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8)))};
+}
+ASHLAR_INLINE Ints load_bytes(const int8_t* p) {
+  return {_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8)))};
+}
+ASHLAR_INLINE void store_bytes(int8_t* p, Ints a) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
+  const __m128i bytes =
+      _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), bytes);
+}
+
+#else
+
+inline constexpr bool kSumsBytes = true;
+ASHLAR_INLINE Ints dot_bytes(Ints sum, Ints codes, Ints x) {
+  for (int i = 0; i < kLanes; ++i) {
+    uint8_t code[4];
+    int8_t by[4];
+    std::memcpy(code, &codes.lane[i], 4);
+    std::memcpy(by, &x.lane[i], 4);
+    for (int k = 0; k < 4; ++k) sum.lane[i] += code[k] * by[k];
+  }
+  return sum;
+}
+struct NibbleSums {
+  Ints sum;
+};
+ASHLAR_INLINE NibbleSums zero_nibble_sums() { return {ints(0)}; }
+ASHLAR_INLINE NibbleSums dot_nibbles(NibbleSums s, Ints codes, Ints x) {
+  return {dot_bytes(s.sum, codes, x)};
+}
+ASHLAR_INLINE Ints total(NibbleSums s) { return s.sum; }
+
+template <typename T>
+ASHLAR_INLINE Ints load_bytes(const T* p) {
+  Ints a;
+  for (int i = 0; i < kLanes; ++i) a.lane[i] = p[i];
+  return a;
+}
+ASHLAR_INLINE void store_bytes(int8_t* p, Ints a) {
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(a.lane[i]);
+}
+
+#endif
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE
