@@ -11,16 +11,35 @@
 
 namespace ashlar::kernels {
 
-// The k experts of each token: those of the highest logits, of equal ones the lower expert, in that
-// order. Their weights are the softmax over all experts, or (renormalise) over the chosen ones.
-// Indices are in range whatever the logits are; a NaN among them shows in the weights.
+// How a router turns a token's logits into experts and weights. An expert's score is its share of
+// the softmax over all experts, or the sigmoid of its logit. Experts are chosen by score, plus a
+// bias for sigmoids (DeepSeek-V3, Liu et al. 2024, equation 16); weights are scores without it.
+enum class RouteScore : uint8_t { kSoftmax, kSigmoid };
+struct RouteRule {
+  int64_t top_k = 2;
+  bool renormalise = true;  // weights are divided by their sum over the chosen experts
+  RouteScore score = RouteScore::kSoftmax;
+  float scale = 1;  // of all weights, at last
+  // Experts are cut into `groups` of consecutive ones, and chosen among those of the `top_groups`
+  // best; a group is as good as the sum of its `group_best` best experts.
+  int64_t groups = 1, top_groups = 1, group_best = 1;
+};
+
+// The k experts of each token: the best ones, of equal ones the lower expert, in that order (a
+// softmax is ordered as its logits are); of equal groups the lower one. Indices are in range
+// whatever the logits are; a NaN among them shows in the weights.
 struct MoeRouteArgs {
-  int64_t rows = 0, experts = 0, top_k = 0;
-  bool renormalise = true;
+  int64_t rows = 0, experts = 0;
+  RouteRule rule;
   const float* logits = nullptr;  // [T,E]
+  const float* bias = nullptr;    // [E]; may be null; of sigmoids only
   float* weights = nullptr;       // [T,k]
   int32_t* chosen = nullptr;      // [T,k]
 };
+// Each thread has room for what experts and groups are chosen by.
+constexpr int64_t moe_route_thread_bytes(const RouteRule& rule, int64_t experts) {
+  return (experts + rule.groups) * static_cast<int64_t>(sizeof(float)) / 64 * 64 + 64;
+}
 struct MoeRouteGradArgs {
   MoeRouteArgs forward;              // weights and chosen are inputs here
   const float* d_weights = nullptr;  // [T,k]

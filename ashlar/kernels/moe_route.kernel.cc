@@ -42,49 +42,135 @@ ASHLAR_INLINE int32_t next_choice(const float* logits, int64_t experts, float lo
   return static_cast<int32_t>(best < 0 ? otherwise : best);
 }
 
-ASHLAR_INLINE void route_row(const MoeRouteArgs& args, int64_t t) {
-  const float* logits = args.logits + t * args.experts;
-  float* weights = args.weights + t * args.top_k;
-  int32_t* chosen = args.chosen + t * args.top_k;
-  const Softmax softmax = softmax_of(logits, args.experts);
+ASHLAR_INLINE float sigmoid_of(float logit) { return reduce_max(sigmoid(broadcast(logit))); }
+
+// The sum of the `count` best of a group; expert by expert, since count is 1 or 2.
+ASHLAR_INLINE float best_of_group(const float* choice, int64_t experts, int64_t count) {
   float logit = __builtin_inff(), sum = 0;
   int64_t expert = -1;
-  for (int64_t c = 0; c < args.top_k; ++c) {
-    expert = chosen[c] = next_choice(logits, args.experts, logit, expert, c);
-    logit = logits[expert];
-    weights[c] = probability(logit, softmax);
+  for (int64_t i = 0; i < count; ++i) {
+    expert = next_choice(choice, experts, logit, expert, i);
+    logit = choice[expert];
+    sum += logit;
+  }
+  return sum;
+}
+
+// Experts of other groups are left with minus infinity.
+ASHLAR_INLINE void keep_best_groups(const RouteRule& rule, int64_t experts, float* choice,
+                                    float* groups) {
+  const int64_t size = experts / rule.groups;
+  for (int64_t g = 0; g < rule.groups; ++g) {
+    groups[g] = best_of_group(choice + g * size, size, rule.group_best);
+  }
+  for (int64_t g = 0; g < rule.groups; ++g) {
+    int64_t better = 0;
+    for (int64_t other = 0; other < rule.groups; ++other) {
+      better += groups[other] > groups[g] || (groups[other] == groups[g] && other < g);
+    }
+    if (better < rule.top_groups) continue;
+    for (int64_t e = g * size; e < (g + 1) * size; ++e) choice[e] = -__builtin_inff();
+  }
+}
+
+// What experts are chosen by: the logits themselves, or a row in `memory`.
+ASHLAR_INLINE const float* choice_of(const MoeRouteArgs& args, const float* logits, float* memory) {
+  const RouteRule& rule = args.rule;
+  const bool sigmoids = rule.score == RouteScore::kSigmoid;
+  if (!sigmoids && rule.groups == 1) return logits;
+  for_each_vec(args.experts, [&](int64_t i, auto count) {
+    Vec x = load(logits + i, count);
+    if (sigmoids) x = sigmoid(x);
+    if (args.bias != nullptr) x = x + load(args.bias + i, count);
+    store(memory + i, x, count);
+  });
+  if (rule.groups > 1) keep_best_groups(rule, args.experts, memory, memory + args.experts);
+  return memory;
+}
+
+// Sigmoids may all be 0.
+ASHLAR_INLINE float least_sum(const RouteRule& rule) {
+  return rule.score == RouteScore::kSigmoid ? 1e-20f : 0;
+}
+
+ASHLAR_INLINE void route_row(const MoeRouteArgs& args, int64_t t, float* memory) {
+  const RouteRule& rule = args.rule;
+  const bool sigmoids = rule.score == RouteScore::kSigmoid;
+  const float* logits = args.logits + t * args.experts;
+  const float* choice = choice_of(args, logits, memory);
+  float* weights = args.weights + t * rule.top_k;
+  int32_t* chosen = args.chosen + t * rule.top_k;
+  const Softmax softmax = sigmoids ? Softmax{0, 1} : softmax_of(logits, args.experts);
+  float by = __builtin_inff(), sum = 0;
+  int64_t expert = -1;
+  for (int64_t c = 0; c < rule.top_k; ++c) {
+    expert = chosen[c] = next_choice(choice, args.experts, by, expert, c);
+    by = choice[expert];
+    weights[c] = sigmoids ? sigmoid_of(logits[expert]) : probability(logits[expert], softmax);
     sum += weights[c];
   }
-  if (!args.renormalise) return;
-  for (int64_t c = 0; c < args.top_k; ++c) weights[c] /= sum;
+  const float divisor = rule.renormalise ? sum + least_sum(rule) : 1;
+  for (int64_t c = 0; c < rule.top_k; ++c) weights[c] = weights[c] / divisor * rule.scale;
 }
 
 void moe_route(const MoeRouteArgs& args, const Team& team) {
-  parallel_rows(team, args.rows, args.experts * args.top_k, [&](int64_t t) { route_row(args, t); });
+  constexpr int64_t kRows = 64;  // of a task
+  const int64_t bytes = moe_route_thread_bytes(args.rule, args.experts);
+  parallel_for(team, (args.rows + kRows - 1) / kRows, [&](int64_t task, int thread) {
+    float* memory = reinterpret_cast<float*>(team.scratch + thread * bytes);
+    const int64_t end = (task + 1) * kRows < args.rows ? (task + 1) * kRows : args.rows;
+    for (int64_t t = task * kRows; t < end; ++t) route_row(args, t, memory);
+  });
 }
 
-// With w the weights and g = d_w - sum(w d_w): d_logit of a chosen expert is w g, of another one
-// -p sum(w d_w), which is there only where p and w are one softmax.
-ASHLAR_INLINE void route_grad_row(const MoeRouteGradArgs& args, int64_t t) {
+// With w the weights, s their scores and g = sum(w d_w): the gradient of a chosen expert's score is
+//   scale d_w, or (scale d_w - g) / sum(s) where weights are divided by that sum;
+// and d_logit = s (d_s - sum(s d_s)) through the softmax, s (1 - s) d_s through the sigmoid.
+ASHLAR_INLINE void softmax_grad_row(const MoeRouteGradArgs& args, int64_t t, float mean) {
   const MoeRouteArgs& forward = args.forward;
-  const int64_t k = forward.top_k;
+  const int64_t k = forward.rule.top_k;
   const float* logits = forward.logits + t * forward.experts;
   const float* weights = forward.weights + t * k;
-  const float* d_weights = args.d_weights + t * k;
   float* d_logits = args.d_logits + t * forward.experts;
-  float mean = 0;
-  for (int64_t c = 0; c < k; ++c) mean += weights[c] * d_weights[c];
-  if (forward.renormalise) {
-    for_each_vec(forward.experts,
-                 [&](int64_t i, auto count) { store(d_logits + i, zero(), count); });
-  } else {
+  if (!forward.rule.renormalise) {  // then p and w are one softmax
     const Softmax softmax = softmax_of(logits, forward.experts);
     for_each_vec(forward.experts, [&](int64_t i, auto count) {
       store(d_logits + i, probability(load(logits + i, count), softmax) * broadcast(-mean), count);
     });
   }
   for (int64_t c = 0; c < k; ++c) {
-    d_logits[forward.chosen[t * k + c]] = weights[c] * (d_weights[c] - mean);
+    const float share = mean / forward.rule.scale;
+    d_logits[forward.chosen[t * k + c]] = weights[c] * (args.d_weights[t * k + c] - share);
+  }
+}
+
+ASHLAR_INLINE void sigmoid_grad_row(const MoeRouteGradArgs& args, int64_t t, float mean) {
+  const MoeRouteArgs& forward = args.forward;
+  const RouteRule& rule = forward.rule;
+  const int32_t* chosen = forward.chosen + t * rule.top_k;
+  const float* logits = forward.logits + t * forward.experts;
+  float* d_logits = args.d_logits + t * forward.experts;
+  float sum = least_sum(rule);
+  for (int64_t c = 0; c < rule.top_k; ++c) sum += sigmoid_of(logits[chosen[c]]);
+  for (int64_t c = 0; c < rule.top_k; ++c) {
+    const float s = sigmoid_of(logits[chosen[c]]);
+    const float d_w = rule.scale * args.d_weights[t * rule.top_k + c];
+    d_logits[chosen[c]] = s * (1 - s) * (rule.renormalise ? (d_w - mean) / sum : d_w);
+  }
+}
+
+ASHLAR_INLINE void route_grad_row(const MoeRouteGradArgs& args, int64_t t) {
+  const MoeRouteArgs& forward = args.forward;
+  const int64_t k = forward.rule.top_k;
+  float mean = 0;
+  for (int64_t c = 0; c < k; ++c) mean += forward.weights[t * k + c] * args.d_weights[t * k + c];
+  for_each_vec(forward.experts, [&](int64_t i, auto count) {
+    store(args.d_logits + t * forward.experts + i, zero(), count);
+  });
+  if (forward.rule.score == RouteScore::kSoftmax) {
+    softmax_grad_row(args, t, mean);
+  } else {
+    sigmoid_grad_row(args, t, mean);
   }
 }
 

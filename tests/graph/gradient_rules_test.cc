@@ -65,6 +65,21 @@ template <bool renormalise>
 ValueId route_of(Builder& b) {
   return moe_route(b, matrix(b, "x", 5), {3, renormalise}, "route").weights;
 }
+// DeepSeek's: scaled weights of a softmax and of sigmoids, chosen in groups.
+template <bool renormalise, kernels::RouteScore score>
+ValueId scaled_route_of(Builder& b) {
+  const bool sigmoids = score == kernels::RouteScore::kSigmoid;
+  const RouteSpec spec{.top_k = 3,
+                       .renormalise = renormalise,
+                       .score = score,
+                       .scale = 2.5f,
+                       .groups = 4,
+                       .top_groups = 2,
+                       .group_best = sigmoids ? 2 : 1};
+  const ValueId bias =
+      sigmoids ? b.constant("bias", {8}, {0.1f, 0, -0.2f, 0, 0.3f, 0, 0, -0.1f}) : ValueId{};
+  return moe_route(b, matrix(b, "x", 8), bias, spec, "route").weights;
+}
 // Over the tokens of two layers.
 ValueId balance_of(Builder& b) {
   ValueId load;
@@ -165,6 +180,9 @@ const std::vector<Case>& cases() {
        {"x", "w"}},
       {"moe_route", route_of<true>, {}, {"x"}},
       {"moe_route_switch", route_of<false>, {}, {"x"}},
+      {"moe_route_groups", scaled_route_of<false, kernels::RouteScore::kSoftmax>, {}, {"x"}},
+      {"moe_route_sigmoid", scaled_route_of<false, kernels::RouteScore::kSigmoid>, {}, {"x"}},
+      {"moe_route_deepseek", scaled_route_of<true, kernels::RouteScore::kSigmoid>, {}, {"x"}},
       {"moe_balance", balance_of, {}, {"x", "other"}},
       {"moe_rows",
        moe_rows_of,

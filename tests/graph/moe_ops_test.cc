@@ -56,6 +56,30 @@ TEST_P(MoeOpTest, Route) {
   }
 }
 
+// Sigmoids with a bias, groups, a scale.
+TEST_P(MoeOpTest, RouteBySigmoidsInGroups) {
+  for (const bool renormalise : {true, false}) {
+    for (const int64_t groups : {1, 2, 4}) {
+      for (const int64_t rows : kOddSizes) {
+        const RouteSpec spec{.top_k = 3,
+                             .renormalise = renormalise,
+                             .score = kernels::RouteScore::kSigmoid,
+                             .scale = 2.5f,
+                             .groups = groups,
+                             .top_groups = (groups + 1) / 2,
+                             .group_best = 2};
+        const Graph graph = with_backward([&](Builder& b) {
+          return moe_route(b, matrix(b, "logits", DType::kF32, 20),
+                           b.input("bias", DType::kF32, {20}), spec, "route")
+              .weights;
+        });
+        check(graph, {.bindings = bind_tokens(rows)},
+              fmt::format("route {} x {} groups", rows, groups), 2);
+      }
+    }
+  }
+}
+
 TEST_P(MoeOpTest, Balance) {
   for (const int64_t experts : {3, 8, 17}) {
     for (const int64_t rows : kOddSizes) {

@@ -266,6 +266,16 @@ TEST(ShapeRules, MixtureOfExperts) {
   expect_refused("moe_route: logits is bf16[tokens, 8], wanted f32 (op r)", [](Case& c) {
     moe_route(c.b, c.bf16({T, 8}), {2, true}, "r");
   });
+  expect_refused("moe_route: 8 experts are not a multiple of 3 groups (op r)", [](Case& c) {
+    moe_route(c.b, c.f32({T, 8}), {.top_k = 2, .groups = 3}, "r");
+  });
+  expect_refused("moe_route: 3 choices of 1 groups of 2 experts, wanted at most 2 (op r)",
+                 [](Case& c) {
+                   moe_route(c.b, c.f32({T, 8}), {.top_k = 3, .groups = 4}, "r");
+                 });
+  expect_refused("moe_route: a bias is for sigmoids, not for a softmax (op r)", [](Case& c) {
+    moe_route(c.b, c.f32({T, 8}), c.f32({8}), {2, true}, "r");
+  });
   expect_refused("moe_load: load so far is f32[2, 8], wanted f64[2, 8] (op l)", [](Case& c) {
     moe_load(c.b, c.f32({T, 8}), c.i32({T, 2}), c.f32({2, 8}), "l");
   });

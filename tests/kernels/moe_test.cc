@@ -23,47 +23,104 @@ struct Routed {
   std::vector<int32_t> chosen;
 };
 
-Routed route(const KernelTable& table, const Team& team, const Array& logits, int64_t experts,
-             int64_t top_k, bool renormalise = true) {
+Routed route(const KernelTable& table, TestTeam& team, const Array& logits, int64_t experts,
+             const RouteRule& rule, const Array* bias = nullptr) {
   const int64_t rows = logits.size() / experts;
-  Routed out{Array(DType::kF32, rows * top_k), std::vector<int32_t>(rows * top_k, -1)};
+  Routed out{Array(DType::kF32, rows * rule.top_k),
+             std::vector<int32_t>(static_cast<size_t>(rows * rule.top_k), -1)};
   table.moe_route({.rows = rows,
                    .experts = experts,
-                   .top_k = top_k,
-                   .renormalise = renormalise,
+                   .rule = rule,
                    .logits = logits.floats(),
+                   .bias = bias != nullptr ? bias->floats() : nullptr,
                    .weights = out.weights.floats(),
                    .chosen = out.chosen.data()},
-                  team);
+                  team.with_scratch(team.threads() * moe_route_thread_bytes(rule, experts)));
   return out;
 }
 
+struct RouteCase {
+  int64_t rows, experts;
+  RouteRule rule;
+};
+// Mixtral, Qwen2-MoE, Qwen3-MoE and the two of DeepSeek at sizes like theirs.
+std::vector<RouteCase> route_cases() {
+  const RouteRule grouped{
+      .top_k = 6, .renormalise = false, .scale = 16, .groups = 8, .top_groups = 3};
+  const RouteRule sigmoids{.top_k = 8,
+                           .score = RouteScore::kSigmoid,
+                           .scale = 2.5f,
+                           .groups = 8,
+                           .top_groups = 4,
+                           .group_best = 2};
+  RouteRule plain_sigmoids{.top_k = 3, .renormalise = false, .score = RouteScore::kSigmoid};
+  return {{700, 8, {2, true}}, {700, 60, {4, false}}, {33, 128, {8, true}},
+          {300, 160, grouped}, {300, 256, sigmoids},  {33, 17, plain_sigmoids}};
+}
+
 TEST_P(MoeTest, RouteMatchesReference) {
-  for (const auto& [rows, experts, top_k] :
-       {std::tuple<int64_t, int64_t, int64_t>{700, 8, 2}, {700, 60, 4}, {33, 128, 8}}) {
-    for (const bool renormalise : {true, false}) {
-      const Array logits(DType::kF32, random_values("logits", rows * experts, 2));
-      const std::vector<double> values = logits.values();
-      std::vector<double> weights(static_cast<size_t>(rows * top_k));
-      std::vector<int32_t> chosen(weights.size());
-      ref::moe_route(
-          {rows, experts, top_k, renormalise, values.data(), weights.data(), chosen.data()});
-      const Routed first =
-          route(table(), teams()[0].with_scratch(), logits, experts, top_k, renormalise);
-      EXPECT_EQ(first.chosen, chosen);
-      expect_close(first.weights, weights, "weights");
-      for (TestTeam& team : teams()) {
-        const Routed again =
-            route(table(), team.with_scratch(), logits, experts, top_k, renormalise);
-        EXPECT_TRUE(again.weights == first.weights) << team.threads() << " threads";
+  for (const auto& [rows, experts, rule] : route_cases()) {
+    SCOPED_TRACE(std::to_string(experts) + " experts");
+    const bool biased = rule.score == RouteScore::kSigmoid;
+    const Array logits(DType::kF32, random_values("logits", rows * experts, 2));
+    const Array bias(DType::kF32, random_values("bias", experts, 0.3));
+    const Array d_weights(DType::kF32, random_values("d_weights", rows * rule.top_k));
+    const std::vector<double> values = logits.values(), biases = bias.values(),
+                              d_weights64 = d_weights.values();
+    std::vector<double> weights(d_weights64.size()), d_logits(values.size());
+    std::vector<int32_t> chosen(weights.size());
+    const ref::MoeRouteArgs args{
+        rows,           experts,      rule, values.data(), biased ? biases.data() : nullptr,
+        weights.data(), chosen.data()};
+    ref::moe_route(args);
+    ref::moe_route_grad({args, d_weights64.data(), d_logits.data()});
+    const Array* added = biased ? &bias : nullptr;
+    const Routed first = route(table(), teams()[0], logits, experts, rule, added);
+    EXPECT_EQ(first.chosen, chosen);
+    expect_close(first.weights, weights, "weights");
+    Array first_grad(DType::kF32, 0);
+    for (TestTeam& team : teams()) {
+      const Routed again = route(table(), team, logits, experts, rule, added);
+      EXPECT_TRUE(again.weights == first.weights) << team.threads() << " threads";
+      EXPECT_EQ(again.chosen, first.chosen);
+      Array grad(DType::kF32, rows * experts);
+      MoeRouteGradArgs grad_args;
+      grad_args.d_weights = d_weights.floats();
+      grad_args.d_logits = grad.floats();
+      grad_args.forward = {.rows = rows, .experts = experts, .rule = rule};
+      grad_args.forward.logits = logits.floats();
+      Routed forward = first;  // not written
+      grad_args.forward.weights = forward.weights.floats();
+      grad_args.forward.chosen = forward.chosen.data();
+      table().moe_route_grad(grad_args, team.with_scratch());
+      if (team.threads() == 1) {
+        expect_close(grad, d_logits, "d_logits", 2);  // d_w - mean cancels
+        first_grad = grad;
       }
+      EXPECT_TRUE(grad == first_grad) << team.threads() << " threads";
     }
   }
 }
 
+// Groups {0, 1}, {2, 3}, {4, 5}: by their best expert the first and last win, by the sum of their
+// two best the middle one, which a bias takes away again.
+TEST_P(MoeTest, GroupsAndBiasChangeTheChoiceAlone) {
+  const Array logits(DType::kF32, std::vector<double>{2, -4, 1.5, 1, 1.8, -4});
+  RouteRule rule{.top_k = 2, .renormalise = false, .groups = 3, .top_groups = 2};
+  EXPECT_THAT(route(table(), teams()[0], logits, 6, rule).chosen, testing::ElementsAre(0, 4));
+  rule.score = RouteScore::kSigmoid;
+  rule.top_groups = 1;
+  rule.group_best = 2;
+  EXPECT_THAT(route(table(), teams()[0], logits, 6, rule).chosen, testing::ElementsAre(2, 3));
+  const Array bias(DType::kF32, std::vector<double>{0, 0, -1, 0, 0, 0});
+  const Routed biased = route(table(), teams()[0], logits, 6, rule, &bias);
+  EXPECT_THAT(biased.chosen, testing::ElementsAre(0, 1));
+  EXPECT_NEAR(biased.weights.values()[0], 1 / (1 + std::exp(-2.0)), 1e-7);
+}
+
 TEST_P(MoeTest, EqualLogitsGoToTheLowerExpert) {
   const Array logits(DType::kF32, std::vector<double>{1, 3, 3, 2, 3, 0, 0, 0, 0, 0});
-  const Routed out = route(table(), teams()[0].with_scratch(), logits, 5, 3);
+  const Routed out = route(table(), teams()[0], logits, 5, {3, true});
   EXPECT_THAT(out.chosen, testing::ElementsAre(1, 2, 4, 0, 1, 2));
   for (const double weight : out.weights.values()) EXPECT_NEAR(weight, 1.0 / 3, 1e-7);
 }
@@ -74,13 +131,17 @@ TEST_P(MoeTest, NaNsStayInRangeAndShow) {
   const double inf = std::numeric_limits<double>::infinity();
   for (const std::vector<double>& row :
        {std::vector<double>{nan, nan, nan}, {1, nan, 2}, {inf, inf, 1}}) {
-    const Routed out = route(table(), teams()[0].with_scratch(), Array(DType::kF32, row), 3, 2);
+    const Routed out = route(table(), teams()[0], Array(DType::kF32, row), 3, {2, true});
     for (const int32_t expert : out.chosen)
       EXPECT_THAT(expert, testing::AllOf(testing::Ge(0), testing::Lt(3)));
     EXPECT_TRUE(std::isnan(out.weights.values()[0]));
+    RouteRule groups{.top_k = 2, .score = RouteScore::kSigmoid, .groups = 3, .top_groups = 2};
+    const Routed sigmoids = route(table(), teams()[0], Array(DType::kF32, row), 3, groups);
+    for (const int32_t expert : sigmoids.chosen)
+      EXPECT_THAT(expert, testing::AllOf(testing::Ge(0), testing::Lt(3)));
   }
-  const Routed out = route(table(), teams()[0].with_scratch(),
-                           Array(DType::kF32, std::vector<double>{-inf, 1, -inf}), 3, 2);
+  const Routed out = route(table(), teams()[0],
+                           Array(DType::kF32, std::vector<double>{-inf, 1, -inf}), 3, {2, true});
   EXPECT_THAT(out.weights.values(), testing::ElementsAre(1, 0));
 }
 

@@ -6,23 +6,23 @@
 
 namespace ashlar::graph {
 
-struct RouteSpec {
-  int64_t top_k = 2;
-  // Weights sum to 1 over the chosen experts (Mixtral), or are those of the softmax over all
-  // (Switch, Fedus et al. 2021: with one choice nothing else would teach the router).
-  bool renormalise = true;
-};
+// Weights sum to 1 over the chosen experts (Mixtral), or are those of the softmax over all (Switch,
+// Fedus et al. 2021: with one choice nothing else would teach the router), or as the rule says.
+using RouteSpec = kernels::RouteRule;
 
-// logits f32 [T,E] -> (weights f32 [T,k], experts i32 [T,k]), the likeliest first; of equal logits
-// the lower expert.
+// (logits f32 [T,E], bias f32 [E] or absent) -> (weights f32 [T,k], experts i32 [T,k]), the best
+// first; of equal ones the lower expert. The bias changes the choice alone: it has no gradient.
 class MoeRouteOp : public Op {
  public:
+  enum Input { kLogits, kBias, kInputs };
   explicit MoeRouteOp(RouteSpec spec) : spec_(spec) {}
   const RouteSpec& spec() const { return spec_; }
   std::string_view kind() const override { return "moe_route"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
   void gradient(GradientContext& context) const override;
+  int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
+                        const kernels::KernelTable& table, int threads) const override;
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
@@ -49,6 +49,11 @@ class MoeRouteGradOp : public Op {
 struct Route {
   ValueId weights, experts;
 };
-Route moe_route(Builder& b, ValueId logits, const RouteSpec& spec, const std::string& name);
+// bias: invalid where there is none.
+Route moe_route(Builder& b, ValueId logits, ValueId bias, const RouteSpec& spec,
+                const std::string& name);
+inline Route moe_route(Builder& b, ValueId logits, const RouteSpec& spec, const std::string& name) {
+  return moe_route(b, logits, {}, spec, name);
+}
 
 }  // namespace ashlar::graph

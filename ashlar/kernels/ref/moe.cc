@@ -17,50 +17,96 @@ std::vector<double> softmax(const double* logits, int64_t experts) {
   return p;
 }
 
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+std::vector<double> scores_of(const RouteRule& rule, const double* logits, int64_t experts) {
+  if (rule.score == RouteScore::kSoftmax) return softmax(logits, experts);
+  std::vector<double> scores(logits, logits + experts);
+  for (double& score : scores) score = sigmoid(score);
+  return scores;
+}
+
+// Indices by falling value; of equal values the lower index first.
+std::vector<size_t> falling(const std::vector<double>& values) {
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(order, std::greater{}, [&](size_t i) { return values[i]; });
+  return order;
+}
+
+// Which experts belong to the best groups, by what experts are chosen by.
+std::vector<bool> in_best_groups(const RouteRule& rule, const std::vector<double>& choice) {
+  const auto size = static_cast<int64_t>(choice.size()) / rule.groups;
+  std::vector<double> groups;
+  for (auto group = choice.begin(); group != choice.end(); group += size) {
+    std::vector<double> best(group, group + size);
+    std::ranges::sort(best, std::greater{});
+    groups.push_back(std::accumulate(best.begin(), best.begin() + rule.group_best, 0.0));
+  }
+  const std::vector<size_t> order = falling(groups);
+  std::vector<bool> in(choice.size(), false);
+  for (int64_t i = 0; i < rule.top_groups; ++i) {
+    const auto first = static_cast<int64_t>(order[static_cast<size_t>(i)]) * size;
+    std::fill_n(in.begin() + first, size, true);
+  }
+  return in;
+}
+
+constexpr double kLeastSum = 1e-20;  // of sigmoids, which may all be 0
+
 }  // namespace
 
 void moe_route(const MoeRouteArgs& args) {
+  const RouteRule& rule = args.rule;
   for (int64_t t = 0; t < args.rows; ++t) {
     const double* logits = args.logits + t * args.experts;
-    const std::vector<double> p = softmax(logits, args.experts);
-    std::vector<int32_t> order(p.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::ranges::stable_sort(order, std::greater{}, [&](int32_t e) { return logits[e]; });
-    double chosen = 0;
-    for (int64_t c = 0; c < args.top_k; ++c)
-      chosen += p[static_cast<size_t>(order[static_cast<size_t>(c)])];
-    for (int64_t c = 0; c < args.top_k; ++c) {
-      const int32_t expert = order[static_cast<size_t>(c)];
-      args.chosen[t * args.top_k + c] = expert;
-      args.weights[t * args.top_k + c] =
-          p[static_cast<size_t>(expert)] / (args.renormalise ? chosen : 1);
+    const std::vector<double> scores = scores_of(rule, logits, args.experts);
+    std::vector<double> choice(logits, logits + args.experts);
+    if (rule.score == RouteScore::kSigmoid) choice = scores;
+    for (size_t e = 0; args.bias != nullptr && e < choice.size(); ++e) choice[e] += args.bias[e];
+    const std::vector<bool> in = in_best_groups(rule, choice);
+    double sum = 0;
+    int64_t c = 0;
+    for (const size_t expert : falling(choice)) {
+      if (!in[expert] || c == rule.top_k) continue;
+      args.chosen[t * rule.top_k + c] = static_cast<int32_t>(expert);
+      args.weights[t * rule.top_k + c++] = scores[expert];
+      sum += scores[expert];
+    }
+    if (rule.score == RouteScore::kSigmoid) sum += kLeastSum;
+    for (c = 0; c < rule.top_k; ++c) {
+      double& weight = args.weights[t * rule.top_k + c];
+      weight *= static_cast<double>(rule.scale) / (rule.renormalise ? sum : 1);
     }
   }
 }
 
-// Through w_c = p_c or p_c / sum of the chosen p, then through the softmax.
+// Through w_c = scale s_c or scale s_c / sum of the chosen s, then through the scores s.
 void moe_route_grad(const MoeRouteGradArgs& args) {
-  const MoeRouteArgs& forward = args.forward;
-  const int64_t experts = forward.experts, k = forward.top_k;
-  for (int64_t t = 0; t < forward.rows; ++t) {
-    const std::vector<double> p = softmax(forward.logits + t * experts, experts);
-    const int32_t* chosen = forward.chosen + t * k;
+  const RouteRule& rule = args.forward.rule;
+  const int64_t experts = args.forward.experts, k = rule.top_k;
+  const auto scale = static_cast<double>(rule.scale);
+  const bool softmax = rule.score == RouteScore::kSoftmax;
+  for (int64_t t = 0; t < args.forward.rows; ++t) {
+    const std::vector<double> s = scores_of(rule, args.forward.logits + t * experts, experts);
+    const int32_t* chosen = args.forward.chosen + t * k;
     const double* d_weights = args.d_weights + t * k;
-    double sum = 0, weighted = 0;
+    double sum = softmax ? 0 : kLeastSum, weighted = 0;
     for (int64_t c = 0; c < k; ++c) {
-      const double p_c = p[static_cast<size_t>(chosen[c])];
-      sum += p_c;
-      weighted += p_c * d_weights[c];
+      const double s_c = s[static_cast<size_t>(chosen[c])];
+      sum += s_c;
+      weighted += s_c * d_weights[c];
     }
-    std::vector<double> d_p(p.size(), 0);
+    std::vector<double> d_s(s.size(), 0);
     for (int64_t c = 0; c < k; ++c) {
-      d_p[static_cast<size_t>(chosen[c])] =
-          forward.renormalise ? d_weights[c] / sum - weighted / (sum * sum) : d_weights[c];
+      d_s[static_cast<size_t>(chosen[c])] =
+          scale * (rule.renormalise ? d_weights[c] / sum - weighted / (sum * sum) : d_weights[c]);
     }
-    const double mean = std::inner_product(p.begin(), p.end(), d_p.begin(), 0.0);
+    const double mean = std::inner_product(s.begin(), s.end(), d_s.begin(), 0.0);
     for (int64_t e = 0; e < experts; ++e) {
       const auto i = static_cast<size_t>(e);
-      args.d_logits[t * experts + e] = p[i] * (d_p[i] - mean);
+      args.d_logits[t * experts + e] =
+          softmax ? s[i] * (d_s[i] - mean) : s[i] * (1 - s[i]) * d_s[i];
     }
   }
 }

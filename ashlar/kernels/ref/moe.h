@@ -2,6 +2,7 @@
 // engine of fp64 runs. Fields mean what they mean in ../moe_args.h and ../moe_assign.h.
 #pragma once
 
+#include "ashlar/kernels/moe_args.h"
 #include "ashlar/kernels/moe_assign.h"
 
 #include <cstdint>
@@ -9,9 +10,10 @@
 namespace ashlar::kernels::ref {
 
 struct MoeRouteArgs {
-  int64_t rows = 0, experts = 0, top_k = 0;
-  bool renormalise = true;
+  int64_t rows = 0, experts = 0;
+  RouteRule rule;
   const double* logits = nullptr;  // [T,E]
+  const double* bias = nullptr;    // [E]; may be null
   double* weights = nullptr;       // [T,k]
   int32_t* chosen = nullptr;       // [T,k]
 };
