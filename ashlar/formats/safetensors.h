@@ -5,6 +5,7 @@
 
 #include "ashlar/base/mapped_file.h"
 #include "ashlar/formats/safetensors_header.h"
+#include "ashlar/formats/tensor_file.h"
 #include "ashlar/tensor/tensor.h"
 
 #include <cstdint>
@@ -18,28 +19,23 @@
 
 namespace ashlar::formats {
 
-class SafetensorsReader {
+class SafetensorsReader : public TensorFile {
  public:
   // A .safetensors file, an index, or a folder that holds model.safetensors or its index.
   explicit SafetensorsReader(const std::string& path);
 
-  const std::vector<std::string>& names() const { return names_; }  // in the order of the data
-  bool contains(const std::string& name) const { return places_.contains(name); }
-  const TensorEntry& entry(const std::string& name) const;  // throws, naming the nearest name
-
-  // A read-only view that keeps the mapping alive, also beyond this reader. Data that is not
-  // aligned for its type (other writers may leave it so) is copied.
-  Tensor tensor(const std::string& name) const;
+  const std::vector<std::string>& names() const override { return names_; }
+  bool contains(const std::string& name) const override { return places_.contains(name); }
+  const TensorEntry& entry(const std::string& name) const override;
+  Tensor tensor(const std::string& name) const override;
   std::optional<Tensor> find(const std::string& name) const;
-
-  // What the pages of a tensor will be wanted for, and no longer are.
-  void will_need(const std::string& name) const;
-  void release(const std::string& name) const;
+  void will_need(const std::string& name) const override;
+  void release(const std::string& name) const override;
 
   // Of all shards; an earlier shard wins.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  std::vector<std::string> files() const;
-  int64_t data_bytes() const { return data_bytes_; }
+  std::vector<std::string> files() const override;
+  int64_t data_bytes() const override { return data_bytes_; }
 
  private:
   struct Shard {

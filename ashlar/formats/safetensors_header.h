@@ -3,8 +3,7 @@
 // checked: a header that passes describes tensors that cover the data exactly once.
 #pragma once
 
-#include "ashlar/tensor/dtype.h"
-#include "ashlar/tensor/shape.h"
+#include "ashlar/formats/tensor_file.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -18,12 +17,6 @@
 namespace ashlar::formats {
 
 constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;  // as the Python package has it
-
-struct TensorSpec {
-  std::string name;
-  DType dtype = DType::kF32;
-  Shape shape;
-};
 
 struct TensorEntry : TensorSpec {
   uint64_t begin = 0, end = 0;  // bytes of the data, which start after the header
