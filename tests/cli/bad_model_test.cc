@@ -128,7 +128,7 @@ TEST_F(BadModelTest, ABrokenTokenizer) {
   write_file(model_ + "/tokenizer.json", "{\"model\": {\"type\": \"Gronk\"}}");
   EXPECT_THAT(complaint(ashlar({"run", model_, "text"}), 1),
               HasSubstr("tokenizer.json: model.type: unknown model type \"Gronk\"; known are BPE, "
-                        "WordLevel, WordPiece"));
+                        "Unigram, WordLevel, WordPiece"));
   remove_tree(model_ + "/tokenizer.json");
   EXPECT_THAT(complaint(ashlar({"run", model_, "text"}), 1),
               HasSubstr("no tokenizer.json, so it cannot read text; give token ids (--ids)"));
