@@ -13,6 +13,7 @@ namespace {
 // Rows that a task takes at most, and panels: a band of rows and a panel share the L2 cache.
 constexpr int64_t kBandTiles = 96 / kQuantRows;
 constexpr int64_t kTaskPanels = 8;
+constexpr int64_t kSpanBlocks = 16;  // a multiple of every format's block
 constexpr int64_t kTasksEach = 8;
 // Below so many rows one thread rounds them faster than a team would.
 constexpr int64_t kRowsAlone = 4;
@@ -37,7 +38,8 @@ QuantPlan plan_quant(const GemmArgs& args, int threads) {
   p.band_tiles = divide_up(p.tiles, p.bands);
   p.bands = divide_up(p.tiles, p.band_tiles);
   p.task_panels = kTaskPanels;
-  while (p.task_panels > 1 && p.bands * divide_up(p.panels, p.task_panels) < kTasksEach * threads) {
+  while (p.task_panels > kQuantPanels &&
+         p.bands * divide_up(p.panels, p.task_panels) < kTasksEach * threads) {
     p.task_panels /= 2;
   }
   p.columns = divide_up(p.panels, p.task_panels);
@@ -79,15 +81,27 @@ void multiply(const GemmArgs& args, const QuantPlan& p, const QuantRow* rows, co
     const int64_t band = task % p.bands, column = task / p.bands;
     const int64_t last_tile = smaller(p.tiles, (band + 1) * p.band_tiles);
     const int64_t last_panel = smaller(p.panels, (column + 1) * p.task_panels);
-    float sums[kQuantRows * kLanes];
-    for (int64_t panel = column * p.task_panels; panel < last_panel; ++panel) {
+    constexpr int64_t kStride = kQuantPanels * kLanes;
+    float sums[kBandTiles * kQuantRows * kStride];
+    // Panels that several tiles meet are cut along r, so that a piece stays in the L1 cache.
+    const int64_t first_tile = band * p.band_tiles;
+    const int64_t span = last_tile - first_tile > 1 ? kSpanBlocks : p.blocks;
+    for (int64_t panel = column * p.task_panels; panel < last_panel; panel += kQuantPanels) {
       const std::byte* b = static_cast<const std::byte*>(args.packed_b) + panel * stride;
-      const int64_t n0 = panel * kLanes;
-      for (int64_t tile = band * p.band_tiles; tile < last_tile; ++tile) {
-        const int64_t m0 = tile * p.tile_rows, count = smaller(p.tile_rows, args.m - m0);
-        pick_quant_tile<F>(count)(b, rows + m0 * p.blocks, p.blocks, sums, kLanes);
-        finish_tile(args, sums, kLanes, m0, count, n0, smaller(kLanes, args.n - n0));
+      const int64_t n0 = panel * kLanes, panels = smaller(kQuantPanels, last_panel - panel);
+      const int64_t columns = smaller(panels * kLanes, args.n - n0);
+      const int64_t first_row = first_tile * p.tile_rows;
+      for (int64_t begin = 0; begin < p.blocks; begin += span) {
+        const int64_t end = smaller(p.blocks, begin + span);
+        for (int64_t tile = first_tile; tile < last_tile; ++tile) {
+          const int64_t m0 = tile * p.tile_rows, count = smaller(p.tile_rows, args.m - m0);
+          const QuantTile run = pick_quant_tile<F>(count, panels);
+          run(b, stride, rows + m0 * p.blocks, begin, end, sums + (m0 - first_row) * kStride,
+              kStride);
+        }
       }
+      const int64_t count = smaller(last_tile * p.tile_rows, args.m) - first_row;
+      finish_tile(args, sums, kStride, first_row, count, n0, columns);
     }
   });
 }

@@ -1,6 +1,6 @@
-// Micro-kernel of quantised products: a tile of up to kQuantRows rows by a panel of 16 outputs,
-// over the whole of r. Arithmetic is the contract of args.h: integer sums within a sub-block are
-// exact, then one chain of fma over the sub-blocks, held in registers.
+// Micro-kernel of quantised products: a tile of up to kQuantRows rows by up to kQuantPanels panels
+// of 16 outputs, over the whole of r. Arithmetic is the contract of args.h: integer sums within a
+// sub-block are exact, then one chain of fma over the sub-blocks.
 #pragma once
 
 #include "ashlar/kernels/quant_formats.h"
@@ -8,98 +8,137 @@
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
+// The integer sums of rows and panels stay in registers (avx512: 16 of 32, avx2: 12 of 16), enough
+// of them to hide how long each takes; the chains, which are touched once a sub-block, may not.
 #if defined(__AVX512F__)
-inline constexpr int kQuantRows = 12;  // a register for the integer sum and one for the chain
+inline constexpr int kQuantRows = 8;
+inline constexpr int kQuantPanels = 2;
 #elif defined(__AVX2__)
-inline constexpr int kQuantRows = 4;  // two registers for the integer sum of a row
+inline constexpr int kQuantRows = 6;
+inline constexpr int kQuantPanels = 1;
 #else
 inline constexpr int kQuantRows = 2;
+inline constexpr int kQuantPanels = 1;
 #endif
 
-// sums[i]: sum over sub-block `sub` of block b of (code - offset) * the row's code.
-template <typename F, int kRows>
-ASHLAR_INLINE void dot_block(const std::byte* panel, int64_t b, int phase, int sub,
-                             const QuantRow* rows, Ints (&sums)[kRows]) {
+// sums[i][p]: sum over sub-block `sub` of block b of (code - offset) * the row's code.
+template <typename F, int kRows, int kPanels>
+ASHLAR_INLINE void dot_block(const std::byte* const (&panels)[kPanels], int64_t b, int phase,
+                             int sub, const QuantRow* rows, Ints (&sums)[kRows][kPanels]) {
   constexpr int kSteps = static_cast<int>(kBlockWords) / F::kSubBlocks;
   static_assert(kSteps <= kMostNibbleSteps);
   const int first = sub * kSteps;
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) sums[i] = ints(rows[i].starts[sub]);
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) sums[i][p] = ints(rows[i].starts[sub]);
+  }
   if constexpr (kSumsBytes) {
 #pragma GCC unroll 8
     for (int g = 0; g < kSteps; ++g) {
-      const Ints codes = F::codes(panel, b, phase, first + g);
+      Ints codes[kPanels];
+#pragma GCC unroll 2
+      for (int p = 0; p < kPanels; ++p) codes[p] = F::codes(panels[p], b, phase, first + g);
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
-        sums[i] = dot_bytes(sums[i], codes, broadcast_word(rows[i].codes + 4 * (first + g)));
+        const Ints x = broadcast_word(rows[i].codes + 4 * (first + g));
+#pragma GCC unroll 2
+        for (int p = 0; p < kPanels; ++p) sums[i][p] = dot_bytes(sums[i][p], codes[p], x);
       }
     }
   } else {
 #pragma GCC unroll 2
     for (int plane = 0; plane < F::kPlanes; ++plane) {
-      NibbleSums s[kRows];
+      NibbleSums s[kRows][kPanels];
 #pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) s[i] = zero_nibble_sums();
+      for (int i = 0; i < kRows; ++i) {
+        for (int p = 0; p < kPanels; ++p) s[i][p] = zero_nibble_sums();
+      }
 #pragma GCC unroll 8
       for (int g = 0; g < kSteps; ++g) {
-        const Ints codes = F::plane(panel, b, phase, first + g, plane);
+        for (int p = 0; p < kPanels; ++p) {
+          const Ints codes = F::plane(panels[p], b, phase, first + g, plane);
 #pragma GCC unroll 16
-        for (int i = 0; i < kRows; ++i) {
-          s[i] = dot_nibbles(s[i], codes, broadcast_word(rows[i].codes + 4 * (first + g)));
+          for (int i = 0; i < kRows; ++i) {
+            const Ints x = broadcast_word(rows[i].codes + 4 * (first + g));
+            s[i][p] = dot_nibbles(s[i][p], codes, x);
+          }
         }
       }
 #pragma GCC unroll 16
       for (int i = 0; i < kRows; ++i) {
-        const Ints t = total(s[i]);
-        sums[i] = sums[i] + (plane == 0 ? t : shift_left<4>(t));
+        for (int p = 0; p < kPanels; ++p) {
+          const Ints t = total(s[i][p]);
+          sums[i][p] = sums[i][p] + (plane == 0 ? t : shift_left<4>(t));
+        }
       }
     }
   }
 }
 
-// out[i * stride + j], from a tile of `rows` (QuantRow of all blocks, kRows side by side).
-template <typename F, int kRows>
-static void quant_tile(const std::byte* panel, const QuantRow* rows, int64_t blocks, float* out,
-                       int64_t stride) {
-  Vec chain[kRows];
+// Blocks [begin, end) of r, where begin is a multiple of the format's block: the chains start from
+// 0 at its first block and go on from `out` elsewhere. out[i * stride + p * 16 + j] of a tile of
+// `rows` (QuantRow of all blocks, kRows side by side) and of panels panel_bytes apart.
+template <typename F, int kRows, int kPanels>
+static void quant_tile(const std::byte* panel, int64_t panel_bytes, const QuantRow* rows,
+                       int64_t begin, int64_t end, float* out, int64_t stride) {
+  const std::byte* panels[kPanels];
+  Vec chain[kRows][kPanels];
+#pragma GCC unroll 2
+  for (int p = 0; p < kPanels; ++p) {
+    panels[p] = panel + p * panel_bytes;
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) chain[i] = zero();
+    for (int i = 0; i < kRows; ++i) {
+      chain[i][p] = begin == 0 ? zero() : load(out + i * stride + p * kLanes);
+    }
+  }
+  rows += begin * kRows;
 #pragma GCC unroll 1
-  for (int64_t first = 0; first < blocks; first += F::kPeriod) {
+  for (int64_t first = begin; first < end; first += F::kPeriod) {
 #pragma GCC unroll 4
     for (int phase = 0; phase < F::kPeriod; ++phase, rows += kRows) {
       const int64_t b = first + phase;
 #pragma GCC unroll 2
       for (int sub = 0; sub < F::kSubBlocks; ++sub) {
-        Ints sums[kRows];
-        dot_block<F, kRows>(panel, b, phase, sub, rows, sums);
-        const Vec scale = F::scale(panel, b, sub);
+        Ints sums[kRows][kPanels];
+        dot_block<F>(panels, b, phase, sub, rows, sums);
+#pragma GCC unroll 2
+        for (int p = 0; p < kPanels; ++p) {
+          const Vec scale = F::scale(panels[p], b, sub);
 #pragma GCC unroll 16
-        for (int i = 0; i < kRows; ++i) {
-          chain[i] = fma(scale * broadcast(rows[i].scale), to_floats(sums[i]), chain[i]);
+          for (int i = 0; i < kRows; ++i) {
+            chain[i][p] = fma(scale * broadcast(rows[i].scale), to_floats(sums[i][p]), chain[i][p]);
+          }
         }
       }
       if constexpr (F::kHasMinimum) {
-        const Vec minimum = F::minimum(panel, b);
+#pragma GCC unroll 2
+        for (int p = 0; p < kPanels; ++p) {
+          const Vec minimum = F::minimum(panels[p], b);
 #pragma GCC unroll 16
-        for (int i = 0; i < kRows; ++i) {
-          chain[i] = fnma(minimum, broadcast(rows[i].sum), chain[i]);
+          for (int i = 0; i < kRows; ++i) {
+            chain[i][p] = fnma(minimum, broadcast(rows[i].sum), chain[i][p]);
+          }
         }
       }
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) store(out + i * stride, chain[i]);
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) store(out + i * stride + p * kLanes, chain[i][p]);
+  }
 }
 
-using QuantTile = void (*)(const std::byte* panel, const QuantRow* rows, int64_t blocks, float* out,
-                           int64_t stride);
+using QuantTile = void (*)(const std::byte* panel, int64_t panel_bytes, const QuantRow* rows,
+                           int64_t begin, int64_t end, float* out, int64_t stride);
 template <typename F, int kRows = kQuantRows>
-ASHLAR_INLINE QuantTile pick_quant_tile(int64_t rows) {
+ASHLAR_INLINE QuantTile pick_quant_tile(int64_t rows, int64_t panels) {
   if constexpr (kRows > 1) {
-    if (rows < kRows) return pick_quant_tile<F, kRows - 1>(rows);
+    if (rows < kRows) return pick_quant_tile<F, kRows - 1>(rows, panels);
   }
-  return &quant_tile<F, kRows>;
+  if (kQuantPanels > 1 && panels == 1) return &quant_tile<F, kRows, 1>;
+  return &quant_tile<F, kRows, kQuantPanels>;
 }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE
