@@ -272,6 +272,13 @@ struct AddArgs {  // y = a + b; y may be a or b
   const void* b = nullptr;
   void* y = nullptr;
 };
+struct AddTermArgs {  // sum = sum + term, or term where it begins, rounded to nearest even
+  int64_t elements = 0;
+  const float* term = nullptr;
+  DType sum_dtype = DType::kF32;  // or bf16, f16
+  void* sum = nullptr;
+  bool begins = false;
+};
 struct CastArgs {  // f32, bf16, f16 to one another, rounding to nearest even
   int64_t elements = 0;
   DType from = DType::kF32, to = DType::kF32;
@@ -365,7 +372,8 @@ struct AdamWArgs {
   void* param = nullptr;
   float* m = nullptr;
   float* v = nullptr;
-  const float* grad = nullptr;
+  DType grad_dtype = DType::kF32;  // or bf16
+  const void* grad = nullptr;
   DType shadow_dtype = DType::kBF16;  // or f16
   void* shadow = nullptr;             // rounded copy for compute; may be null
   bool stochastic = false;
@@ -379,8 +387,9 @@ struct AdamWArgs {
 inline constexpr int64_t kNormBlock = 4096;
 struct SumSquaresArgs {
   int64_t elements = 0;
-  const float* x = nullptr;
-  double* sum = nullptr;  // written
+  const void* x = nullptr;
+  double* sum = nullptr;      // written
+  DType dtype = DType::kF32;  // or bf16
 };
 
 }  // namespace ashlar::kernels

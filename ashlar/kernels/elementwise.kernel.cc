@@ -93,6 +93,16 @@ void add(const AddArgs& args, const Team& team) {
   });
 }
 
+void add_term(const AddTermArgs& args, const Team& team) {
+  with_element(args.sum_dtype, [&](auto element) {
+    auto* sum = static_cast<decltype(element)*>(args.sum);
+    parallel_vecs(team, args.elements, [&](int64_t i, auto count) {
+      const Vec term = load(args.term + i, count);
+      store(sum + i, args.begins ? term : load(sum + i, count) + term, count);
+    });
+  });
+}
+
 void dropout(const DropoutArgs& args, const Team& team) {
   with_element(args.dtype, [&](auto element) {
     // Tasks end at multiples of kDropoutGroup of the global index.
@@ -112,6 +122,7 @@ void fill_elementwise(KernelTable& table) {
   table.gated = gated;
   table.gated_grad = gated_grad;
   table.add = add;
+  table.add_term = add_term;
   table.dropout = dropout;
 }
 

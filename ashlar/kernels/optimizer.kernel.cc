@@ -18,9 +18,9 @@ struct AdamW {
   const Vec decay = broadcast(args.weight_decay);
 
   // Writes the moments, returns the new parameter.
-  template <typename T, typename Count>
-  ASHLAR_INLINE Vec step(const AdamW& a, const T* params, int64_t i, Count count) {
-    const Vec g = load(a.args.grad + i, count) * a.grad_scale;
+  template <typename T, typename G, typename Count>
+  ASHLAR_INLINE Vec step(const AdamW& a, const T* params, const G* grads, int64_t i, Count count) {
+    const Vec g = load(grads + i, count) * a.grad_scale;
     const Vec m = fma(a.rest1, g, a.beta1 * load(a.args.m + i, count));
     const Vec v = fma(a.rest2 * g, g, a.beta2 * load(a.args.v + i, count));
     const Vec param = load(params + i, count);
@@ -31,13 +31,15 @@ struct AdamW {
   }
 };
 
+template <typename G>
 void update_master(const AdamWArgs& args, const Team& team) {
   const AdamW adamw{args};
+  const G* grads = static_cast<const G*>(args.grad);
   float* params = static_cast<float*>(args.param);
   parallel_ranges(team, args.elements, kTaskElements, [&](int64_t begin, int64_t end) {
     for_each_vec(end - begin, [&](int64_t offset, auto count) {
       const int64_t i = begin + offset;
-      const Vec updated = AdamW::step(adamw, params, i, count);
+      const Vec updated = AdamW::step(adamw, params, grads, i, count);
       store(params + i, updated, count);
       if (args.shadow == nullptr) return;
       if (args.shadow_dtype == DType::kF16) {
@@ -57,8 +59,10 @@ ASHLAR_INLINE Vec stochastic_bf16(Vec x, Ints words) {
 }
 
 // A parameter without a master, 64 elements at a time: as many as a group of Philox blocks draws.
+template <typename G>
 void update_bf16(const AdamWArgs& args, const Team& team) {
   const AdamW adamw{args};
+  const G* grads = static_cast<const G*>(args.grad);
   bf16* params = static_cast<bf16*>(args.param);
   parallel_ranges(team, args.elements, kTaskElements, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += kDropoutGroup) {
@@ -69,7 +73,7 @@ void update_bf16(const AdamWArgs& args, const Team& team) {
       }
       const int64_t size = end - i < kDropoutGroup ? end - i : kDropoutGroup;
       for_each_vec(size, [&](int64_t k, auto count) {
-        const Vec updated = AdamW::step(adamw, params, i + k, count);
+        const Vec updated = AdamW::step(adamw, params, grads, i + k, count);
         const Vec rounded = args.stochastic ? stochastic_bf16(updated, words[k / kLanes]) : updated;
         store(params + i + k, rounded, count);
       });
@@ -77,8 +81,13 @@ void update_bf16(const AdamWArgs& args, const Team& team) {
   });
 }
 
+template <typename G>
+void adamw_by(const AdamWArgs& args, const Team& team) {
+  args.param_dtype == DType::kBF16 ? update_bf16<G>(args, team) : update_master<G>(args, team);
+}
+
 void adamw(const AdamWArgs& args, const Team& team) {
-  args.param_dtype == DType::kBF16 ? update_bf16(args, team) : update_master(args, team);
+  args.grad_dtype == DType::kBF16 ? adamw_by<bf16>(args, team) : adamw_by<float>(args, team);
 }
 
 static_assert(kTaskElements % kDropoutGroup == 0);
@@ -99,23 +108,37 @@ ASHLAR_INLINE double sum_squares_block(const float* x, int64_t elements) {
   return sums[0];
 }
 
+// bf16 is widened first, which is exact.
+ASHLAR_INLINE double sum_squares_block(const bf16* x, int64_t elements) {
+  float wide[kNormBlock];
+  for_each_vec(elements,
+               [&](int64_t i, auto count) { store(wide + i, load(x + i, count), count); });
+  return sum_squares_block(wide, elements);
+}
+
 int64_t blocks_of(int64_t elements) { return (elements + kNormBlock - 1) / kNormBlock; }
 
 int64_t sum_squares_scratch(int64_t elements) {
   return blocks_of(elements) * static_cast<int64_t>(sizeof(double));
 }
 
-void sum_squares(const SumSquaresArgs& args, const Team& team) {
+template <typename T>
+void sum_squares_of(const SumSquaresArgs& args, const Team& team) {
+  const T* x = static_cast<const T*>(args.x);
   double* block_sums = reinterpret_cast<double*>(team.scratch);
   parallel_ranges(team, args.elements, kTaskElements, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += kNormBlock) {
       const int64_t size = end - i < kNormBlock ? end - i : kNormBlock;
-      block_sums[i / kNormBlock] = sum_squares_block(args.x + i, size);
+      block_sums[i / kNormBlock] = sum_squares_block(x + i, size);
     }
   });
   double sum = 0;
   for (int64_t b = 0; b < blocks_of(args.elements); ++b) sum += block_sums[b];
   *args.sum = sum;
+}
+
+void sum_squares(const SumSquaresArgs& args, const Team& team) {
+  args.dtype == DType::kBF16 ? sum_squares_of<bf16>(args, team) : sum_squares_of<float>(args, team);
 }
 
 static_assert(kTaskElements % kNormBlock == 0);

@@ -42,6 +42,7 @@ struct KernelTable {
   void (*gated)(const GatedArgs& args, const Team& team);
   void (*gated_grad)(const GatedGradArgs& args, const Team& team);
   void (*add)(const AddArgs& args, const Team& team);
+  void (*add_term)(const AddTermArgs& args, const Team& team);
   void (*cast)(const CastArgs& args, const Team& team);
   void (*dropout)(const DropoutArgs& args, const Team& team);
 

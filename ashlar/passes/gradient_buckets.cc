@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -24,16 +25,17 @@ int64_t bytes_of(const Graph& graph, ValueId id) {
   return type.shape.bind({}).elements() * size_of(type.dtype);
 }
 
-// The group that an op sums gradients over, and how; null: another op. Ops of one key share
-// buckets.
-using Key = std::pair<std::string, std::string>;
-std::optional<Key> key_of(const graph::Op& op) {
+// The group that an op sums gradients over, how, and in which dtype; null: another op. Ops of one
+// key share buckets.
+using Key = std::tuple<std::string, std::string, DType>;
+std::optional<Key> key_of(const Graph& graph, const Node& node) {
+  const graph::Op& op = *node.op;
   const comm::Group* group = nullptr;
   if (const auto* sum = dynamic_cast<const graph::AllReduceOp*>(&op)) group = &sum->group();
   if (const auto* rows = dynamic_cast<const graph::ReduceScatterOp*>(&op)) group = &rows->group();
   if (const auto* into = dynamic_cast<const graph::ReduceIntoOp*>(&op)) group = &into->group();
   if (group == nullptr) return std::nullopt;
-  return Key(op.kind(), group->name);
+  return Key(op.kind(), group->name, graph.type(node.inputs[0]).dtype);
 }
 
 // Phase R: nodes in the order in which what they read is made, parted into buckets. Ranks of a
@@ -89,7 +91,7 @@ class SumBuckets {
   void add(int index) {
     const Node& node = graph_.node(index);
     const int made = made_[static_cast<size_t>(index)];
-    const std::optional<Key> kind = key_of(*node.op);
+    const std::optional<Key> kind = key_of(graph_, node);
     // Sums of sums never share a bucket with their terms.
     const Queue key(made / nodes(), kind.value_or(Key()));
     const bool joins = kind && node.inputs.size() == 1;
@@ -182,7 +184,9 @@ class Bucketer {
     const bool again = std::ranges::any_of(terms_, [&](const Node* other) {
       return other->outputs[0] == node.inputs[1];  // a second term of one gradient
     });
-    if (!terms_.empty() && (again || key_of(*terms_[0]->op) != key_of(*node.op))) write_terms();
+    if (!terms_.empty() && (again || key_of(graph_, *terms_[0]) != key_of(graph_, node))) {
+      write_terms();
+    }
     make_room(node.inputs[0]);
     terms_.push_back(&node);
     filled_ += bytes_of(graph_, node.inputs[0]);

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/graph/ops/collective.h"
+#include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/passes/interval_packing.h"
 
 #include <algorithm>
@@ -256,11 +257,15 @@ class Planner {
   // The kind of Variable of which the node gathers or makes more than this rank holds.
   std::optional<VariableKind> stands_for(const Node& node) const {
     if (dynamic_cast<const graph::ZerosOp*>(node.op.get())) return VariableKind::kGradient;
+    // As made, or rounded before it leaves.
+    const bool rounds = dynamic_cast<const graph::CastOp*>(node.op.get()) != nullptr;
     const bool moves = dynamic_cast<const graph::AllGatherOp*>(node.op.get()) != nullptr ||
                        dynamic_cast<const graph::ReduceScatterOp*>(node.op.get()) != nullptr;
-    if (!moves) return std::nullopt;
+    if (!moves && !rounds) return std::nullopt;
     const graph::ValueInfo& from = graph_.value(node.inputs[0]);
-    if (from.variable.valid()) return VariableKind::kParameter;
+    if (from.variable.valid()) {
+      return moves ? std::optional(VariableKind::kParameter) : std::nullopt;
+    }
     const int buffer = buffer_of_[index(node.inputs[0])];  // half way
     return buffer < 0 ? std::nullopt : buffers_[static_cast<size_t>(buffer)].stands_for;
   }

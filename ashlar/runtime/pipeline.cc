@@ -1,8 +1,10 @@
 #include "ashlar/runtime/pipeline.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/comm/reduction.h"
 #include "ashlar/schedule/text.h"
 
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -24,19 +26,10 @@ int tag_of(size_t value, size_t item) {
   return static_cast<int>(tag);
 }
 
-template <typename T>
-void add(T* sum, const T* term, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) sum[i] += term[i];
-}
-
 void add(const comm::Buffer& sum, const comm::Buffer& term) {
-  ASHLAR_CHECK(sum.dtype == DType::kF32 || sum.dtype == DType::kF64,
-               "pipeline: gradients are f32 or f64, this one is {}", name(sum.dtype));
-  if (sum.dtype == DType::kF32) {
-    add(static_cast<float*>(sum.data), static_cast<const float*>(term.data), sum.elements);
-  } else {
-    add(static_cast<double*>(sum.data), static_cast<const double*>(term.data), sum.elements);
-  }
+  auto* to = static_cast<std::byte*>(sum.data);
+  const std::array<const std::byte*, 2> terms = {to, static_cast<const std::byte*>(term.data)};
+  comm::reduce_in_order(sum.dtype, comm::Reduce::kSum, terms, to, sum.elements);
 }
 
 }  // namespace

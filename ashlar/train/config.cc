@@ -158,6 +158,8 @@ void TrainSection::bind(ConfigBinder& b) {
                   "what is computed in; f16 with a scaled loss");
   b.choice<Master>("master", master, {{"f32", Master::kF32}, {"none", Master::kNone}},
                    "what is updated: f32 parameters, or those of train.dtype=bf16 themselves");
+  b.choice<DType>("grad_dtype", grad_dtype, {{"f32", DType::kF32}, {"bf16", DType::kBF16}},
+                  "what gradients of matrices are kept and summed in; bf16 with train.dtype=bf16");
   b.choice<Rounding>("rounding", rounding,
                      {{"nearest", Rounding::kNearest}, {"stochastic", Rounding::kStochastic}},
                      "of parameters that have no master");
@@ -312,6 +314,12 @@ void TrainConfig::validate_training() const {
     fail_usage(
         "config train.master: none, but train.optimizer=muon updates f32 parameters: set "
         "train.optimizer=adamw or train.master=f32");
+  }
+  if (train.grad_dtype == DType::kBF16 && train.dtype != DType::kBF16) {
+    fail_usage(
+        "config train.grad_dtype: bf16, but train.dtype={}; gradients are rounded as far as what "
+        "they are gradients of: set train.dtype=bf16 or train.grad_dtype=f32",
+        name(train.dtype));
   }
   if (train.rounding == Rounding::kStochastic && train.master != Master::kNone) {
     fail_usage(

@@ -64,6 +64,7 @@ struct TrainSection {
   int64_t seq = 256;
   DType dtype = DType::kF32;
   Master master = Master::kF32;
+  DType grad_dtype = DType::kF32;  // that gradients are kept and summed in
   Rounding rounding = Rounding::kNearest;
   double loss_scale = 65536;        // at the start, of f16
   int64_t loss_scale_steps = 2000;  // good ones until it doubles; 0: never

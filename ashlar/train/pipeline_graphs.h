@@ -14,9 +14,10 @@
 namespace ashlar::train {
 
 // The chunks of rank `index` of the pipe, as the schedule numbers them. sharded: behind shard.
+// gradients: what those of matrices are kept in.
 std::vector<graph::Stage> chunks_of(const passes::ShardedGraph& sharded,
                                     const schedule::StageMap& stages, int index,
-                                    passes::Recompute recompute);
+                                    passes::Recompute recompute, DType gradients = DType::kF32);
 
 // The same of a step; spec.schedule is there.
 std::vector<graph::Stage> build_chunks(const StepSpec& spec);

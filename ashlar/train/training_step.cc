@@ -7,6 +7,7 @@
 #include "ashlar/passes/plan_memory.h"
 #include "ashlar/passes/precision.h"
 #include "ashlar/passes/prefetch.h"
+#include "ashlar/passes/round_gradients.h"
 #include "ashlar/train/flops.h"
 #include "ashlar/train/pipeline_schedule.h"
 #include "ashlar/train/shadows.h"
@@ -46,6 +47,7 @@ StepSpec step_spec(const TrainConfig& config, const models::DecoderConfig& model
                 .update = UpdateRule::of(train),
                 .dtype = train.dtype,
                 .master = train.master,
+                .grad_dtype = train.grad_dtype,
                 .recompute = config.recompute,
                 .max_tokens = ranks.microbatch(train) * train.seq,
                 .max_seqs = max_seqs,
@@ -109,6 +111,7 @@ TrainingGraph build_training_graph(const StepSpec& spec) {
     result.placements = std::move(sharded.variables);
   }
   graph = passes::prefetch_parameters(passes::fuse(passes::recompute(graph, spec.recompute)));
+  graph = passes::round_gradients(graph, spec.grad_dtype);
   result.graph = passes::bucket_gradients(graph, spec.bucket_bytes);
   return result;
 }

@@ -31,6 +31,7 @@ struct StepSpec {
   UpdateRule update;
   DType dtype = DType::kF32;
   Master master = Master::kF32;
+  DType grad_dtype = DType::kF32;
   LossScale loss_scale = {};  // where update.scaled_loss
   passes::Recompute recompute = passes::Recompute::kNone;
   int64_t max_tokens = 0, max_seqs = 0;  // of a microbatch

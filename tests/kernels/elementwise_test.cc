@@ -179,6 +179,28 @@ TEST_P(ElementwiseTest, AddMatchesReferenceAndWorksInPlace) {
   }
 }
 
+// A term is added in f32 and the sum rounded once; where the sum begins the term is rounded.
+TEST_P(ElementwiseTest, AddTermRoundsOnce) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    for (const int64_t count : kCounts) {
+      const Array term(DType::kF32, random_values("term", count));
+      const Array before(dtype, random_values("sum", count));
+      std::vector<double> wanted = before.values();
+      const std::vector<double> terms = term.values();
+      for (size_t i = 0; i < wanted.size(); ++i) wanted[i] += terms[i];
+      wanted = rounded(DType::kF32, wanted);
+      for (TestTeam& team : teams()) {
+        Array sum = before, begun(dtype, count);  // whose NaNs must not be read
+        const Team t = team.with_scratch();
+        table().add_term({count, term.floats(), dtype, sum.data(), false}, t);
+        table().add_term({count, term.floats(), dtype, begun.data(), true}, t);
+        EXPECT_TRUE(sum == Array(dtype, wanted)) << name(dtype) << " " << count;
+        EXPECT_TRUE(begun == Array(dtype, term.values())) << name(dtype) << " " << count;
+      }
+    }
+  }
+}
+
 // ---------------------------------------------------------------- dropout
 Array run_dropout(const KernelTable& table, const Team& team, const Array& x, DropoutArgs args) {
   Array y(x.dtype(), x.size());

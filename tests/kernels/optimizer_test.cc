@@ -48,7 +48,7 @@ AdamWArgs adamw_args(State& state, const Array& grad) {
   args.param = state.param.data();
   args.m = state.m.floats();
   args.v = state.v.floats();
-  args.grad = static_cast<const float*>(grad.data());
+  args.grad = grad.data();
   return args;
 }
 
@@ -119,6 +119,29 @@ TEST_P(OptimizerTest, Bf16ParametersAreUpdatedInF32AndRounded) {
       table().adamw(adamw_args(found, grad), team.with_scratch());
       EXPECT_TRUE(found.param == Array(DType::kBF16, state.param.values())) << count;
       EXPECT_TRUE(found.m == state.m && found.v == state.v) << count;
+    }
+  }
+}
+
+// Gradients in bf16 are what they are in f32.
+TEST_P(OptimizerTest, ReadsGradientsInBf16) {
+  for (const int64_t count : kCounts) {
+    const Array half(DType::kBF16, random_values("grad", count));
+    const Array wide(DType::kF32, half.values());
+    double sum = -1;
+    TestTeam& team = teams()[1];
+    table().sum_squares({count, half.data(), &sum, DType::kBF16},
+                        team.with_scratch(table().sum_squares_scratch(count)));
+    EXPECT_EQ(sum, run_sum_squares(table(), team, wide)) << count;
+    for (const DType param : {DType::kF32, DType::kBF16}) {
+      State wanted = initial_state(count);
+      wanted.param = Array(param, wanted.param.values());
+      State found = wanted;
+      table().adamw(adamw_args(wanted, wide), team.with_scratch());
+      AdamWArgs args = adamw_args(found, half);
+      args.grad_dtype = DType::kBF16;
+      table().adamw(args, team.with_scratch());
+      EXPECT_TRUE(found == wanted) << count << " " << name(param);
     }
   }
 }

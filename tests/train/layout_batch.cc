@@ -106,6 +106,7 @@ StepSpec spec_of(const LayoutJob& job, const Layout& layout, int rank) {
   spec.model = job.model;
   spec.update = job.update;
   spec.dtype = layout.dtype;
+  spec.grad_dtype = layout.grad_dtype;
   spec.recompute = layout.recompute;
   spec.max_tokens = rows * job.seq;
   spec.max_seqs = rows * 2;

@@ -28,7 +28,7 @@ struct Layout {
   bool sequence = false;
   passes::ContextParallel context = passes::ContextParallel::kRing;
   passes::Recompute recompute = passes::Recompute::kNone;
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32, grad_dtype = DType::kF32;
   int64_t bucket_bytes = 2000;  // of these small models: several
 
   int64_t data_ranks() const { return mesh.data * mesh.expert; }  // with rows of their own

@@ -1,6 +1,7 @@
 // Every layout sends what the formula of its method says: not a byte more or less.
 #include "tests/train/layout_bytes.h"
 
+#include "ashlar/models/decoder_graphs.h"
 #include "tests/train/layout.h"
 #include "tests/train/small_decoders.h"
 
@@ -44,6 +45,26 @@ TEST(LayoutBytes, RecomputedLayersAreGatheredOnce) {
     std::map<std::string, int64_t> bytes = sent(found), wanted = expected_bytes(job, layout);
     EXPECT_EQ(bytes["data"], wanted["data"]);
     expect_equal(found, run_layout(job, {}, Arithmetic::kKernels), kFloatTolerance, layout.str());
+  }
+}
+
+// A gradient kept in bf16 takes half the bytes on its way; a master's shadow does so too.
+TEST(LayoutBytes, GradientsInBF16TakeHalf) {
+  LayoutJob job{.model = small_llama()};
+  job.steps = 1;
+  int64_t matrices = 0, vectors = 0;
+  const graph::Graph graph = models::build_training(job.model);
+  for (const graph::Variable& variable : graph.variables()) {
+    if (variable.kind != graph::VariableKind::kParameter || !variable.trainable) continue;
+    (variable.shape.rank() > 1 ? matrices : vectors) += variable.shape.elements();
+  }
+  for (const int zero : {0, 1, 2}) {
+    const Layout layout{
+        .mesh = {.data = 4}, .zero = zero, .dtype = DType::kBF16, .grad_dtype = DType::kBF16};
+    const int64_t norm = zero == 0 ? 0 : 2 * 3 * static_cast<int64_t>(sizeof(double));
+    EXPECT_EQ(sent(run_layout(job, layout, Arithmetic::kKernels))["data"],
+              2 * 3 * (2 * matrices + 4 * vectors) + norm)
+        << "zero " << zero;
   }
 }
 

@@ -47,6 +47,28 @@ TEST(LayoutDType, BF16StaysNearOneRank) {
   }
 }
 
+// Gradients kept in bf16: ranks add rounded terms, and the sum is rounded again.
+TEST(LayoutDType, GradientsInBF16StayNearThoseInF32) {
+  LayoutJob job{.model = small_gpt2()};  // a tied table: two terms of one gradient
+  job.steps = 6;
+  job.microbatches = 2;
+  const auto wanted = run_layout(job, {.dtype = DType::kBF16}, Arithmetic::kKernels).losses;
+  const LayoutResult one = run_layout(job, {.dtype = DType::kBF16}, Arithmetic::kDouble);
+  for (const int zero : {0, 1, 2, 3}) {
+    for (const MeshSizes mesh : {MeshSizes{.data = 4}, MeshSizes{.data = 2, .context = 2}}) {
+      const Layout layout{
+          .mesh = mesh, .zero = zero, .dtype = DType::kBF16, .grad_dtype = DType::kBF16};
+      expect_equal(run_layout(job, layout, Arithmetic::kDouble), one, kDoubleTolerance,
+                   layout.str());
+      const auto found = run_layout(job, layout, Arithmetic::kKernels).losses;
+      for (size_t i = 0; i < wanted.size(); ++i) {
+        EXPECT_NEAR(found[i], wanted[i], 0.01 * wanted[i]) << layout.str() << ", step " << i + 1;
+      }
+      EXPECT_NE(found, wanted) << "nothing was rounded";
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Data, LayoutTest,
                          ::testing::Values(Layout{.mesh = {.data = 2}}, Layout{.mesh = {.data = 4}},
                                            Layout{.mesh = {.data = 8}},

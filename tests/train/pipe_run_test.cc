@@ -100,19 +100,24 @@ TEST_F(PipeRun, LearnsAsOneRankDoes) {
 // 16 bits round where one rank does; f16's loss scale is that of the job. With ZeRO data ranks hold
 // shards of the f32 masters.
 TEST_F(PipeRun, In16Bits) {
-  const auto of = [&](DType dtype, const std::string& name, const MeshSection& mesh) {
-    const std::string dir = fmt::format("{} {}", ashlar::name(dtype), name);
+  const auto of = [&](DType dtype, DType grad_dtype, const std::string& name,
+                      const MeshSection& mesh) {
+    const std::string dir =
+        fmt::format("{} {} {}", ashlar::name(dtype), ashlar::name(grad_dtype), name);
     TrainConfig config = this->config(dir, mesh);
     config.train.dtype = dtype;
+    config.train.grad_dtype = grad_dtype;
     config.train.loss_scale_steps = 3;
     config.parallel.zero = mesh.data > 1 ? 1 : 0;
     run(config);
     return metrics(dir);
   };
-  for (const DType dtype : {DType::kBF16, DType::kF16}) {
-    const auto one = of(dtype, "one", {});
+  for (const auto& [dtype, grad_dtype] : {std::pair(DType::kBF16, DType::kF32),
+                                          {DType::kBF16, DType::kBF16},
+                                          {DType::kF16, DType::kF32}}) {
+    const auto one = of(dtype, DType::kF32, fmt::format("one for {}", name(grad_dtype)), {});
     for (const MeshSection& mesh : {MeshSection{.pipe = 2}, {.data = 2, .pipe = 2}}) {
-      const auto pipe = of(dtype, fmt::format("data {}", mesh.data), mesh);
+      const auto pipe = of(dtype, grad_dtype, fmt::format("data {}", mesh.data), mesh);
       ASSERT_EQ(one.size(), pipe.size());
       for (size_t i = 0; i < one.size(); ++i) {
         EXPECT_NEAR(pipe[i].loss, one[i].loss, 0.01 * one[i].loss);

@@ -26,6 +26,7 @@ struct Case {
   const char* family = "llama";
   passes::Recompute recompute = passes::Recompute::kNone;
   int64_t experts = 0;
+  DType grad_dtype = DType::kF32;
 };
 
 class RunPlanTest : public ::testing::TestWithParam<Case> {
@@ -40,6 +41,7 @@ class RunPlanTest : public ::testing::TestWithParam<Case> {
     if (c.mesh.pipe > 1) config.model.layers = 4;
     config.recompute = c.recompute;
     config.train.dtype = c.dtype;
+    config.train.grad_dtype = c.grad_dtype;
     config.train.batch = 8;
     config.train.microbatch = 1;
     config.train.steps = 3;
@@ -130,6 +132,17 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"bf16", {}, {}, DType::kBF16, "llama", passes::Recompute::kFull},
         Case{"data2", {.data = 2}}, Case{"zero1", {.data = 4}, {.zero = 1}},
         Case{"zero2", {.data = 2}, {.zero = 2}, DType::kBF16},
+        Case{.name = "gradients_bf16",
+             .mesh = {.data = 2},
+             .parallel = {.zero = 2},
+             .dtype = DType::kBF16,
+             .grad_dtype = DType::kBF16},
+        Case{.name = "pipe_gradients_bf16",
+             .mesh = {.data = 2, .pipe = 2},
+             .parallel = {.zero = 1, .schedule = "chimera"},
+             .dtype = DType::kBF16,
+             .family = "gpt2",
+             .grad_dtype = DType::kBF16},
         Case{"zero3", {.data = 4}, {.zero = 3}}, Case{"tensor2", {.tensor = 2}},
         Case{"gpt2_tensor4", {.tensor = 4}, {}, DType::kF32, "gpt2"},
         Case{"sequence", {.tensor = 2}, {.sequence = true}}, Case{"ring", {.context = 2}},

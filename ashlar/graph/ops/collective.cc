@@ -228,6 +228,14 @@ std::vector<Alias> ReduceIntoOp::aliases() const {
   return result;
 }
 
+template <typename T>
+static void add(T* sum, const T* term, int64_t n) {
+  for (int64_t k = 0; k < n; ++k) sum[k] += term[k];
+}
+static void add(bf16* sum, const bf16* term, int64_t n) {
+  for (int64_t k = 0; k < n; ++k) sum[k] = to_bf16(to_float(sum[k]) + to_float(term[k]));
+}
+
 // grad holds what earlier microbatches left: it goes into the sum with this rank's term, and the
 // sum takes its place.
 template <typename T>
@@ -240,8 +248,7 @@ std::vector<comm::Pending> ReduceIntoOp::start(Communicator& comm, std::span<con
     if (!(first_[i] && first_microbatch)) {
       const Slice rows = slice_of(term.shape[0], on_.group.size(), on_.group.index);
       T* own = term.as<T>() + rows.offset * term.shape.row_elements();
-      const T* before = grad.as<T>();
-      for (int64_t k = 0; k < n; ++k) own[k] += before[k];
+      add(own, grad.as<T>(), n);
     }
     pending.push_back(start_reduce_scatter(comm, on_, term, grad));
   }
@@ -249,7 +256,10 @@ std::vector<comm::Pending> ReduceIntoOp::start(Communicator& comm, std::span<con
 }
 
 std::vector<comm::Pending> ReduceIntoOp::start(const KernelCall& call) const {
-  return start<float>(ranks(call.comm, kind()), call.inputs, call.state.first_microbatch);
+  comm::Communicator& comm = ranks(call.comm, kind());
+  const bool first = call.state.first_microbatch;
+  return call.inputs[0].dtype == DType::kBF16 ? start<bf16>(comm, call.inputs, first)
+                                              : start<float>(comm, call.inputs, first);
 }
 
 void ReduceIntoOp::run(const KernelCall& call) const {

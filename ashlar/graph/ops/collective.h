@@ -121,7 +121,7 @@ class ReduceScatterOp : public Op, public Talks {
 
 // (x [N,...] ..., terms of sums; grad [n,...] ...) -> each grad plus this rank's rows of the sum,
 // or instead of it in the first microbatch of a step where `first`. Spoils x. In the order of
-// ranks, grad is added to this rank's term.
+// ranks, grad is added to this rank's term. All of one dtype.
 class ReduceIntoOp : public Op, public Talks {
  public:
   ReduceIntoOp(GroupLabel on, std::vector<bool> first)

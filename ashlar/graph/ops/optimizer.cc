@@ -10,10 +10,14 @@
 namespace ashlar::graph {
 namespace ref = kernels::ref;
 
+// Gradients may be kept in 16 bits (passes/round_gradients.h).
+static bool is_gradient(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16; }
+
 // ---------------------------------------------------------------- sum of squares
 std::vector<ValueType> SumSquaresOp::infer(std::span<const ValueType> in) const {
   for (const ValueType& gradient : in) {
-    if (gradient.present) check_dtype(kind(), "gradient", gradient, DType::kF32);
+    ASHLAR_CHECK(!gradient.present || is_gradient(gradient.dtype),
+                 "sum_squares: gradient is {}, wanted f32 or bf16", gradient.str());
   }
   return {{DType::kF64, {1}}};
 }
@@ -31,7 +35,8 @@ void SumSquaresOp::run(const KernelCall& call) const {
   double total = 0;
   for (const Operand& gradient : call.inputs) {
     double sum = 0;
-    call.table.sum_squares({gradient.shape.elements(), gradient.as<float>(), &sum}, call.team);
+    call.table.sum_squares({gradient.shape.elements(), gradient.data, &sum, gradient.dtype},
+                           call.team);
     total += sum;
   }
   call.outputs[0].as<double>()[0] = total;
@@ -99,7 +104,9 @@ std::vector<ValueType> AdamWOp::infer(std::span<const ValueType> in) const {
       in[kParam].dtype == DType::kF32 || (in[kParam].dtype == DType::kBF16 && !has_shadow_),
       "adamw: param is {}, wanted f32, or bf16 without a shadow", in[kParam].str());
   const ValueType f32{DType::kF32, in[kParam].shape};
-  for (const Input i : {kGrad, kM, kV}) check_type(kind(), "grad, m or v", in[i], f32);
+  ASHLAR_CHECK(is_gradient(in[kGrad].dtype) && in[kGrad].shape == f32.shape,
+               "adamw: grad is {}, wanted {} or bf16", in[kGrad].str(), f32.str());
+  for (const Input i : {kM, kV}) check_type(kind(), "m or v", in[i], f32);
   check_type(kind(), "lr", in[kLr], {DType::kF32, {1}});
   check_type(kind(), "scale", in[kScale], {DType::kF32, {1}});
   std::vector<ValueType> types = {in[kParam], in[kM], in[kV]};
@@ -142,7 +149,8 @@ void AdamWOp::run(const KernelCall& call) const {
   args.param = call.outputs[0].data;
   args.m = call.outputs[1].as<float>();
   args.v = call.outputs[2].as<float>();
-  args.grad = call.inputs[kGrad].as<float>();
+  args.grad_dtype = call.inputs[kGrad].dtype;
+  args.grad = call.inputs[kGrad].data;
   if (has_shadow_) {
     args.shadow_dtype = call.outputs[3].dtype;
     args.shadow = call.outputs[3].data;

@@ -5,7 +5,8 @@
 
 namespace ashlar::graph {
 
-// (gradients...) -> f64 [1]: the sum of all squares, Variable by Variable in the order given.
+// (gradients f32 or bf16...) -> f64 [1]: the sum of all squares, Variable by Variable in the order
+// given.
 class SumSquaresOp : public Op {
  public:
   std::string_view kind() const override { return "sum_squares"; }
@@ -44,9 +45,9 @@ struct AdamWSpec {
   std::string stochastic = {};  // the stream that rounds a bf16 parameter; empty: to nearest even
 };
 
-// (param f32, or bf16 where it has no master, grad f32, m f32, v f32, lr f32 [1], scale f32 [1],
-// shadow bf16 or f16 or absent) -> (param, m, v, shadow).
-// The step for bias correction is the run's.
+// (param f32, or bf16 where it has no master, grad f32 or bf16, m f32, v f32, lr f32 [1], scale f32
+// [1], shadow bf16 or f16 or absent) -> (param, m, v, shadow). The step for bias correction is the
+// run's.
 class AdamWOp : public Op {
  public:
   enum Input { kParam, kGrad, kM, kV, kLr, kScale, kShadow, kInputs };
