@@ -32,6 +32,13 @@
 namespace ashlar::train {
 namespace {
 
+// What cannot be split as asked is refused before any data are read.
+ModelSource open_fitting_model(const TrainConfig& config) {
+  ModelSource source = open_model_source(config);
+  check_layout(config, source.config);
+  return source;
+}
+
 class Run {
  public:
   Run(const TrainConfig& config, const TrainHooks& hooks, comm::Communicator* comm)
@@ -42,7 +49,7 @@ class Run {
         tier_(hooks.tier.value_or(best_isa_tier())),
         table_(kernels::kernel_table(tier_)),
         pool_(ranks_.threads(config.run)),
-        source_(open_model_source(config)),
+        source_(open_fitting_model(config)),
         start_(find_start(config, tier_, comm)),
         train_data_(
             data::Dataset::open_train(config.data, config.train.seq, source_.encoder, pool_)) {
@@ -50,7 +57,6 @@ class Run {
       valid_data_.emplace(
           data::Dataset::open_valid(config.data, config.train.seq, source_.encoder, pool_));
     }
-    check_layout(config_, source_.config);
     build_step();
     if (ranks_.first()) folder_.emplace(config_, start_.first_step());
     start_loader();

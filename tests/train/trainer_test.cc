@@ -180,6 +180,19 @@ TEST(TrainerTest, RefusesWhatWouldLoseOrConfuseARun) {
   EXPECT_THAT(error_of([&] { run(other); }), HasSubstr("nearest"));
 }
 
+// As when somebody starts the ranks by hand: a layout that cannot work is refused first, whatever
+// else is wrong.
+TEST(TrainerTest, RefusesALayoutBeforeItReadsData) {
+  const TinyRun tiny;
+  TrainConfig config = tiny.config("run");
+  config.mesh.tensor = 2;  // of one key-value head
+  config.data.train = {tiny.path("missing.txt")};
+  comm::run_ranks(2, [&](comm::Communicator& comm) {
+    EXPECT_THAT(error_of([&] { train(config, quiet(), &comm); }),
+                HasSubstr("config mesh.tensor: 2 ranks do not divide"));
+  });
+}
+
 TEST(TrainerTest, ANonFiniteLossNamesStepOpAndLayer) {
   const TinyRun tiny;
   TrainConfig config = tiny.config("run");
