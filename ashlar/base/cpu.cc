@@ -21,10 +21,15 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512vnni");
 }
 bool has_avx512bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+bool has_slow_bf16_pairs() {
+  __builtin_cpu_init();
+  return __builtin_cpu_is("intel") != 0;
+}
 #else
 bool has_avx2() { return false; }
 bool has_avx512() { return false; }
 bool has_avx512bf16() { return false; }
+bool has_slow_bf16_pairs() { return false; }
 #endif
 
 }  // namespace
@@ -84,6 +89,7 @@ std::vector<IsaTier> runnable_isa_tiers() {
 
 IsaTier best_isa_tier() {
   for (const IsaTier tier : {IsaTier::kAvx512Bf16, IsaTier::kAvx512, IsaTier::kAvx2}) {
+    if (tier == IsaTier::kAvx512Bf16 && has_slow_bf16_pairs()) continue;
     if (can_run(tier)) return tier;
   }
   return IsaTier::kScalar;
