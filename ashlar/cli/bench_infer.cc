@@ -125,22 +125,22 @@ struct BenchInfer {
     }
     const int64_t peak_bytes = peak_resident_bytes();
     const kernels::ProbeRates rates = better(before, probe_rates(machine, machine.threads));
-    print(opened, rates, peak_bytes, double(batch * prefill) / prefill_s,
+    print(opened, opened.runner(), rates, peak_bytes, double(batch * prefill) / prefill_s,
           double(batch * decode) / decode_s);
     return 0;
   }
 
-  void print(const TextModel& opened, const kernels::ProbeRates& rates, int64_t peak_bytes,
-             double prefill_rate, double decode_rate) const {
+  void print(const TextModel& opened, const generate::ModelRunner& runner,
+             const kernels::ProbeRates& rates, int64_t peak_bytes, double prefill_rate,
+             double decode_rate) const {
     const models::DecoderConfig& config = opened.bundle().config();
     const double needed = 2 * double(layer_parameters(config));  // FLOPs of a token, at least
     check_below("prefill: FLOPs", prefill_rate * needed, peak_operations(rates, model.dtype));
     check_below("decode: FLOPs", decode_rate * needed, peak_operations(rates, model.dtype));
     // Weights that do not fit in a cache come from memory once for every step.
-    const double weight_bytes = double(layer_parameters(config)) * double(size_of(model.dtype)) /
-                                double(block_elements(model.dtype));
-    const double read = decode_rate / double(batch) * weight_bytes;
-    if (weight_bytes > double(cpu_info().l3_bytes)) {
+    const auto matrix_bytes = double(runner.matrix_bytes());
+    const double read = decode_rate / double(batch) * matrix_bytes;
+    if (matrix_bytes > double(cpu_info().l3_bytes)) {
       check_below("decode: bytes read", read, rates.read_bytes);
     }
     nlohmann::ordered_json result{
@@ -153,7 +153,9 @@ struct BenchInfer {
         {"prefill_tokens_per_s", prefill_rate},
         {"decode_tokens_per_s", decode_rate},
         {"peak_bytes", peak_bytes},
+        {"matrix_bytes", runner.matrix_bytes()},
         {"read_bytes_per_s", read},
+        {"flops_per_token", needed},
         {"machine", nlohmann::ordered_json::parse(machine_json(machine, rates))}};
     print_result(json ? result.dump()
                       : fmt::format("prefill {:.1f} tokens/s, decode {:.1f} tokens/s with {} at "

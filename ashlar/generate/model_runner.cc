@@ -182,6 +182,14 @@ void ModelRunner::add_piece(const SequencePiece& piece) {
   }
 }
 
+int64_t ModelRunner::matrix_bytes() const {
+  int64_t bytes = 0;
+  for (const graph::Variable& variable : graph_.variables()) {
+    if (variable.kind == graph::VariableKind::kPacked) bytes += variable.bytes();
+  }
+  return bytes;
+}
+
 void ModelRunner::copy_blocks(std::span<const BlockCopy> copies) {
   for (const std::string& name : caches_) {
     Tensor& cache = store_.at(name);

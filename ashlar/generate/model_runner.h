@@ -65,6 +65,8 @@ class ModelRunner {
   int64_t max_context() const { return max_context_; }  // tokens of a sequence
   // Of weights, cache and work space.
   int64_t bytes() const { return store_.bytes() + executor_->plan().total_bytes(); }
+  // Of the packed matrices, which every step reads (of experts, at most).
+  int64_t matrix_bytes() const;
   DType cache_dtype() const { return cache_dtype_; }
   ThreadPool& pool() { return pool_; }
   runtime::Executor& executor() { return *executor_; }
