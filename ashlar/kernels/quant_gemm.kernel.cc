@@ -78,7 +78,7 @@ template <typename F>
 void multiply(const GemmArgs& args, const QuantPlan& p, const QuantRow* rows, const Team& team) {
   const int64_t stride = panel_bytes<F>(args.r);
   parallel_for(team, p.bands * p.columns, [&](int64_t task, int) {
-    const int64_t band = task % p.bands, column = task / p.bands;
+    const int64_t band = task / p.columns, column = task % p.columns;
     const int64_t last_tile = smaller(p.tiles, (band + 1) * p.band_tiles);
     const int64_t last_panel = smaller(p.panels, (column + 1) * p.task_panels);
     constexpr int64_t kStride = kQuantPanels * kLanes;

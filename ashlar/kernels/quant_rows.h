@@ -24,21 +24,27 @@ inline constexpr float kLeastScaled = 0x1.0p-119f;
 template <typename F, typename T>
 ASHLAR_INLINE void quantise_block(const T* x, QuantRow& out) {
   const Vec a = load(x), b = load(x + kLanes);
-  const float most = reduce_max(max(abs(a), abs(b)));
-  // Not x * 0: a maximum may have dropped a NaN.
-  const bool finite = reduce_add(a * zero()) + reduce_add(b * zero()) == 0.0f;
-  const bool flat = !(most >= kLeastScaled);
-  const Vec factor = broadcast(finite && !flat ? 127.0f / most : 0.0f);
-  // NaN * 0 is no integer: the codes of such a block are zeros.
+  const Vec sizes_a = abs(a), sizes_b = abs(b);
+  // A maximum may drop a NaN, so each is asked.
+  const Vec largest = broadcast(3.4028234664e38f);
+  const bool finite = all(less_equal(sizes_a, largest) & less_equal(sizes_b, largest));
+  const float most = finite ? reduce_max(max(sizes_a, sizes_b)) : 0.0f;
+  const bool flat = most < kLeastScaled;
+  const Vec factor = broadcast(flat ? 0.0f : 127.0f / most);
   const Ints low = finite ? to_ints(a * factor) : ints(0);
   const Ints high = finite ? to_ints(b * factor) : ints(0);
   store_bytes(out.codes, low);
   store_bytes(out.codes + kLanes, high);
-  const auto low_sum = static_cast<int32_t>(reduce_add(to_floats(low)));
-  const auto high_sum = static_cast<int32_t>(reduce_add(to_floats(high)));
-  const int32_t sum = low_sum + high_sum;
-  out.starts[0] = -F::kOffset * (F::kSubBlocks == 2 ? low_sum : sum);
-  out.starts[1] = -F::kOffset * high_sum;
+  int32_t sum;
+  if constexpr (F::kSubBlocks == 2) {
+    const auto high_sum = static_cast<int32_t>(reduce_add(to_floats(high)));
+    sum = static_cast<int32_t>(reduce_add(to_floats(low))) + high_sum;
+    out.starts[0] = -F::kOffset * (sum - high_sum);
+    out.starts[1] = -F::kOffset * high_sum;
+  } else {
+    sum = static_cast<int32_t>(reduce_add(to_floats(low + high)));
+    out.starts[0] = -F::kOffset * sum;
+  }
   out.scale = !finite ? __builtin_nanf("") : flat ? 0.0f : most / 127.0f;
   out.sum = out.scale * static_cast<float>(sum);
 }
