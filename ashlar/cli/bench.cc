@@ -79,6 +79,7 @@ void add_bench(CLI::App& app, Action& action) {
   add_verb<BenchMachine>(*bench, action);
   add_bench_train(*bench, action);
   add_bench_infer(*bench, action);
+  add_bench_ops(*bench, action);
 }
 
 }  // namespace ashlar::cli

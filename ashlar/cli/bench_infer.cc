@@ -3,6 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/human.h"
 #include "ashlar/base/process_memory.h"
+#include "ashlar/cli/bench_load.h"
 #include "ashlar/cli/bench_probe.h"
 #include "ashlar/cli/bench_verbs.h"
 #include "ashlar/cli/flag_checks.h"
@@ -12,16 +13,12 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <deque>
-#include <span>
 #include <string>
-#include <vector>
 
 namespace ashlar::cli {
 namespace {
 
-constexpr int64_t kChunk = 512;  // tokens of one prefill step
-constexpr int kRounds = 3;       // the best counts
+constexpr int kRounds = 3;  // the best counts
 
 // Multiplications of one token with the weights of the layers: no embedding, no head.
 int64_t layer_parameters(const models::DecoderConfig& config) {
@@ -30,53 +27,6 @@ int64_t layer_parameters(const models::DecoderConfig& config) {
       config.positions == models::Positions::kLearned ? config.max_positions * config.width : 0;
   return models::parameter_count(config) - matrices * config.vocab * config.width - positions;
 }
-
-// Sequences of made-up tokens, all of one length, moving through the model together.
-class Load {
- public:
-  Load(TextModel& model, int64_t batch, int64_t length)
-      : runner_(model.runner()), pool_(runner_.blocks()) {
-    for (int64_t i = 0; i < batch; ++i) {
-      std::vector<int32_t>& tokens = tokens_.emplace_back();
-      for (int64_t at = 0; at < length; ++at) {
-        tokens.push_back(static_cast<int32_t>((1 + i + at * 7919) % runner_.vocab()));
-      }
-      ASHLAR_CHECK(tables_.emplace_back(pool_, generate::CacheIdentity{}).grow(length),
-                   "bench: the cache has no room for {} sequences of {} tokens", batch, length);
-    }
-  }
-
-  // Each sequence from its start, one after the other, in chunks; the logits of the last token.
-  void prefill(int64_t length) {
-    for (size_t i = 0; i < tokens_.size(); ++i) {
-      for (int64_t done = 0; done < length;) {
-        const int64_t count = std::min(kChunk, length - done);
-        const generate::SequencePiece piece = part(i, done, count, done + count == length ? 1 : 0);
-        runner_.run({&piece, 1});
-        done += count;
-      }
-    }
-  }
-  // One token of every sequence.
-  void decode(int64_t position) {
-    pieces_.clear();
-    for (size_t i = 0; i < tokens_.size(); ++i) pieces_.push_back(part(i, position, 1, 1));
-    runner_.run(pieces_);
-  }
-
- private:
-  generate::SequencePiece part(size_t i, int64_t position, int64_t count, int64_t outputs) const {
-    return {
-        std::span(tokens_[i]).subspan(static_cast<size_t>(position), static_cast<size_t>(count)),
-        position, tables_[i].blocks(), outputs};
-  }
-
-  generate::ModelRunner& runner_;
-  generate::KvPool pool_;
-  std::vector<std::vector<int32_t>> tokens_;
-  std::deque<generate::BlockTable> tables_;
-  std::vector<generate::SequencePiece> pieces_;
-};
 
 struct BenchInfer {
   static constexpr const char* kName = "infer";
@@ -107,13 +57,14 @@ struct BenchInfer {
     const kernels::ProbeRates before = probe_rates(machine, machine.threads);
     reset_peak_resident_bytes();  // what the probe read does not count
     if (model.context == 0) model.context = prefill + decode;
-    TextModel opened(model, machine,
-                     {.tokens = std::max(kChunk, batch), .seqs = batch, .outputs = batch}, batch);
+    TextModel opened(
+        model, machine,
+        {.tokens = std::max(BenchLoad::kChunk, batch), .seqs = batch, .outputs = batch}, batch);
 
     const SteadyClock clock;
-    Load load(opened, batch, prefill + decode);
+    BenchLoad load(opened, batch, prefill + decode);
     double prefill_s = 0, decode_s = 0;
-    load.prefill(std::min(prefill, kChunk));  // pages and caches warm
+    load.prefill(std::min(prefill, BenchLoad::kChunk));  // pages and caches warm
     for (int round = 0; round < kRounds; ++round) {
       const double start = clock.now();
       load.prefill(prefill);

@@ -7,5 +7,6 @@ namespace ashlar::cli {
 
 void add_bench_train(CLI::App& app, Action& action);
 void add_bench_infer(CLI::App& app, Action& action);
+void add_bench_ops(CLI::App& app, Action& action);
 
 }  // namespace ashlar::cli

@@ -34,15 +34,16 @@ void ServeConfig::bind(ConfigBinder& b) {
                    {"q4_k", DType::kQ4K},
                    {"q6_k", DType::kQ6K}},
                   "of the weights; blocks of few bits are computed with in f32");
-  b.choice<std::optional<DType>>("kv_cache_dtype", kv_cache_dtype,
-                                 {{"auto", std::nullopt},
-                                  {"f32", DType::kF32},
-                                  {"bf16", DType::kBF16},
-                                  {"f16", DType::kF16},
-                                  {"float32", DType::kF32},
-                                  {"bfloat16", DType::kBF16},
-                                  {"float16", DType::kF16}},
-                                 "of keys and values; auto: as what is computed")
+  b.choice<std::optional<DType>>(
+       "kv_cache_dtype", kv_cache_dtype,
+       {{"auto", std::nullopt},
+        {"f32", DType::kF32},
+        {"bf16", DType::kBF16},
+        {"f16", DType::kF16},
+        {"float32", DType::kF32},
+        {"bfloat16", DType::kBF16},
+        {"float16", DType::kF16}},
+       "of keys and values; auto: as dtype, f16 beside blocks of few bits")
       .also("cache_dtype");
   block_size = generate::kBlockTokens;
   b.key("block_size", block_size, "tokens of a cache block: the kernels want this many");

@@ -29,7 +29,7 @@ struct ServeConfig {
 
   int64_t max_model_len = 0;  // 0: the model's
   DType dtype = DType::kF32;
-  std::optional<DType> kv_cache_dtype;  // none: as computed
+  std::optional<DType> kv_cache_dtype;  // none: goes by dtype
   int64_t block_size = 0;               // set by bind()
   int64_t max_num_seqs = 64;
   int64_t max_num_batched_tokens = 512;
@@ -53,7 +53,7 @@ struct ServeConfig {
 
   serve::HttpOptions http() const;
   serve::SchedulerLimits scheduler() const;
-  DType cache_dtype() const { return kv_cache_dtype.value_or(generate::compute_dtype_of(dtype)); }
+  DType cache_dtype() const { return kv_cache_dtype.value_or(generate::cache_dtype_of(dtype)); }
 };
 
 }  // namespace ashlar::cli

@@ -40,7 +40,8 @@ class Stage {
 int64_t blocks_for(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
 void ModelOptions::set_dtype(DType dtype) {
-  compute = cache = compute_dtype_of(dtype);
+  compute = compute_dtype_of(dtype);
+  cache = cache_dtype_of(dtype);
   weights = is_block(dtype) ? passes::all_in(dtype) : passes::WeightFormat();
 }
 

@@ -20,11 +20,13 @@ struct ModelOptions {
   passes::WeightFormat weights = {};  // how matrices are held; none: as what is computed
   DType cache = DType::kF32;          // f32, bf16 or f16
 
-  // Everything as f32 or bf16, or the weights in a format of blocks and the rest as f32.
+  // Everything as f32 or bf16; or the weights in a format of blocks, keys and values as f16 and the
+  // rest as f32.
   void set_dtype(DType dtype);
 };
 // What activations are where weights are held as `dtype`.
 constexpr DType compute_dtype_of(DType dtype) { return is_block(dtype) ? DType::kF32 : dtype; }
+constexpr DType cache_dtype_of(DType dtype) { return is_block(dtype) ? DType::kF16 : dtype; }
 
 // The options with every 0 replaced. Throws Error for a context beyond the model's.
 ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& config);
