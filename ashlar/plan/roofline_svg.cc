@@ -41,7 +41,7 @@ class Drawing {
     }
     y_ += kTitle;
     add("<text x=\"{}\" y=\"{:.1f}\" font-size=\"15\" font-weight=\"bold\">{}: {:.2f} ms"
-        "<tspan font-size=\"12\" font-weight=\"normal\" fill=\"#666666\">  dark: what the "
+        "<tspan dx=\"10\" font-size=\"12\" font-weight=\"normal\" fill=\"#666666\">dark: what the "
         "machine's limit would take</tspan></text>",
         kMargin, y_ - 14, phase.title, 1e3 * total);
     for (const RooflineRow& row : phase.rows) {
