@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/tensor/block_codes.h"
+#include "ashlar/tensor/quantize_block.h"
 
 #include <algorithm>
 #include <cmath>
@@ -73,6 +74,10 @@ void weights_to_blocks(const float* weights, void* blocks, int64_t n) {
 void quantize(DType dtype, const float* weights, void* blocks, int64_t n) {
   ASHLAR_CHECK(n % block_elements(dtype) == 0, "quantize: {} elements are no whole blocks of {}", n,
                name(dtype));
+  for (int64_t i = 0; i < n; ++i) {
+    ASHLAR_CHECK(std::isfinite(weights[i]), "quantize: weight {} is {}, wanted a finite number", i,
+                 weights[i]);
+  }
   switch (dtype) {
     case DType::kQ4_0:
       return weights_to_blocks<BlockQ4_0>(weights, blocks, n);
@@ -84,8 +89,20 @@ void quantize(DType dtype, const float* weights, void* blocks, int64_t n) {
       return weights_to_blocks<BlockQ5_1>(weights, blocks, n);
     case DType::kQ8_0:
       return weights_to_blocks<BlockQ8_0>(weights, blocks, n);
+    case DType::kIQ4NL:
+      return weights_to_blocks<BlockIQ4NL>(weights, blocks, n);
+    case DType::kQ2K:
+      return weights_to_blocks<BlockQ2K>(weights, blocks, n);
+    case DType::kQ3K:
+      return weights_to_blocks<BlockQ3K>(weights, blocks, n);
+    case DType::kQ4K:
+      return weights_to_blocks<BlockQ4K>(weights, blocks, n);
+    case DType::kQ5K:
+      return weights_to_blocks<BlockQ5K>(weights, blocks, n);
+    case DType::kQ6K:
+      return weights_to_blocks<BlockQ6K>(weights, blocks, n);
     default:
-      fail("quantize: cannot write {}, only q4_0, q4_1, q5_0, q5_1 and q8_0", name(dtype));
+      fail("quantize: {} is no block type", name(dtype));
   }
 }
 

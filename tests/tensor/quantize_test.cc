@@ -79,6 +79,60 @@ TEST(QuantizeTest, PlainBlocksAreThoseOfGguf) {
   }
 }
 
+// The error of no type is above llama.cpp's by more than 2 in a hundred.
+TEST(QuantizeTest, ErrorsAreThoseOfLlamaCpp) {
+  const auto golden = read_json<nlohmann::json>(test_data("quantize_errors.json"));
+  for (const auto& [kind, entry] : golden.items()) {
+    const std::vector<uint8_t> bytes = bytes_of_hex(entry["bf16"]);
+    std::vector<float> weights(bytes.size() / 2);
+    for (size_t i = 0; i < weights.size(); ++i) {
+      weights[i] = to_float(bf16{static_cast<uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8)});
+    }
+    const auto n = static_cast<int64_t>(weights.size());
+    for (const DType dtype : block_types()) {
+      std::vector<uint8_t> blocks(static_cast<size_t>(bytes_of(dtype, n)));
+      std::vector<float> back(weights.size());
+      quantize(dtype, weights.data(), blocks.data(), n);
+      dequantize(dtype, blocks.data(), back.data(), n);
+      double error = 0;
+      for (size_t i = 0; i < weights.size(); ++i) {
+        error += std::pow(static_cast<double>(back[i]) - static_cast<double>(weights[i]), 2);
+      }
+      error = std::sqrt(error / static_cast<double>(n));
+      const double wanted = entry["errors"].at(std::string(name(dtype))).get<double>();
+      EXPECT_LE(error, wanted * 1.02) << name(dtype) << ", " << kind;
+      EXPECT_GE(error, wanted * 0.6) << name(dtype) << ", " << kind;  // too good to be true
+    }
+  }
+}
+
+// Blocks that have no scale to be found by, and scales at the ends of f16.
+TEST(QuantizeTest, BlocksOfOneValue) {
+  for (const DType dtype : block_types()) {
+    for (const float value : {0.0f, 1.0f, -1.0f, 1e-30f, -1e-42f, 1e4f}) {
+      const std::vector<float> weights(512, value);
+      std::vector<uint8_t> blocks(static_cast<size_t>(bytes_of(dtype, 512)));
+      std::vector<float> back(weights.size());
+      quantize(dtype, weights.data(), blocks.data(), 512);
+      dequantize(dtype, blocks.data(), back.data(), 512);
+      for (const float found : back) {
+        // To what a scale in f16 can say.
+        ASSERT_NEAR(found, value, std::abs(value) * 0.002f + 1e-6f) << name(dtype);
+      }
+    }
+  }
+}
+
+TEST(QuantizeTest, WeightsThatAreNoNumbers) {
+  std::vector<float> weights(256);
+  std::vector<uint8_t> blocks(300);
+  for (const float bad : {HUGE_VALF, -HUGE_VALF, std::nanf("")}) {
+    weights[7] = bad;
+    EXPECT_EQ(error_of([&] { quantize(DType::kQ4K, weights.data(), blocks.data(), 256); }),
+              fmt::format("quantize: weight 7 is {}, wanted a finite number", bad));
+  }
+}
+
 TEST(QuantizeTest, TensorsConvertByRows) {
   Tensor tensor(DType::kF32, {3, 64});
   for (int64_t i = 0; i < tensor.elements(); ++i) {
