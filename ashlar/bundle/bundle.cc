@@ -3,14 +3,24 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
+#include "ashlar/base/mapped_file.h"
+#include "ashlar/bundle/gguf_model.h"
+#include "ashlar/bundle/gguf_tokenizer.h"
+#include "ashlar/bundle/model_path.h"
+#include "ashlar/bundle/save_bundle.h"
+#include "ashlar/bundle/sentencepiece_model.h"
+#include "ashlar/formats/safetensors.h"
 
 #include <array>
+#include <optional>
+#include <utility>
 
 namespace ashlar::bundle {
 namespace {
 
 constexpr const char* kConfig = "config.json";
 constexpr const char* kTokenizer = "tokenizer.json";
+constexpr const char* kSentencePiece = "tokenizer.model";
 constexpr const char* kGeneration = "generation_config.json";
 constexpr const char* kTemplates = "additional_chat_templates";
 
@@ -20,7 +30,7 @@ constexpr std::array kTextFiles = {kTokenizer,
                                    "added_tokens.json",
                                    "vocab.json",
                                    "merges.txt",
-                                   "tokenizer.model",
+                                   kSentencePiece,
                                    "chat_template.jinja",
                                    kGeneration};
 
@@ -34,13 +44,14 @@ std::string run_folder_hint(const std::string& path) {
 }
 
 void check_folder(const std::string& path) {
-  ASHLAR_CHECK(!path.ends_with(".gguf"),
-               "model {}: GGUF files are not read in this version; give a Hugging Face folder "
-               "(config.json, model.safetensors, tokenizer.json)",
+  ASHLAR_CHECK(!is_file(path),
+               "model {} is a file and no GGUF; wanted its folder, with config.json in it, or a "
+               "GGUF file",
                path);
-  ASHLAR_CHECK(!is_file(path), "model {} is a file; wanted its folder, with config.json in it",
+  ASHLAR_CHECK(is_directory(path),
+               "model {}: no such folder or file, and no such model in the "
+               "Hugging Face cache",
                path);
-  ASHLAR_CHECK(is_directory(path), "model {}: no such folder", path);
   ASHLAR_CHECK(is_file(join_path(path, kConfig)),
                "model {} has no config.json; wanted a Hugging Face folder{}", path,
                run_folder_hint(path));
@@ -48,29 +59,47 @@ void check_folder(const std::string& path) {
 
 }  // namespace
 
-Bundle Bundle::open(const std::string& path) {
+Bundle Bundle::open(const std::string& name) {
+  const std::string path = find_model(name);
+  if (is_gguf_file(path)) {
+    auto gguf = std::make_shared<const formats::GgufReader>(path);
+    Bundle bundle(path, gguf_config(*gguf));
+    bundle.gguf_ = std::move(gguf);
+    return bundle;
+  }
   check_folder(path);
   const std::string file = join_path(path, kConfig);
   return {path, models::parse_config(read_json_text(file), file)};
 }
 
-formats::SafetensorsReader Bundle::open_weights() const {
-  return formats::SafetensorsReader(path_);
+Weights Bundle::open_weights() const {
+  if (gguf_ != nullptr) return gguf_weights(gguf_, config_);
+  return {std::make_shared<const formats::SafetensorsReader>(path_), models::weight_rules(config_),
+          kConfig, models::find_family(config_.family).prefix};
 }
 
-bool Bundle::has_tokenizer() const { return is_file(join_path(path_, kTokenizer)); }
+bool Bundle::has_tokenizer() const {
+  if (gguf_ != nullptr) return bundle::has_tokenizer(gguf_->metadata());
+  return is_file(join_path(path_, kTokenizer)) || is_file(join_path(path_, kSentencePiece));
+}
 
 text::Tokenizer Bundle::load_tokenizer() const {
+  if (gguf_ != nullptr) {
+    ASHLAR_CHECK(has_tokenizer(), "model {} has no tokenizer; give token ids instead of text",
+                 path_);
+    return text::Tokenizer::from_json(tokenizer_json(gguf_->metadata()), path_ + ": the tokenizer");
+  }
   ASHLAR_CHECK(has_tokenizer(), "model {} has no tokenizer.json; give token ids instead of text",
                path_);
-  text::Tokenizer tokenizer = text::Tokenizer::from_json_file(join_path(path_, kTokenizer));
-  tokenizer.drop_length_rules();
-  return tokenizer;
+  return open_tokenizer(path_);
 }
 
-text::ChatFiles Bundle::chat_files() const { return text::read_chat_files(path_); }
+text::ChatFiles Bundle::chat_files() const {
+  return gguf_ != nullptr ? gguf_chat_files(gguf_->metadata()) : text::read_chat_files(path_);
+}
 
 GenerationConfig Bundle::generation() const {
+  if (gguf_ != nullptr) return gguf_generation(gguf_->metadata());
   GenerationConfig result = generation_config(config_);
   const std::string file = join_path(path_, kGeneration);
   if (!is_file(file)) return result;
@@ -82,6 +111,18 @@ GenerationConfig Bundle::generation() const {
 
 std::map<std::string, std::string> Bundle::text_files() const {
   std::map<std::string, std::string> files;
+  if (gguf_ != nullptr) {
+    if (has_tokenizer()) files[kTokenizer] = tokenizer_json(gguf_->metadata());
+    const text::ChatFiles chat = chat_files();
+    files["tokenizer_config.json"] =
+        write_tokenizer_config(chat.special_tokens, config_.max_positions);
+    for (const text::ChatTemplateSource& source : chat.templates) {
+      const bool main = source.name == "default";
+      files[main ? "chat_template.jinja" : join_path(kTemplates, source.name + ".jinja")] =
+          source.source;
+    }
+    return files;
+  }
   for (const char* name : kTextFiles) {
     const std::string file = join_path(path_, name);
     if (is_file(file)) files[name] = read_file(file);
@@ -94,6 +135,31 @@ std::map<std::string, std::string> Bundle::text_files() const {
     }
   }
   return files;
+}
+
+text::Tokenizer open_tokenizer(const std::string& name) {
+  std::string path = find_model(name);
+  if (is_directory(path)) {
+    const std::string file = join_path(path, kTokenizer);
+    path = is_file(file) ? file : join_path(path, kSentencePiece);
+  }
+  std::optional<text::Tokenizer> tokenizer;
+  if (is_gguf_file(path)) {  // also a file that holds a vocabulary and no model
+    const formats::GgufReader file(path);
+    tokenizer =
+        text::Tokenizer::from_json(tokenizer_json(file.metadata()), path + ": the tokenizer");
+  } else if (path.ends_with(".model")) {
+    tokenizer = text::Tokenizer::from_json(
+        tokenizer_json(parse_sentencepiece_model(read_file(path), path)), path);
+  } else {
+    tokenizer = text::Tokenizer::from_json_file(path);
+  }
+  tokenizer->drop_length_rules();
+  return std::move(*tokenizer);
+}
+
+bool is_gguf_file(const std::string& path) {
+  return is_file(path) && formats::is_gguf(MappedFile(path).bytes());
 }
 
 }  // namespace ashlar::bundle

@@ -1,30 +1,36 @@
 // A model as one thing: a Hugging Face folder with config.json, weights, tokenizer, chat template
-// and generation defaults. open() reads the config; the other parts are read when asked for, each
-// with an Error that names the file. Weights: load_weights.h; writing: save_bundle.h.
+// and generation defaults, or a GGUF file, which holds the same. open() reads the config; the other
+// parts are read when asked for, each with an Error that names the file. Weights: load_weights.h;
+// writing: save_bundle.h.
 #pragma once
 
 #include "ashlar/bundle/generation_config.h"
-#include "ashlar/formats/safetensors.h"
+#include "ashlar/bundle/weights.h"
+#include "ashlar/formats/gguf.h"
 #include "ashlar/models/family.h"
 #include "ashlar/text/chat_template.h"
 #include "ashlar/text/tokenizer.h"
 
 #include <map>
+#include <memory>
 #include <string>
 
 namespace ashlar::bundle {
 
 class Bundle {
  public:
-  // Throws Error when there is nothing at the path, it is no folder, or its config.json is missing
-  // or not understood.
-  static Bundle open(const std::string& path);
+  // A path, or ORG/NAME of a model in the Hugging Face cache (model_path.h).
+  // Throws Error when there is nothing at the path, it is neither a folder nor a GGUF file, or its
+  // config is missing or not understood.
+  static Bundle open(const std::string& name);
 
   const std::string& path() const { return path_; }
   const models::DecoderConfig& config() const { return config_; }
 
-  // model.safetensors, or the shards its index names.
-  formats::SafetensorsReader open_weights() const;
+  // The GGUF file, or null for a folder.
+  const formats::GgufReader* gguf() const { return gguf_.get(); }
+  // The file's tensors, or model.safetensors or the shards its index names.
+  Weights open_weights() const;
   bool has_tokenizer() const;
   text::Tokenizer load_tokenizer() const;
   text::ChatFiles chat_files() const;
@@ -41,6 +47,13 @@ class Bundle {
 
   std::string path_;
   models::DecoderConfig config_;
+  std::shared_ptr<const formats::GgufReader> gguf_;
 };
+
+// The tokenizer of a model folder, a tokenizer.json, SentencePiece's tokenizer.model or a GGUF
+// file, without length rules: what the model itself would be given.
+text::Tokenizer open_tokenizer(const std::string& name);
+// Whether a file begins as GGUF files do.
+bool is_gguf_file(const std::string& path);
 
 }  // namespace ashlar::bundle

@@ -12,7 +12,6 @@
 namespace ashlar::bundle {
 namespace {
 
-using formats::SafetensorsReader;
 using models::WeightRule;
 
 constexpr size_t kFaultsShown = 3;
@@ -39,19 +38,18 @@ Shape wanted_shape(const WeightRule& rule, const graph::Graph& graph) {
 
 class Loader {
  public:
-  Loader(const SafetensorsReader& file, const models::DecoderConfig& config,
-         const graph::Graph& graph)
-      : file_(file),
+  Loader(const Weights& weights, const models::DecoderConfig& config, const graph::Graph& graph)
+      : weights_(weights),
+        file_(weights.file()),
         config_(config),
         graph_(graph),
-        rules_(models::weight_rules(config)),
-        prefix_(models::find_family(config.family).prefix) {}
+        rules_(weights.rules()) {}
 
   void check(const std::string& where) const {
     std::vector<std::string> faults;
     std::set<std::string> used;
     for (const WeightRule& rule : rules_) {
-      const std::string tensor = name_in_file(rule);
+      const std::string tensor = weights_.name_of(rule);
       used.insert(tensor);
       if (!is_wanted(rule)) continue;
       if (std::string fault = fault_of(rule, tensor); !fault.empty()) {
@@ -59,7 +57,8 @@ class Loader {
       }
     }
     for (const std::string& tensor : file_.names()) {
-      if (used.contains(tensor) || models::is_known_buffer(config_, tensor)) continue;
+      if (used.contains(tensor) || weights_.is_extra(tensor)) continue;
+      if (models::is_known_buffer(config_, tensor)) continue;
       faults.push_back(fmt::format("tensor '{}' {} belongs to no parameter", tensor,
                                    file_.entry(tensor).shape.str()));
     }
@@ -69,15 +68,16 @@ class Loader {
     if (faults.size() > kFaultsShown) {
       text += fmt::format("; and {} more", faults.size() - kFaultsShown);
     }
-    fail("model {}: the weights do not match config.json: {}", where, text.substr(2));
+    fail("model {}: the weights do not match {}: {}", where, weights_.described_by(),
+         text.substr(2));
   }
 
   int64_t load(Storage storage, const PutParameter& put) {
     int64_t bytes = 0;
     for (const WeightRule& rule : rules_) {
       if (!is_wanted(rule)) continue;
-      const std::string name = name_in_file(rule);
-      const Tensor tensor = file_.tensor(name);
+      const std::string name = weights_.name_of(rule);
+      const Tensor tensor = weights_.tensor(rule, name);
       int64_t row = 0;
       for (const std::string& target : rule.parameters) {
         const graph::Variable& variable = parameter(graph_, target);
@@ -88,7 +88,7 @@ class Loader {
           put(target,
               stored(piece.tensor, variable.dtype, piece.ours ? Storage::kMapped : storage));
         }
-        bytes += piece.tensor.elements() * size_of(tensor.dtype());
+        bytes += bytes_of(tensor.dtype(), piece.tensor.elements());
         row += whole_shape(variable)[0];
       }
       // Its pages are of no further use.
@@ -122,7 +122,7 @@ class Loader {
       const bool shared = rule.parameters.size() > 1;
       return {shared ? tensor.rows(row, row + variable.shape[0]) : tensor};
     }
-    if (whole && rule.parameters.size() == 1) return {tensor.transposed(), true};
+    if (whole && rule.parameters.size() == 1) return {plain(tensor).transposed(), true};
     Part part = whole ? whole_part(variable.shape.dims()) : variable.part;
     if (rule.index) {
       part.erase(part.begin());
@@ -130,19 +130,16 @@ class Loader {
       part.front().offset += row;
     }
     if (rule.transpose) std::swap(part[0], part[1]);
-    Tensor piece(tensor.dtype(), Shape(lengths(part)));
-    copy_overlap(whole_part(tensor.shape().dims()), tensor.data(), part, piece.data(),
-                 size_of(tensor.dtype()));
+    const Tensor source = plain(tensor);
+    Tensor piece(source.dtype(), Shape(lengths(part)));
+    copy_overlap(whole_part(source.shape().dims()), source.data(), part, piece.data(),
+                 size_of(source.dtype()));
     return {rule.transpose ? piece.transposed() : piece, true};
   }
 
-  // Base-model checkpoints leave the prefix away.
-  std::string name_in_file(const WeightRule& rule) const {
-    if (!file_.contains(rule.tensor) && rule.tensor.starts_with(prefix_)) {
-      std::string bare = rule.tensor.substr(prefix_.size());
-      if (file_.contains(bare)) return bare;
-    }
-    return rule.tensor;
+  // Blocks cannot be cut within a row.
+  static Tensor plain(const Tensor& tensor) {
+    return is_block(tensor.dtype()) ? tensor.to(DType::kF32) : tensor;
   }
 
   std::string fault_of(const WeightRule& rule, const std::string& tensor) const {
@@ -150,12 +147,12 @@ class Loader {
     if (!file_.contains(tensor)) {
       return fmt::format("tensor '{}' {} is missing", tensor, wanted.str());
     }
-    const formats::TensorEntry& found = file_.entry(tensor);
+    const formats::TensorSpec& found = file_.entry(tensor);
     if (found.shape != wanted) {
-      return fmt::format("tensor '{}' has shape {}, config.json wants {}", tensor,
-                         found.shape.str(), wanted.str());
+      return fmt::format("tensor '{}' has shape {}, {} wants {}", tensor, found.shape.str(),
+                         weights_.described_by(), wanted.str());
     }
-    if (!is_float(found.dtype)) {
+    if (!is_float(found.dtype) && !is_block(found.dtype)) {
       return fmt::format("tensor '{}' is {}, wanted f32, bf16 or f16", tensor, name(found.dtype));
     }
     return {};
@@ -182,25 +179,25 @@ class Loader {
     return copy;
   }
 
-  const SafetensorsReader& file_;
+  const Weights& weights_;
+  const formats::TensorFile& file_;
   const models::DecoderConfig& config_;
   const graph::Graph& graph_;
-  std::vector<WeightRule> rules_;
-  std::string_view prefix_;
+  const std::vector<WeightRule>& rules_;
   std::map<std::string, Tensor> incomplete_;  // parameters of which some parts are missing
 };
 
 }  // namespace
 
-void check_weights(const SafetensorsReader& file, const models::DecoderConfig& config,
+void check_weights(const Weights& weights, const models::DecoderConfig& config,
                    const graph::Graph& graph, const std::string& where) {
-  Loader(file, config, graph).check(where);
+  Loader(weights, config, graph).check(where);
 }
 
-int64_t load_weights(const SafetensorsReader& file, const models::DecoderConfig& config,
+int64_t load_weights(const Weights& weights, const models::DecoderConfig& config,
                      const graph::Graph& graph, Storage storage, const std::string& where,
                      const PutParameter& put) {
-  Loader loader(file, config, graph);
+  Loader loader(weights, config, graph);
   loader.check(where);
   return loader.load(storage, put);
 }

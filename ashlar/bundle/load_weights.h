@@ -4,7 +4,7 @@
 // over or of another shape is named before anything is loaded.
 #pragma once
 
-#include "ashlar/formats/safetensors.h"
+#include "ashlar/bundle/weights.h"
 #include "ashlar/graph/graph.h"
 #include "ashlar/models/family.h"
 
@@ -20,7 +20,7 @@ enum class Storage : uint8_t {
 };
 
 // Throws Error where the tensors are not exactly those that the config asks for.
-void check_weights(const formats::SafetensorsReader& file, const models::DecoderConfig& config,
+void check_weights(const Weights& weights, const models::DecoderConfig& config,
                    const graph::Graph& graph, const std::string& where);
 
 // Receives each parameter in the dtype and shape the graph has for it.
@@ -28,7 +28,7 @@ using PutParameter = std::function<void(const std::string& name, Tensor tensor)>
 
 // where: the model, for messages. To be called before a VariableStore makes what is missing.
 // Returns how many bytes of the tensors were read (or mapped).
-int64_t load_weights(const formats::SafetensorsReader& file, const models::DecoderConfig& config,
+int64_t load_weights(const Weights& weights, const models::DecoderConfig& config,
                      const graph::Graph& graph, Storage storage, const std::string& where,
                      const PutParameter& put);
 

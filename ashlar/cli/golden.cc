@@ -3,6 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
+#include "ashlar/bundle/model_path.h"
 #include "ashlar/text/chat_template.h"
 #include "ashlar/train/golden_train.h"
 
@@ -108,7 +109,7 @@ class Golden {
       : flags_(flags),
         machine_(machine),
         model_(flags, machine, {.tokens = kRows, .seqs = 1, .outputs = kRows}),
-        json_(read_json<Json>(join_path(flags.model, "golden.json"))) {}
+        json_(read_json<Json>(bundle::beside_model(flags.model, "golden.json"))) {}
 
   std::vector<SectionResult> run() {
     return {section("tokenizer", &Golden::tokenizer), section("chat", &Golden::chat),
@@ -125,7 +126,7 @@ class Golden {
       try {
         (this->*check)(item, section);
       } catch (const Json::exception& error) {
-        fail("{}: section {}: {}", join_path(flags_.model, "golden.json"), name,
+        fail("{}: section {}: {}", bundle::beside_model(flags_.model, "golden.json"), name,
              json_reason(error.what()));
       } catch (const Error& error) {  // the model cannot do what the section asks
         section.expect(false, [&] { return std::string(error.what()); });

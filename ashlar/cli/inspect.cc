@@ -5,6 +5,7 @@
 #include "ashlar/bundle/load_weights.h"
 #include "ashlar/cli/flag_checks.h"
 #include "ashlar/cli/verbs.h"
+#include "ashlar/formats/safetensors_header.h"
 #include "ashlar/graph/svg.h"
 #include "ashlar/kernels/table.h"
 #include "ashlar/models/decoder_graphs.h"
@@ -32,9 +33,9 @@ struct Weights {
 
 Weights weights_of(const bundle::Bundle& model) {
   Weights weights;
-  const formats::SafetensorsReader file = model.open_weights();
+  const bundle::Weights file = model.open_weights();
   for (const std::string& tensor : file.names()) {
-    const formats::TensorEntry& entry = file.entry(tensor);
+    const formats::TensorSpec& entry = file.entry(tensor);
     ++weights.tensors;
     weights.elements[std::string(name(entry.dtype))] += entry.shape.elements();
   }
@@ -53,6 +54,9 @@ Json facts_of(const bundle::Bundle& model, int64_t context) {
   const int64_t cache = tokens * cache_bytes_per_token(config);
   Json facts{
       {"model", model.path()},
+      {"format", model.gguf() != nullptr
+                     ? fmt::format("GGUF version {}", model.gguf()->header().version)
+                     : "Hugging Face folder"},
       {"family", config.family},
       {"parameters", models::parameter_count(config)},
       {"active_parameters", models::active_parameter_count(config)},
@@ -89,6 +93,12 @@ Json facts_of(const bundle::Bundle& model, int64_t context) {
   for (const text::ChatTemplateSource& source : model.chat_files().templates) {
     facts["chat_templates"].push_back(source.name);
   }
+  if (model.gguf() != nullptr) {
+    facts["metadata"] = Json::object();
+    for (const auto& [key, value] : model.gguf()->metadata().entries()) {
+      facts["metadata"][key] = value.str();
+    }
+  }
   return facts;
 }
 
@@ -100,6 +110,7 @@ std::string report(const Json& facts) {
   const auto number = [&](const char* key) { return facts[key].get<int64_t>(); };
   const auto bytes = [](const Json& value) { return human_bytes(double(value.get<int64_t>())); };
   line("model", facts["model"].get<std::string>());
+  line("format", facts["format"].get<std::string>());
   line("family", facts["family"].get<std::string>());
   const bool mixture = number("experts") > 0;
   line("parameters",
@@ -139,6 +150,14 @@ std::string report(const Json& facts) {
     templates += (templates.empty() ? "" : ", ") + name.get<std::string>();
   }
   line("template", templates.empty() ? "none: no chat" : templates);
+  if (facts.contains("metadata")) {
+    text += "metadata\n";
+    for (const auto& [key, value] : facts["metadata"].items()) {
+      const std::string shown = formats::shown_name(value.get<std::string>());  // in quotes
+      fmt::format_to(std::back_inserter(text), "  {} = {}\n", key,
+                     std::string_view(shown).substr(1, shown.size() - 2));
+    }
+  }
   text.pop_back();
   return text;
 }
@@ -166,8 +185,9 @@ struct Inspect {
   bool training = false, json = false;
 
   void add_flags(CLI::App& app) {
-    app.add_option("MODEL", model, "Model directory")->required();
-    app.add_option("--context", context, "Tokens to count the cache's memory for (default: all)")
+    app.add_option("MODEL", model, "Model directory or GGUF file")->required();
+    app.add_option("--context,--ctx", context,
+                   "Tokens to count the cache's memory for (default: all)")
         ->check(positive())
         ->option_text("N");
     app.add_option("--graph", graph, "Write the model's graph: a drawing (.svg) or text (.txt)")

@@ -138,11 +138,11 @@ struct Serve {
     options.blocks = memory.blocks;
 
     serve::EngineModel served = engine_model(bundle, config, memory.context);
-    const formats::SafetensorsReader weights = bundle.open_weights();
+    const bundle::Weights weights = bundle.open_weights();
     ServeLoading loading(backend, server, clock, weights.data_bytes());
     const auto show = [&loading](std::string_view stage, double part) { loading(stage, part); };
     machinery.runner = generate::open_model(bundle, options, kernels, machinery.pool, show);
-    served.info.weight_version = serve::weight_version(weights, machinery.pool, show);
+    served.info.weight_version = serve::weight_version(weights.file(), machinery.pool, show);
     machinery.engine.emplace(*machinery.runner, std::move(served), config.scheduler(), clock);
     backend.finish(*machinery.engine);
   }

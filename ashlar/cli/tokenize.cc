@@ -4,6 +4,7 @@
 #include "ashlar/base/human.h"
 #include "ashlar/base/log.h"
 #include "ashlar/base/progress.h"
+#include "ashlar/bundle/bundle.h"
 #include "ashlar/cli/flag_checks.h"
 #include "ashlar/cli/standard_input.h"
 #include "ashlar/cli/token_ids.h"
@@ -24,14 +25,6 @@
 namespace ashlar::cli {
 namespace {
 
-// A model directory or the file itself.
-text::Tokenizer open_tokenizer(const std::string& model) {
-  text::Tokenizer tokenizer = text::Tokenizer::from_json_file(
-      is_directory(model) ? join_path(model, "tokenizer.json") : model);
-  tokenizer.drop_length_rules();
-  return tokenizer;
-}
-
 std::string read_text(const std::string& file) {
   return file == "-" ? read_standard_input() : read_file(file);
 }
@@ -44,14 +37,15 @@ struct Encode {
   bool no_special = false, json = false;
 
   void add_flags(CLI::App& app) {
-    app.add_option("MODEL", model, "Model directory, or a tokenizer.json")->required();
+    app.add_option("MODEL", model, "Model directory, tokenizer.json or GGUF file")->required();
     app.add_option("--file,-f", file, "Text to encode (default: standard input)");
     app.add_flag("--no-special", no_special, "Without the tokens that open and close a text");
     add_json_flag(app, json);
   }
 
   int run() const {
-    const std::vector<int32_t> ids = open_tokenizer(model).encode(read_text(file), !no_special);
+    const std::vector<int32_t> ids =
+        bundle::open_tokenizer(model).encode(read_text(file), !no_special);
     print_result(json ? nlohmann::json{{"ids", ids}}.dump()
                       : fmt::format("{}", fmt::join(ids, " ")));
     return 0;
@@ -66,7 +60,7 @@ struct Decode {
   bool no_special = false, json = false;
 
   void add_flags(CLI::App& app) {
-    app.add_option("MODEL", model, "Model directory, or a tokenizer.json")->required();
+    app.add_option("MODEL", model, "Model directory, tokenizer.json or GGUF file")->required();
     app.add_option("--ids", ids, "Token ids, as in 1,2,3");
     app.add_option("--file,-f", file, "File of ids (default: standard input)")->excludes("--ids");
     app.add_flag("--no-special", no_special, "Leave special tokens out of the text");
@@ -74,7 +68,7 @@ struct Decode {
   }
 
   int run() const {
-    const text::Tokenizer tokenizer = open_tokenizer(model);
+    const text::Tokenizer tokenizer = bundle::open_tokenizer(model);
     const std::vector<int32_t> tokens =
         ids.empty() ? parse_token_ids(read_text(file), file == "-" ? "standard input" : file)
                     : parse_token_ids(ids, "--ids");

@@ -1,6 +1,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/bundle/bundle.h"
+#include "ashlar/bundle/model_path.h"
 #include "ashlar/cli/golden.h"
 #include "ashlar/cli/verbs.h"
 
@@ -48,7 +49,8 @@ struct Verify {
   int run() {
     machine.resolve();
     const bundle::Bundle opened = bundle::Bundle::open(model.model);
-    if (!is_file(join_path(opened.path(), "golden.json"))) {
+    model.model = opened.path();
+    if (!is_file(bundle::beside_model(model.model, "golden.json"))) {
       if (json) print_result(as_json({}, kNothingChecked));
       throw Error(fmt::format("model {}: no golden.json, so there is nothing to check; "
                               "docs/verify.md says how to make one",

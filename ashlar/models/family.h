@@ -21,6 +21,10 @@ struct WeightRule {
   std::vector<std::string> parameters;
   bool transpose = false;
   std::optional<int64_t> index = std::nullopt;
+  // As GGUF files have it: rows of so many heads whose rotary channels lie in pairs; and what the
+  // file's numbers are above the parameter's.
+  int64_t paired_heads = 0;
+  float added = 0;
 };
 
 struct Family {

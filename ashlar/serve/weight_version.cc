@@ -28,7 +28,7 @@ uint64_t hash_of(const Tensor& tensor, ThreadPool& pool) {
 
 }  // namespace
 
-std::string weight_version(const formats::SafetensorsReader& weights, ThreadPool& pool,
+std::string weight_version(const formats::TensorFile& weights, ThreadPool& pool,
                            const generate::OnLoading& on_loading) {
   std::vector<std::string> names = weights.names();
   std::ranges::sort(names);

@@ -39,8 +39,8 @@ Evaluation evaluate(const EvaluateOptions& options) {
   ASHLAR_CHECK(seq <= config.max_positions, "eval: {} tokens a row, {} has positions for {}", seq,
                options.model, config.max_positions);
   ThreadPool pool(options.threads > 0 ? options.threads : cpu_info().logical_cores);
-  const auto encoder = data::TokenizerEncoder::open(
-      options.data.tokenizer.empty() ? options.model : options.data.tokenizer);
+  const auto encoder =
+      open_encoder(options.data.tokenizer.empty() ? bundle.path() : options.data.tokenizer);
   ASHLAR_CHECK(encoder.vocab_size() <= config.vocab,
                "eval: the tokenizer has {} tokens, the model {} an embedding of {} rows",
                encoder.vocab_size(), options.model, config.vocab);

@@ -4,6 +4,7 @@
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
 #include "ashlar/bundle/bundle.h"
+#include "ashlar/bundle/model_path.h"
 #include "ashlar/train/model_source.h"
 #include "ashlar/train/training_step.h"
 
@@ -158,7 +159,7 @@ const GoldenCheck* GoldenTrain::worst() const {
 std::optional<GoldenTrain> check_golden_train(const std::string& model, ThreadPool& pool,
                                               IsaTier tier) {
   const bundle::Bundle bundle = bundle::Bundle::open(model);
-  const std::string source = join_path(model, "golden.json");
+  const std::string source = bundle::beside_model(model, "golden.json");
   const Json json = read_json<Json>(source);
   if (!json.contains("train")) return std::nullopt;
   const Golden golden = parse(json.at("train"), source);

@@ -4,6 +4,7 @@
 #include "ashlar/base/file.h"
 #include "ashlar/base/log.h"
 #include "ashlar/bundle/load_weights.h"
+#include "ashlar/bundle/model_path.h"
 #include "ashlar/bundle/save_bundle.h"
 
 #include <utility>
@@ -99,9 +100,8 @@ ModelSource open_model_source(const TrainConfig& config) {
   if (!model.from_scratch()) {
     bundle::Bundle from = bundle::Bundle::open(model.from);
     const std::string& tokenizer =
-        config.data.tokenizer.empty() ? model.from : config.data.tokenizer;
-    ModelSource source{from.config(), data::TokenizerEncoder::open(tokenizer), from.text_files(),
-                       std::move(from)};
+        config.data.tokenizer.empty() ? from.path() : config.data.tokenizer;
+    ModelSource source{from.config(), open_encoder(tokenizer), from.text_files(), std::move(from)};
     if (source.encoder.vocab_size() > source.config.vocab) {
       fail_usage("config data.tokenizer: {} has {} tokens, the model {} an embedding of {} rows",
                  tokenizer, source.encoder.vocab_size(), model.from, source.config.vocab);
@@ -115,7 +115,7 @@ ModelSource open_model_source(const TrainConfig& config) {
     set_experts(source.config.mixture, config.moe);
     return source;
   }
-  data::TokenizerEncoder encoder = data::TokenizerEncoder::open(config.data.tokenizer);
+  data::TokenizerEncoder encoder = open_encoder(config.data.tokenizer);
   models::DecoderConfig decoder = model.decoder(encoder.vocab_size(), config.train.seq);
   check_positions(config, decoder);
   set_dropout(decoder, config.train.dropout);
@@ -138,6 +138,19 @@ models::DecoderConfig model_config(const TrainConfig& config) {
   set_dropout(decoder, config.train.dropout);
   set_experts(decoder.mixture, config.moe);
   return decoder;
+}
+
+data::TokenizerEncoder open_encoder(const std::string& name) {
+  const std::string path = bundle::find_model(name);
+  if (bundle::is_gguf_file(path)) {
+    const bundle::Bundle model = bundle::Bundle::open(path);
+    return {model.load_tokenizer(), model.chat_files(), path};
+  }
+  const bool only_sentencepiece = is_directory(path) &&
+                                  !is_file(join_path(path, "tokenizer.json")) &&
+                                  is_file(join_path(path, "tokenizer.model"));
+  if (!only_sentencepiece) return data::TokenizerEncoder::open(path);
+  return {bundle::open_tokenizer(path), text::read_chat_files(path), path};
 }
 
 int64_t load_parameters(const bundle::Bundle& model, const graph::Graph& graph,

@@ -31,6 +31,10 @@ models::DecoderConfig model_config(const TrainConfig& config);
 
 // The model's weights, into the graph's parameters, or a rank's parts of them. Returns how many
 // bytes of the weights were read.
+// The tokenizer of a model (folder, GGUF file, name) or a tokenizer.json, ready to encode
+// documents.
+data::TokenizerEncoder open_encoder(const std::string& name);
+
 int64_t load_parameters(const bundle::Bundle& model, const graph::Graph& graph,
                         runtime::VariableStore& store);
 

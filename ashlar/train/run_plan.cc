@@ -191,8 +191,8 @@ class Planner {
   }
 
   int64_t sampling_bytes() const {
-    const data::TokenizerEncoder encoder = data::TokenizerEncoder::open(
-        config_.data.tokenizer.empty() ? config_.model.from : config_.data.tokenizer);
+    const data::TokenizerEncoder encoder =
+        open_encoder(config_.data.tokenizer.empty() ? config_.model.from : config_.data.tokenizer);
     const auto prompt = static_cast<int64_t>(sample_prompt(encoder, config_.sample.prompt).size());
     const generate::ModelOptions options = sampling_options(config_, plan_.model, prompt);
     const graph::Graph graph = generate::build_serving_graph(plan_.model, options);

@@ -30,16 +30,16 @@ TEST(Bundle, OpensAHuggingFaceFolder) {
 
 TEST(Bundle, SaysWhatIsWrongWithAPath) {
   const TempDir folder;
-  EXPECT_EQ(open_error("/no/such/model"), "model /no/such/model: no such folder");
-  EXPECT_EQ(open_error("m.gguf"),
-            "model m.gguf: GGUF files are not read in this version; give a Hugging Face folder "
-            "(config.json, model.safetensors, tokenizer.json)");
+  EXPECT_EQ(open_error("/no/such/model"),
+            "model /no/such/model: no such folder or file, and no such model in the "
+            "Hugging Face cache");
   EXPECT_EQ(open_error(folder.path()),
             "model " + folder.path() + " has no config.json; wanted a Hugging Face folder");
   write_file(folder.path("model.safetensors"), "");
-  EXPECT_EQ(open_error(folder.path("model.safetensors")),
-            "model " + folder.path("model.safetensors") +
-                " is a file; wanted its folder, with config.json in it");
+  EXPECT_EQ(
+      open_error(folder.path("model.safetensors")),
+      "model " + folder.path("model.safetensors") +
+          " is a file and no GGUF; wanted its folder, with config.json in it, or a GGUF file");
 }
 
 TEST(Bundle, PartsThatAreMissing) {

@@ -1,0 +1,24 @@
+// A model written in the other format, or in other types: HF folders and GGUF files, either way.
+// Tensors go through memory one by one, by rows.
+#pragma once
+
+#include "ashlar/base/thread_pool.h"
+#include "ashlar/bundle/bundle.h"
+#include "ashlar/bundle/quant_mix.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+namespace ashlar::bundle {
+
+// How many bytes of the target's data have been written, of how many.
+using OnConverted = std::function<void(int64_t done, int64_t total)>;
+
+// Both return the bytes of the tensors. Throw Error for what the format cannot hold.
+int64_t write_gguf_model(const Bundle& model, const std::string& path, const QuantMix& mix,
+                         ThreadPool& pool, const OnConverted& on_converted);
+int64_t write_folder_model(const Bundle& model, const std::string& folder, DType dtype,
+                           const OnConverted& on_converted);
+
+}  // namespace ashlar::bundle

@@ -1,0 +1,242 @@
+// From tokenizer.json to the metadata of a GGUF file: the inverse of gguf_tokenizer.cc.
+#include "ashlar/base/error.h"
+#include "ashlar/bundle/bundle.h"
+#include "ashlar/bundle/gguf_tokenizer.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+namespace ashlar::bundle {
+namespace {
+
+using formats::GgufMetadata;
+using nlohmann::json;
+
+constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581
+
+enum Kind : int64_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
+
+bool is_byte_token(std::string_view token) {
+  return token.size() == 6 && token.starts_with("<0x") && token.ends_with('>') &&
+         token.find_first_not_of("0123456789ABCDEF", 3) == 5;
+}
+
+// The steps of a stage, whether it is one or a Sequence.
+std::vector<json> steps_of(const json& stage, const char* list) {
+  if (stage.is_null()) return {};
+  if (stage.value("type", "") != "Sequence") return {stage};
+  return stage.at(list).get<std::vector<json>>();
+}
+
+class Exporter {
+ public:
+  Exporter(const Bundle& model, const text::Tokenizer& tokenizer, GgufMetadata& metadata)
+      : model_(model),
+        tokenizer_(tokenizer),
+        document_(json::parse(tokenizer.json())),
+        metadata_(metadata) {}
+
+  void run() {
+    const json& bpe = document_.at("model");
+    if (bpe.value("type", "BPE") != "BPE") no_words("its model type", bpe.value("type", ""));
+    if (bpe.value("byte_fallback", false)) {
+      sentence_piece(bpe);
+    } else {
+      byte_level(bpe);
+    }
+    special_tokens();
+    for (const text::ChatTemplateSource& source : model_.chat_files().templates) {
+      const bool main = source.name == "default";
+      metadata_.set(main ? "tokenizer.chat_template" : "tokenizer.chat_template." + source.name,
+                    source.source);
+    }
+  }
+
+ private:
+  [[noreturn]] void no_words(std::string_view what, const std::string& found) const {
+    fail("model {}: GGUF cannot say its tokenizer: {} is '{}'", model_.path(), what, found);
+  }
+
+  // Text of every id below the model's vocabulary, and what kind of token it is.
+  void tokens(bool byte_tokens) {
+    std::vector<std::string> texts;
+    std::vector<int64_t> kinds;
+    std::map<int64_t, bool> added;  // special?
+    for (const text::AddedToken& token : tokenizer_.added_tokens()) added[token.id] = token.special;
+    const json& model = document_.at("model");
+    const std::string unknown =
+        model.contains("unk_token") && model["unk_token"].is_string() ? model["unk_token"] : "";
+    ASHLAR_CHECK(tokenizer_.vocab_size() <= model_.config().vocab,
+                 "model {}: the tokenizer has {} tokens, the embedding {} rows", model_.path(),
+                 tokenizer_.vocab_size(), model_.config().vocab);
+    for (int32_t id = 0; id < model_.config().vocab; ++id) {
+      const auto text = tokenizer_.id_to_token(id);
+      texts.emplace_back(text ? std::string(*text) : fmt::format("[PAD{}]", id));
+      const auto listed = added.find(id);
+      if (!text) {
+        kinds.push_back(kUnused);
+      } else if (byte_tokens && texts.back() == unknown) {
+        kinds.push_back(kUnknown);
+      } else if (listed != added.end()) {
+        kinds.push_back(listed->second ? kControl : kUserDefined);
+      } else {
+        kinds.push_back(byte_tokens && is_byte_token(*text) ? kByte : kNormal);
+      }
+    }
+    metadata_.set_texts("tokenizer.ggml.tokens", std::move(texts));
+    metadata_.set_i32s("tokenizer.ggml.token_type", std::move(kinds));
+  }
+
+  static std::string merge_text(const json& merge) {
+    if (merge.is_string()) return merge;
+    return merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>();
+  }
+
+  void byte_level(const json& model) {
+    if (!document_["normalizer"].is_null()) {
+      // NFC changes only text that is not composed; llama.cpp leaves it out too.
+      for (const json& step : steps_of(document_["normalizer"], "normalizers")) {
+        if (step.value("type", "") != "NFC") no_words("a normalizer", step.value("type", ""));
+      }
+    }
+    std::vector<std::string> patterns;
+    bool bytes = false;
+    for (const json& step : steps_of(document_["pre_tokenizer"], "pretokenizers")) {
+      const std::string type = step.value("type", "");
+      if (type == "Split" && step.at("pattern").contains("Regex")) {
+        patterns.push_back(step.at("pattern").at("Regex"));
+      } else if (type == "Digits" && step.value("individual_digits", false)) {
+        patterns.emplace_back(R"(\p{N})");
+      } else if (type == "ByteLevel") {
+        bytes = true;
+        if (step.value("add_prefix_space", true)) no_words("add_prefix_space", "true");
+        if (step.value("use_regex", true))
+          patterns.emplace_back(find_pre_tokenizer("gpt-2")->patterns[0]);
+      } else {
+        no_words("a pre-tokenizer", type);
+      }
+    }
+    if (!bytes) no_words("its pre-tokenizer", "without ByteLevel");
+    const bool ignore_merges = model.value("ignore_merges", false);
+    const PreTokenizerPatterns* const pre = find_pre_tokenizer(patterns, ignore_merges);
+    if (pre == nullptr) no_words("its pattern", patterns.empty() ? "" : patterns.front());
+    metadata_.set("tokenizer.ggml.model", "gpt2");
+    metadata_.set("tokenizer.ggml.pre", pre->name);
+    tokens(false);
+    std::vector<std::string> merges;
+    for (const json& merge : model.at("merges")) merges.push_back(merge_text(merge));
+    metadata_.set_texts("tokenizer.ggml.merges", std::move(merges));
+  }
+
+  // Merges become scores: the earlier a token can be made, the higher. Tokens that nothing makes
+  // are characters, bytes and special ones, whose scores nobody reads.
+  void sentence_piece(const json& model) {
+    bool prefix = false, signs = false;
+    const auto uses_signs = [&](const json& step) {
+      const std::string type = step.value("type", "");
+      if (type == "Prepend" && step.value("prepend", "") == kSpace) {
+        prefix = true;
+      } else if (type == "Replace" && step.at("pattern") == json{{"String", " "}} &&
+                 step.value("content", "") == kSpace) {
+        signs = true;
+      } else if (type == "Metaspace" && step.value("replacement", "") == kSpace) {
+        signs = true;
+        prefix = step.value("prepend_scheme", "always") != "never";
+        if (step.value("split", true)) no_words("Metaspace's split", "true");
+      } else {
+        no_words("a normalizer or pre-tokenizer", type);
+      }
+    };
+    for (const json& step : steps_of(document_["normalizer"], "normalizers")) uses_signs(step);
+    for (const json& step : steps_of(document_["pre_tokenizer"], "pretokenizers")) uses_signs(step);
+    if (!signs) no_words("its normalizer", "without U+2581 for spaces");
+    metadata_.set("tokenizer.ggml.model", "llama");
+    metadata_.set("tokenizer.ggml.pre", "default");
+    tokens(true);
+    std::vector<double> scores(static_cast<size_t>(model_.config().vocab), -1e6);
+    double score = 0;
+    for (const json& merge : model.at("merges")) {
+      std::string token = merge_text(merge);
+      token.erase(token.find(' ', 1), 1);
+      const auto id = tokenizer_.token_to_id(token);
+      ASHLAR_CHECK(id.has_value(), "model {}: the merge '{}' makes no token", model_.path(),
+                   merge_text(merge));
+      double& own = scores[static_cast<size_t>(*id)];
+      if (own == -1e6) own = score -= 1;
+    }
+    metadata_.set_f32s("tokenizer.ggml.scores", std::move(scores));
+    metadata_.set("tokenizer.ggml.add_space_prefix", prefix);
+  }
+
+  std::optional<int32_t> id_of(const std::string& role) const {
+    for (const auto& [name, token] : model_.chat_files().special_tokens) {
+      if (name == role) return tokenizer_.token_to_id(token);
+    }
+    return std::nullopt;
+  }
+
+  void special_tokens() {
+    const GenerationConfig generation = model_.generation();
+    std::optional<int64_t> bos = id_of("bos_token"), eos = id_of("eos_token");
+    if (!bos) bos = generation.bos;
+    if (!eos && !generation.eos.empty()) eos = generation.eos.front();
+    const auto set = [&](const char* name, std::optional<int64_t> id) {
+      if (id) metadata_.set_u32(fmt::format("tokenizer.ggml.{}_token_id", name), *id);
+    };
+    set("bos", bos);
+    set("eos", eos);
+    set("unknown", id_of("unk_token"));
+    set("padding", id_of("pad_token"));
+    for (const int64_t end : generation.eos) {
+      if (eos && end == *eos) continue;
+      set("eot", end);  // the format has one more
+      break;
+    }
+    // What the tokenizer itself puts around a text.
+    const std::vector<int32_t> alone = tokenizer_.encode("a", false),
+                               whole = tokenizer_.encode("a", true);
+    const bool first = whole.size() > alone.size() && bos && whole.front() == *bos;
+    const bool last = whole.size() > alone.size() && eos && whole.back() == *eos;
+    ASHLAR_CHECK(whole.size() == alone.size() + (first ? 1 : 0) + (last ? 1 : 0),
+                 "model {}: GGUF cannot say its tokenizer: it puts other tokens around a text than "
+                 "bos_token and eos_token",
+                 model_.path());
+    metadata_.set("tokenizer.ggml.add_bos_token", first);
+    metadata_.set("tokenizer.ggml.add_eos_token", last);
+  }
+
+  const Bundle& model_;
+  const text::Tokenizer& tokenizer_;
+  json document_;
+  GgufMetadata& metadata_;
+};
+
+}  // namespace
+
+void describe_tokenizer(const Bundle& model, GgufMetadata& metadata) {
+  if (const formats::GgufReader* const file = model.gguf()) {
+    for (const auto& [key, value] : file->metadata().entries()) {
+      if (key.starts_with("tokenizer.")) metadata.add(key, value);
+    }
+    return;
+  }
+  if (!model.has_tokenizer()) {
+    metadata.set("tokenizer.ggml.model", "none");
+    return;
+  }
+  const text::Tokenizer tokenizer = model.load_tokenizer();
+  Exporter(model, tokenizer, metadata).run();
+}
+
+}  // namespace ashlar::bundle

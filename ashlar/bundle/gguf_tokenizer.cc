@@ -1,0 +1,363 @@
+#include "ashlar/bundle/gguf_tokenizer.h"
+
+#include "ashlar/base/error.h"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+namespace ashlar::bundle {
+namespace {
+
+using formats::GgufMetadata;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kModel = "tokenizer.ggml.model";
+constexpr const char* kSpace = "\xE2\x96\x81";  // U+2581
+
+// Of tokenizer.ggml.token_type.
+enum Kind : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kByte = 6 };
+
+class Importer {
+ public:
+  explicit Importer(const GgufMetadata& metadata)
+      : metadata_(metadata),
+        tokens_(metadata.texts("tokenizer.ggml.tokens")),
+        kinds_(metadata.integers("tokenizer.ggml.token_type")) {
+    ASHLAR_CHECK(!tokens_.empty(), "{}: tokenizer.ggml.tokens is missing or empty",
+                 metadata.where());
+    ASHLAR_CHECK(kinds_.empty() || kinds_.size() == tokens_.size(),
+                 "{}: tokenizer.ggml.token_type has {} entries for {} tokens", metadata.where(),
+                 kinds_.size(), tokens_.size());
+  }
+
+  std::string json() {
+    const std::string& model = metadata_.text(kModel);
+    Json document{{"version", "1.0"},          {"truncation", nullptr}, {"padding", nullptr},
+                  {"added_tokens", nullptr},   {"normalizer", nullptr}, {"pre_tokenizer", nullptr},
+                  {"post_processor", nullptr}, {"decoder", nullptr},    {"model", nullptr}};
+    if (model == "gpt2") {
+      byte_level(document);
+    } else if (model == "llama") {
+      sentence_piece(document);
+    } else if (model == "bert") {
+      word_piece(document);
+    } else if (model == "t5") {
+      unigram(document);
+    } else {
+      fail("{}: {} '{}' is not known; known are gpt2, llama, bert, t5", metadata_.where(), kModel,
+           model);
+    }
+    document["added_tokens"] = added_tokens();
+    return document.dump(-1, ' ', false, Json::error_handler_t::strict);
+  }
+
+ private:
+  int64_t kind(size_t id) const { return kinds_.empty() ? int64_t{kNormal} : kinds_[id]; }
+
+  // How the vocabulary spells a token; only bert's differ from the file.
+  const std::string& spelling(size_t id) const { return spelt_.empty() ? tokens_[id] : spelt_[id]; }
+
+  Json vocabulary() const {
+    Json vocab = Json::object();
+    std::unordered_map<std::string_view, size_t> seen;
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      const auto [first, added] = seen.emplace(spelling(id), id);
+      ASHLAR_CHECK(added, "{}: tokens {} and {} are both '{}'", metadata_.where(), first->second,
+                   id, spelling(id));
+    }
+    // Pushed back, not looked up: an ordered object searches from its start.
+    auto& members = vocab.get_ref<Json::object_t&>();
+    members.reserve(tokens_.size());
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      members.push_back(Json::object_t::value_type(spelling(id), Json(id)));
+    }
+    return vocab;
+  }
+
+  std::optional<size_t> special(const std::string& role) const {
+    const std::string key = "tokenizer.ggml." + role + "_token_id";
+    if (!metadata_.contains(key)) return std::nullopt;
+    const int64_t id = metadata_.integer(key);
+    ASHLAR_CHECK(id >= 0 && id < static_cast<int64_t>(tokens_.size()),
+                 "{}: {} is {}, there are {} tokens", metadata_.where(), key, id, tokens_.size());
+    return static_cast<size_t>(id);
+  }
+
+  Json added_tokens() const {
+    Json added = Json::array();
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      const bool special = kind(id) == kControl || kind(id) == kUnknown;
+      if ((!special && kind(id) != kUserDefined) || spelling(id).empty()) continue;
+      added.push_back({{"id", id},
+                       {"content", spelling(id)},
+                       {"single_word", false},
+                       {"lstrip", false},
+                       {"rstrip", false},
+                       {"normalized", false},
+                       {"special", special}});
+    }
+    return added;
+  }
+
+  // What opens and closes a text.
+  Json post_processor(bool add_bos, bool add_eos) const {
+    add_bos = metadata_.flag("tokenizer.ggml.add_bos_token", add_bos);
+    add_eos = metadata_.flag("tokenizer.ggml.add_eos_token", add_eos);
+    const auto bos = special("bos"), eos = special("eos");
+    return template_of(add_bos ? bos : std::nullopt, add_eos ? eos : std::nullopt);
+  }
+
+  Json template_of(std::optional<size_t> first, std::optional<size_t> last) const {
+    if (!first && !last) return nullptr;
+    Json single = Json::array(), pair = Json::array(), tokens = Json::object();
+    const auto token = [&](size_t id, int type) {
+      tokens[spelling(id)] = {{"id", spelling(id)}, {"ids", {id}}, {"tokens", {spelling(id)}}};
+      return Json{{"SpecialToken", {{"id", spelling(id)}, {"type_id", type}}}};
+    };
+    const auto text = [](const char* name, int type) {
+      return Json{{"Sequence", {{"id", name}, {"type_id", type}}}};
+    };
+    for (Json* parts : {&single, &pair}) {
+      if (first) parts->push_back(token(*first, 0));
+      parts->push_back(text("A", 0));
+      if (last) parts->push_back(token(*last, 0));
+      if (parts == &single) continue;
+      parts->push_back(text("B", 1));
+      if (last) parts->push_back(token(*last, 1));
+    }
+    return {{"type", "TemplateProcessing"},
+            {"single", single},
+            {"pair", pair},
+            {"special_tokens", tokens}};
+  }
+
+  void byte_level(Json& document) const {
+    const std::string name = metadata_.text("tokenizer.ggml.pre", "default");
+    const PreTokenizerPatterns* const pre = find_pre_tokenizer(name);
+    ASHLAR_CHECK(pre != nullptr, "{}: tokenizer.ggml.pre '{}' is not known; known are {}",
+                 metadata_.where(), name, known_pre_tokenizers());
+    Json steps = Json::array();
+    for (const std::string_view pattern : pre->patterns) {
+      steps.push_back({{"type", "Split"},
+                       {"pattern", {{"Regex", pattern}}},
+                       {"behavior", "Isolated"},
+                       {"invert", false}});
+    }
+    const Json bytes{{"type", "ByteLevel"},
+                     {"add_prefix_space", false},
+                     {"trim_offsets", false},
+                     {"use_regex", false}};
+    steps.push_back(bytes);
+    document["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+    document["decoder"] = bytes;
+    document["post_processor"] = post_processor(pre->add_bos, false);
+    document["model"] = bpe(metadata_.texts("tokenizer.ggml.merges"));
+    document["model"]["ignore_merges"] = pre->ignore_merges;
+    ASHLAR_CHECK(metadata_.contains("tokenizer.ggml.merges"),
+                 "{}: key 'tokenizer.ggml.merges' is missing", metadata_.where());
+  }
+
+  Json bpe(const std::vector<std::string>& merges) const {
+    return {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", nullptr},
+            {"continuing_subword_prefix", nullptr},
+            {"end_of_word_suffix", nullptr},
+            {"fuse_unk", false},
+            {"byte_fallback", false},
+            {"ignore_merges", false},
+            {"vocab", vocabulary()},
+            {"merges", merges}};
+  }
+
+  // Two pieces merge where together they are a token, the one of the highest score first: as
+  // merges, every way to make a token of two, in the order of the tokens' scores.
+  std::vector<std::string> merges_by_score() const {
+    const std::vector<double>& scores = metadata_.numbers("tokenizer.ggml.scores");
+    ASHLAR_CHECK(scores.size() == tokens_.size(),
+                 "{}: tokenizer.ggml.scores has {} entries for {} tokens", metadata_.where(),
+                 scores.size(), tokens_.size());
+    std::unordered_map<std::string_view, size_t> ids;
+    for (size_t id = 0; id < tokens_.size(); ++id) ids.emplace(tokens_[id], id);
+    struct Merge {
+      size_t token, left, right;
+    };
+    std::vector<Merge> merges;
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      if (kind(id) == kByte || kind(id) == kControl || kind(id) == kUnknown) continue;
+      const std::string_view token = tokens_[id];
+      for (size_t at = 1; at < token.size(); ++at) {
+        if ((token[at] & 0xC0) == 0x80) continue;
+        const auto left = ids.find(token.substr(0, at)), right = ids.find(token.substr(at));
+        if (left != ids.end() && right != ids.end()) {
+          merges.push_back({id, left->second, right->second});
+        }
+      }
+    }
+    std::ranges::stable_sort(merges, [&](const Merge& a, const Merge& b) {
+      if (a.token != b.token) return scores[a.token] > scores[b.token];
+      return std::pair(a.left, a.right) < std::pair(b.left, b.right);
+    });
+    std::vector<std::string> texts;
+    for (const Merge& merge : merges)
+      texts.push_back(tokens_[merge.left] + " " + tokens_[merge.right]);
+    return texts;
+  }
+
+  // Normalizer and decoder: spaces become visible signs, one of which may go before the text.
+  void show_spaces(Json& document) const {
+    const bool prefix = metadata_.flag("tokenizer.ggml.add_space_prefix", true);
+    Json normalizers = clean_up(), decoders = Json::array();
+    if (prefix) normalizers.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
+    normalizers.push_back(
+        {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpace}});
+    decoders.push_back({{"type", "Replace"}, {"pattern", {{"String", kSpace}}}, {"content", " "}});
+    decoders.push_back({{"type", "ByteFallback"}});
+    decoders.push_back({{"type", "Fuse"}});
+    if (prefix) {
+      decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+    }
+    document["normalizer"] = {{"type", "Sequence"}, {"normalizers", normalizers}};
+    document["decoder"] = {{"type", "Sequence"}, {"decoders", decoders}};
+  }
+
+  void sentence_piece(Json& document) const {
+    show_spaces(document);
+    document["post_processor"] = post_processor(true, false);
+    Json model = bpe(merges_by_score());
+    model["fuse_unk"] = true;
+    model["byte_fallback"] = true;
+    if (const auto unknown = special("unknown")) model["unk_token"] = tokens_[*unknown];
+    document["model"] = std::move(model);
+  }
+
+  void word_piece(Json& document) {
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      const std::string& token = tokens_[id];
+      if (token.starts_with(kSpace)) {
+        spelt_.push_back(token.substr(std::string_view(kSpace).size()));
+      } else if (token.starts_with('[') && token.ends_with(']')) {
+        spelt_.push_back(token);
+      } else {
+        spelt_.push_back("##" + token);
+      }
+    }
+    const bool lower = metadata_.flag("tokenizer.ggml.normalizer.lowercase", true);
+    document["normalizer"] = {
+        {"type", "BertNormalizer"},
+        {"clean_text", true},
+        {"handle_chinese_chars", true},
+        {"strip_accents", metadata_.flag("tokenizer.ggml.normalizer.strip_accents", lower)},
+        {"lowercase", lower}};
+    document["pre_tokenizer"] = {{"type", "BertPreTokenizer"}};
+    document["decoder"] = {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}};
+    auto first = special("cls"), last = special("seperator");  // the format's spelling
+    if (!first) first = special("bos");
+    if (!last) last = special("eos");
+    document["post_processor"] = template_of(first, last);
+    const auto unknown = special("unknown");
+    ASHLAR_CHECK(unknown, "{}: key 'tokenizer.ggml.unknown_token_id' is missing",
+                 metadata_.where());
+    document["model"] = {{"type", "WordPiece"},
+                         {"unk_token", spelling(*unknown)},
+                         {"continuing_subword_prefix", "##"},
+                         {"max_input_chars_per_word", 1'000'000},
+                         {"vocab", vocabulary()}};
+  }
+
+  void unigram(Json& document) const {
+    const std::vector<double>& scores = metadata_.numbers("tokenizer.ggml.scores");
+    ASHLAR_CHECK(scores.size() == tokens_.size(),
+                 "{}: tokenizer.ggml.scores has {} entries for {} tokens", metadata_.where(),
+                 scores.size(), tokens_.size());
+    Json vocab = Json::array();
+    bool bytes = false;
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      vocab.push_back({tokens_[id], scores[id]});
+      bytes = bytes || kind(id) == kByte;
+    }
+    const auto unknown = special("unknown");
+    document["model"] = {
+        {"type", "Unigram"}, {"unk_id", nullptr}, {"vocab", vocab}, {"byte_fallback", bytes}};
+    if (unknown) document["model"]["unk_id"] = *unknown;
+    show_spaces(document);
+    document["post_processor"] = post_processor(false, true);
+  }
+
+  // What SentencePiece does to a text first.
+  Json clean_up() const {
+    Json normalizers = Json::array();
+    if (const std::string map = precompiled_map(); !map.empty()) {
+      normalizers.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", map}});
+    }
+    if (metadata_.flag("tokenizer.ggml.remove_extra_whitespaces", false)) {
+      normalizers.push_back({{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
+      normalizers.push_back(
+          {{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
+    }
+    return normalizers;
+  }
+
+  // Bytes, which tokenizer.json has in base 64.
+  std::string precompiled_map() const {
+    constexpr std::string_view kDigits =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    std::string text;
+    uint32_t bits = 0;
+    int held = 0;
+    for (const int64_t byte : metadata_.integers("tokenizer.ggml.precompiled_charsmap")) {
+      bits = bits << 8 | static_cast<uint8_t>(byte);
+      held += 8;
+      while (held >= 6) {
+        held -= 6;
+        text += kDigits[bits >> held & 63];
+      }
+    }
+    if (held > 0) text += kDigits[bits << (6 - held) & 63];
+    while (text.size() % 4 != 0) text += '=';
+    return text;
+  }
+
+  const GgufMetadata& metadata_;
+  const std::vector<std::string>& tokens_;
+  const std::vector<int64_t>& kinds_;
+  std::vector<std::string> spelt_;
+};
+
+}  // namespace
+
+bool has_tokenizer(const GgufMetadata& metadata) {
+  return metadata.contains(kModel) && metadata.text(kModel) != "none" &&
+         metadata.text(kModel) != "no_vocab";
+}
+
+std::string tokenizer_json(const GgufMetadata& metadata) { return Importer(metadata).json(); }
+
+text::ChatFiles gguf_chat_files(const GgufMetadata& metadata) {
+  constexpr std::string_view kTemplate = "tokenizer.chat_template";
+  text::ChatFiles files;
+  for (const auto& [key, value] : metadata.entries()) {
+    if (!key.starts_with(kTemplate) || value.array || value.strings.empty()) continue;
+    const std::string_view rest = std::string_view(key).substr(kTemplate.size());
+    if (!rest.empty() && !rest.starts_with('.')) continue;
+    files.templates.push_back({rest.empty() ? "default" : std::string(rest.substr(1)),
+                               value.strings[0], metadata.where() + ": " + key});
+  }
+  const std::vector<std::string>& tokens = metadata.texts("tokenizer.ggml.tokens");
+  const std::pair<const char*, const char*> roles[] = {{"bos_token", "bos"},
+                                                       {"eos_token", "eos"},
+                                                       {"unk_token", "unknown"},
+                                                       {"pad_token", "padding"}};
+  for (const auto& [role, name] : roles) {
+    const int64_t id = metadata.integer(fmt::format("tokenizer.ggml.{}_token_id", name), -1);
+    if (id >= 0 && id < static_cast<int64_t>(tokens.size())) {
+      files.special_tokens.emplace_back(role, tokens[static_cast<size_t>(id)]);
+    }
+  }
+  return files;
+}
+
+}  // namespace ashlar::bundle

@@ -1,0 +1,46 @@
+// The tokenizer inside a GGUF file, as the tokenizer.json that gives the same ids: models gpt2
+// (byte-level BPE, cut by the pattern its tokenizer.ggml.pre names), llama (SentencePiece BPE),
+// bert (WordPiece) and t5 (Unigram). Ids are those of llama.cpp.
+#pragma once
+
+#include "ashlar/formats/gguf_metadata.h"
+#include "ashlar/text/chat_template.h"
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ashlar::bundle {
+
+class Bundle;
+
+bool has_tokenizer(const formats::GgufMetadata& metadata);
+
+// Throws Error naming file and key for what is missing, contradictory or not known.
+std::string tokenizer_json(const formats::GgufMetadata& metadata);
+
+// The tokenizer of a model as metadata, for a file that is written: from tokenizer.json, or as it
+// is from another GGUF file. Ids beyond the vocabulary, which models pad, become unused tokens.
+// Throws Error for what GGUF has no words for. A model without tokenizer adds "none".
+void describe_tokenizer(const Bundle& model, formats::GgufMetadata& metadata);
+
+// tokenizer.chat_template and its named siblings, and the special tokens by role.
+text::ChatFiles gguf_chat_files(const formats::GgufMetadata& metadata);
+
+// One way of cutting text into words before BPE: patterns one after the other.
+struct PreTokenizerPatterns {
+  std::string_view name;  // one of tokenizer.ggml.pre
+  std::vector<std::string_view> patterns;
+  bool ignore_merges = false;  // a word that is a token is taken whole
+  bool add_bos = false;        // where the file does not say
+};
+// nullptr for a name that is not known.
+const PreTokenizerPatterns* find_pre_tokenizer(std::string_view name);
+// One that cuts alike; nullptr where none does.
+const PreTokenizerPatterns* find_pre_tokenizer(const std::vector<std::string>& patterns,
+                                               bool ignore_merges);
+std::string known_pre_tokenizers();
+
+}  // namespace ashlar::bundle

@@ -1,0 +1,78 @@
+#include "ashlar/bundle/convert.h"
+
+#include "ashlar/base/clock.h"
+#include "ashlar/base/error.h"
+#include "ashlar/base/file.h"
+#include "ashlar/base/human.h"
+#include "ashlar/base/progress.h"
+#include "ashlar/cli/verbs.h"
+
+#include <nlohmann/json.hpp>
+
+#include <optional>
+#include <string>
+
+namespace ashlar::cli {
+namespace {
+
+struct Convert {
+  static constexpr const char* kName = "convert";
+  static constexpr const char* kHelp = "Write a model as GGUF or Hugging Face folder, quantised";
+  static constexpr const char* kGroup = kModelGroup;
+  std::string from, to, quant;
+  MachineFlags machine;
+  bool json = false;
+
+  void add_flags(CLI::App& app) {
+    app.add_option("SRC", from, "Model directory, GGUF file or name in the Hugging Face cache")
+        ->required()
+        ->option_text(" ");
+    app.add_option("DST", to, "File to write (.gguf), or folder")->required()->option_text(" ");
+    app.add_option("--quant", quant,
+                   "Type of the weights (default: as they are): " + bundle::quant_mix_names())
+        ->option_text("TYPE");
+    machine.add_to(app);
+    add_json_flag(app, json);
+  }
+
+  int run() {
+    machine.resolve();
+    const bool gguf = to.ends_with(".gguf");
+    const bundle::Bundle model = bundle::Bundle::open(from);
+    const bundle::QuantMix& mix =
+        quant.empty() ? bundle::plain_mix(model.config().dtype) : bundle::find_quant_mix(quant);
+    if (!gguf && is_block(mix.type)) {
+      fail_usage("--quant {}: a Hugging Face folder holds f32, f16 or bf16; name a .gguf file",
+                 mix.name);
+    }
+    ASHLAR_CHECK(gguf || !is_directory(to) || list_directory(to).empty(),
+                 "convert: {} is there already; name a new folder", to);
+    const SteadyClock clock;
+    const double start = clock.now();
+    std::optional<Progress> bar;
+    const auto show = [&](int64_t done, int64_t total) {
+      if (!bar) bar.emplace("converting", "byte", total, clock);
+      bar->update(done);
+    };
+    ThreadPool pool(machine.threads);
+    const int64_t bytes = gguf ? bundle::write_gguf_model(model, to, mix, pool, show)
+                               : bundle::write_folder_model(model, to, mix.type, show);
+    if (bar) bar->finish();
+    const double seconds = clock.now() - start;
+    if (json) {
+      print_result(nlohmann::ordered_json{
+          {"file", to}, {"type", mix.name}, {"bytes", bytes}, {"seconds", seconds}}
+                       .dump());
+    } else {
+      print_result(fmt::format("{}: {} of weights as {}, in {}", to, human_bytes(double(bytes)),
+                               mix.name, human_seconds(seconds)));
+    }
+    return 0;
+  }
+};
+
+}  // namespace
+
+void add_convert(CLI::App& app, Action& action) { add_verb<Convert>(app, action); }
+
+}  // namespace ashlar::cli
