@@ -155,12 +155,6 @@ void check_layout(const TrainConfig& config, const models::DecoderConfig& model)
         mesh.tensor, mesh.pipe, mesh.expert, config.parallel.zero,
         masters ? " (the f32 masters too)" : "");
   }
-  if (mesh.tensor > 1 && config.train.optimizer == Optimizer::kMuon) {
-    fail_usage(
-        "config train.optimizer: muon looks at whole matrices, which mesh.tensor={} splits; use "
-        "adamw, or mesh.data",
-        mesh.tensor);
-  }
 }
 
 }  // namespace ashlar::train

@@ -47,6 +47,23 @@ TEST(LayoutDType, BF16StaysNearOneRank) {
   }
 }
 
+// Muon looks at whole matrices: tensor ranks gather their momentum.
+TEST(LayoutMuon, EqualsOneRank) {
+  for (const models::DecoderConfig& model : {small_llama(), small_gpt2()}) {
+    LayoutJob job{.model = model};
+    job.update.optimizer = Optimizer::kMuon;
+    job.steps = 4;
+    for (const Layout& layout :
+         {Layout{.mesh = {.tensor = 2}}, Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 1},
+          Layout{.mesh = {.tensor = 2, .context = 2}, .sequence = true}}) {
+      expect_equal(run_layout(job, layout, Arithmetic::kDouble),
+                   run_layout(job, {}, Arithmetic::kDouble), kDoubleTolerance, layout.str());
+      expect_equal(run_layout(job, layout, Arithmetic::kKernels),
+                   run_layout(job, {}, Arithmetic::kKernels), kFloatTolerance, layout.str());
+    }
+  }
+}
+
 // Gradients kept in bf16: ranks add rounded terms, and the sum is rounded again.
 TEST(LayoutDType, GradientsInBF16StayNearThoseInF32) {
   LayoutJob job{.model = small_gpt2()};  // a tied table: two terms of one gradient

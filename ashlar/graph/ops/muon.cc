@@ -14,12 +14,13 @@ constexpr int kSteps = 5;
 constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
 constexpr int64_t kBlock = 16;  // rows of an elementwise task
 
-// The matrix lies in scratch with its short side as rows: x [P,Q], P <= Q.
+// The matrix lies in scratch with its short side as rows: x [P,Q], P <= Q. Of a matrix that ranks
+// share, the own part and those of all come before.
 struct Layout {
   int64_t p, q;
-  int64_t x, next, gram, square, kernel;  // offsets in bytes
+  int64_t x, next, gram, square, own, parts, kernel;  // offsets in bytes
 
-  explicit Layout(const Shape& shape)
+  Layout(const Shape& shape, int64_t shared_elements)
       : p(std::min(shape[0], shape[1])), q(std::max(shape[0], shape[1])) {
     int64_t at = 0;
     const auto place = [&at](int64_t elements) {
@@ -29,6 +30,8 @@ struct Layout {
     next = place(p * q);
     gram = place(p * p);
     square = place(p * p);
+    own = place(shared_elements);
+    parts = place(shared_elements > 0 ? p * q : 0);
     kernel = at;
   }
 };
@@ -74,7 +77,75 @@ void for_rows(const kernels::Team& team, int64_t rows, const F& f) {
 }  // namespace
 
 std::string MuonOp::attributes() const {
-  return fmt::format("momentum={} weight_decay={}", spec_.momentum, spec_.weight_decay);
+  return fmt::format("momentum={} weight_decay={}{}", spec_.momentum, spec_.weight_decay,
+                     share_ ? " over " + share_->on.group.name : "");
+}
+
+std::vector<AxisStrategy> MuonOp::strategies(const AxisSite& site) const {
+  const AxisPlacement& part = site.now[kParam];
+  if (!part.is_split()) return {};
+  return {{{part, part, part, graph::whole(), graph::whole()}, {part, part}}};
+}
+
+OpPtr MuonOp::local(const LocalSite& site) const {
+  for (size_t axis = 0; axis < site.mesh.axes().size(); ++axis) {
+    const AxisPlacement& placement = site.placements[kParam].axes[axis];
+    const std::string& name = site.mesh.axes()[axis].name;
+    if (!placement.is_split() || site.mesh.size(name) == 1) continue;
+    const comm::Group group = site.group(name);
+    const int64_t whole = site.whole[kParam].shape[placement.dim].offset;
+    auto op = std::make_shared<MuonOp>(spec_);
+    op->share_ = {.on = {group, site.label},
+                  .dim = placement.dim,
+                  .whole = whole,
+                  .part = slice_of(whole, group.size(), group.index)};
+    return op;
+  }
+  return nullptr;
+}
+
+Shape MuonOp::whole(const Shape& part) const {
+  if (!share_) return part;
+  return share_->dim == 0 ? Shape{share_->whole, part[1]} : Shape{part[0], share_->whole};
+}
+
+std::vector<int64_t> MuonOp::counts(const Shape& part) const {
+  const int ranks = share_->on.group.size();
+  std::vector<int64_t> counts;
+  for (int i = 0; i < ranks; ++i) {
+    counts.push_back(slice_of(share_->whole, ranks, i).length * part[1 - share_->dim]);
+  }
+  return counts;
+}
+
+void MuonOp::traffic(const TrafficCall& call) const {
+  if (!share_) return;
+  const Shape& part = call.inputs[kParam].shape;
+  call.comm.all_gather(share_->on.group, {DType::kF32, nullptr, part.elements()}, counts(part),
+                       {DType::kF32, nullptr, whole(part).elements()}, share_->on.label);
+}
+
+template <typename T>
+void MuonOp::gather(comm::Communicator* comm, const T* own, const Shape& part, T* parts,
+                    T* all) const {
+  ASHLAR_CHECK(comm != nullptr, "muon: {} is shared with ranks that are not there",
+               share_->on.label);
+  const std::vector<int64_t> counts = this->counts(part);
+  const Shape shape = whole(part);
+  T* to = share_->dim == 0 ? all : parts;  // rows come in order
+  comm->all_gather(
+      share_->on.group, comm::buffer(std::span(own, static_cast<size_t>(part.elements()))), counts,
+      comm::buffer(std::span(to, static_cast<size_t>(shape.elements()))), share_->on.label);
+  if (share_->dim == 0) return;
+  int64_t first = 0;
+  for (const int64_t count : counts) {
+    const int64_t columns = count / shape[0];
+    for (int64_t i = 0; i < shape[0]; ++i) {
+      std::copy_n(parts + i * columns, columns, all + i * shape[1] + first);
+    }
+    first += columns;
+    parts += count;
+  }
 }
 
 std::vector<ValueType> MuonOp::infer(std::span<const ValueType> in) const {
@@ -91,14 +162,15 @@ std::vector<ValueType> MuonOp::infer(std::span<const ValueType> in) const {
 std::vector<Alias> MuonOp::aliases() const { return {{0, kParam, true}, {1, kMomentum, true}}; }
 
 Cost MuonOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
-  const Layout l(in[kParam].shape);
+  const Layout l(whole(in[kParam].shape), 0);
   const auto p = static_cast<double>(l.p), q = static_cast<double>(l.q);
   return {kSteps * (4 * p * p * q + 2 * p * p * p), Op::cost(in, out).bytes};
 }
 
 int64_t MuonOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand>,
                               const kernels::KernelTable& table, int threads) const {
-  const Layout l(in[kParam].shape);
+  const Shape& part = in[kParam].shape;
+  const Layout l(whole(part), share_ ? part.elements() : 0);
   return l.kernel + std::max({table.gemm_scratch(gram_args(l, nullptr, nullptr), threads),
                               table.gemm_scratch(square_args(l, nullptr, nullptr), threads),
                               table.gemm_scratch(apply_args(l, nullptr, nullptr, nullptr), threads),
@@ -106,10 +178,11 @@ int64_t MuonOp::scratch_bytes(std::span<const Operand> in, std::span<const Opera
 }
 
 void MuonOp::run(const KernelCall& call) const {
-  const Shape& shape = call.inputs[kParam].shape;
-  const Layout l(shape);
-  const int64_t rows = shape[0], cols = shape[1];
-  const bool tall = rows > cols;
+  const Shape& part = call.inputs[kParam].shape;
+  const Shape shape = whole(part);
+  const Layout l(shape, share_ ? part.elements() : 0);
+  const int64_t rows = part[0], cols = part[1];
+  const bool tall = shape[0] > shape[1];
   const auto place = [&](int64_t offset) {
     return reinterpret_cast<float*>(call.team.scratch + offset);
   };
@@ -123,13 +196,22 @@ void MuonOp::run(const KernelCall& call) const {
   auto* momentum = call.outputs[1].as<float>();
   const float grad_scale = call.inputs[kScale].as<float>()[0];
   const auto beta = static_cast<float>(spec_.momentum);
+  float* own = share_ ? place(l.own) : next;
   for_rows(team, rows, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       for (int64_t j = 0; j < cols; ++j) {
         const float g = grad[i * cols + j] * grad_scale;
         float& m = momentum[i * cols + j];
         m = beta * m + (1 - beta) * g;
-        x[tall ? j * rows + i : i * cols + j] = beta * m + (1 - beta) * g;  // Nesterov
+        own[i * cols + j] = beta * m + (1 - beta) * g;  // Nesterov
+      }
+    }
+  });
+  if (share_) gather(call.comm, own, part, place(l.parts), next);
+  for_rows(team, shape[0], [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      for (int64_t j = 0; j < shape[1]; ++j) {
+        x[tall ? j * shape[0] + i : i * shape[1] + j] = next[i * shape[1] + j];
       }
     }
   });
@@ -162,32 +244,54 @@ void MuonOp::run(const KernelCall& call) const {
   auto* param = call.outputs[0].as<float>();
   const float lr = call.inputs[kLr].as<float>()[0];
   const auto keep = static_cast<float>(1 - static_cast<double>(lr) * spec_.weight_decay);
-  const auto step =
+  const auto rate =
       static_cast<float>(static_cast<double>(lr) * 0.2 * std::sqrt(static_cast<double>(l.q)));
+  const int64_t row = share_ && share_->dim == 0 ? share_->part.offset : 0;
+  const int64_t column = share_ && share_->dim == 1 ? share_->part.offset : 0;
   for_rows(team, rows, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       for (int64_t j = 0; j < cols; ++j) {
         float& p = param[i * cols + j];
-        p = keep * p - step * x[tall ? j * rows + i : i * cols + j];
+        const int64_t r = row + i, c = column + j;
+        p = keep * p - rate * x[tall ? c * shape[0] + r : r * shape[1] + c];
       }
     }
   });
 }
 
 void MuonOp::reference(const ReferenceCall& call) const {
-  const Shape& shape = call.inputs[kParam].shape;
+  const Shape& part = call.inputs[kParam].shape;
+  const Shape shape = whole(part);
+  auto* param = call.outputs[0].as<double>();
+  auto* momentum = call.outputs[1].as<double>();
+  const auto* grad = call.inputs[kGrad].as<double>();
+  const auto elements = static_cast<size_t>(share_ ? shape.elements() : 0);
+  std::vector<double> parts(elements), params(elements), momenta(elements), grads(elements);
+  if (share_) {
+    gather<double>(call.comm, param, part, parts.data(), params.data());
+    gather<double>(call.comm, momentum, part, parts.data(), momenta.data());
+    gather<double>(call.comm, grad, part, parts.data(), grads.data());
+  }
   kernels::ref::MuonArgs args;
   args.rows = shape[0];
   args.cols = shape[1];
-  args.param = call.outputs[0].as<double>();
-  args.momentum = call.outputs[1].as<double>();
-  args.grad = call.inputs[kGrad].as<double>();
+  args.param = share_ ? params.data() : param;
+  args.momentum = share_ ? momenta.data() : momentum;
+  args.grad = share_ ? grads.data() : grad;
   args.grad_scale = call.inputs[kScale].as<double>()[0];
   args.lr = call.inputs[kLr].as<double>()[0];
   args.beta = spec_.momentum;
   args.weight_decay = spec_.weight_decay;
   args.newton_schulz_steps = kSteps;
   kernels::ref::muon(args);
+  if (!share_) return;
+  const int64_t row = share_->dim == 0 ? share_->part.offset : 0;
+  const int64_t column = share_->dim == 1 ? share_->part.offset : 0;
+  for (int64_t i = 0; i < part[0]; ++i) {
+    const auto from = static_cast<std::ptrdiff_t>((row + i) * shape[1] + column);
+    std::copy_n(params.begin() + from, part[1], param + i * part[1]);
+    std::copy_n(momenta.begin() + from, part[1], momentum + i * part[1]);
+  }
 }
 
 }  // namespace ashlar::graph

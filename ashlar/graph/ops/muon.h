@@ -5,6 +5,9 @@
 #pragma once
 
 #include "ashlar/graph/builder.h"
+#include "ashlar/graph/ops/collective.h"
+
+#include <optional>
 
 namespace ashlar::graph {
 
@@ -12,8 +15,10 @@ struct MuonSpec {
   double momentum = 0.95, weight_decay = 0.1;
 };
 
-// (param [R,C], grad, momentum, lr f32 [1], scale f32 [1]) -> (param, momentum).
-class MuonOp : public Op {
+// (param [R,C], grad, momentum, lr f32 [1], scale f32 [1]) -> (param, momentum). Where ranks share
+// a matrix's rows or columns, each has its part of all three; the momentum is gathered, each makes
+// the whole orthogonal and applies its part.
+class MuonOp : public Op, public Talks {
  public:
   enum Input { kParam, kGrad, kMomentum, kLr, kScale, kInputs };
   explicit MuonOp(MuonSpec spec) : spec_(spec) {}
@@ -27,9 +32,27 @@ class MuonOp : public Op {
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<Alias> aliases() const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  OpPtr local(const LocalSite& site) const override;
+  void traffic(const TrafficCall& call) const override;
 
  private:
+  // How ranks share the matrix.
+  struct Share {
+    GroupLabel on;
+    int dim = 0;
+    int64_t whole = 0;  // rows or columns
+    Slice part;
+  };
+  Shape whole(const Shape& part) const;
+  // Elements that each rank of the group has.
+  std::vector<int64_t> counts(const Shape& part) const;
+  // The whole matrix from the parts of all ranks; parts: room for them.
+  template <typename T>
+  void gather(comm::Communicator* comm, const T* own, const Shape& part, T* parts, T* all) const;
+
   MuonSpec spec_;
+  std::optional<Share> share_;
 };
 
 }  // namespace ashlar::graph
