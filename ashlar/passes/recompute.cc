@@ -1,6 +1,7 @@
 #include "ashlar/passes/recompute.h"
 
 #include "ashlar/graph/ops/attention.h"
+#include "ashlar/graph/ops/collective.h"
 #include "ashlar/passes/rewrite.h"
 
 #include <algorithm>
@@ -16,6 +17,12 @@ using graph::ValueId;
 
 constexpr int kKeep = -1;
 
+// Rows of activations, of which this rank has its own already.
+bool gathers_rows(const Node& node) {
+  const auto* gather = dynamic_cast<const graph::AllGatherOp*>(node.op.get());
+  return gather != nullptr && !gather->variable();
+}
+
 // For every node the segment that is computed again as one, or kKeep.
 std::vector<int> segments_of(const Graph& graph, Recompute mode) {
   int layers = 0;
@@ -28,7 +35,7 @@ std::vector<int> segments_of(const Graph& graph, Recompute mode) {
     if (node.phase != Phase::kForward || node.layer < 0) continue;
     if (mode == Recompute::kSelective) {
       const bool attends = dynamic_cast<const graph::AttentionOp*>(node.op.get()) != nullptr;
-      if (attends) segments[i] = static_cast<int>(i);
+      if (attends || gathers_rows(node)) segments[i] = static_cast<int>(i);
     } else {
       segments[i] = node.layer / together;
     }

@@ -12,7 +12,8 @@ namespace ashlar::passes {
 enum class Recompute : uint8_t {
   kNone,
   kFull,       // keeps what enters a layer
-  kSelective,  // keeps all but what attention returns (Korthikanti et al. 2022)
+  kSelective,  // keeps all but what attention returns, and under sequence parallelism what was
+               // gathered for a layer's products (Korthikanti et al. 2022)
   kSqrt,       // keeps what enters every ceil(sqrt(layers))-th layer
 };
 
