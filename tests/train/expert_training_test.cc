@@ -85,6 +85,43 @@ TEST_F(ExpertTraining, IsThatOfOneRankAndGoesOnInAnyLayout) {
   }
 }
 
+// Parameters in bf16 that have no masters: routers, which are f32 in either case, and experts lie
+// as they do with them, and any layout goes on.
+TEST_F(ExpertTraining, WithoutMastersIsNearOneRank) {
+  const auto of = [&](const std::string& name, const MeshSizes& mesh, int zero) {
+    TrainConfig config = mixture(name, mesh, zero);
+    config.mesh.pipe = mesh.pipe;
+    config.train.dtype = DType::kBF16;
+    config.train.master = Master::kNone;
+    config.train.grad_dtype = zero > 1 ? DType::kBF16 : DType::kF32;
+    config.train.lr = 1e-2;  // so large that most steps are not rounded away
+    if (mesh.pipe > 1) config.train.microbatch = 2;
+    return config;
+  };
+  const auto log = [](const TrainConfig& config) {
+    return read_metrics(join_path(config.run.dir, "metrics.jsonl"));
+  };
+  const TrainConfig straight = of("straight", {}, 0);
+  run_job(straight, 6);
+  const auto wanted = log(straight);
+  EXPECT_LT(wanted.back().loss, wanted.front().loss);
+  const std::vector<std::pair<TrainConfig, TrainConfig>> changes = {
+      {of("expert", {.expert = 2}, 1), of("expert", {.tensor = 2}, 0)},
+      {of("both", {.data = 2, .expert = 2}, 2), of("both", {}, 0)},
+      {of("shards", {.data = 2, .expert = 2}, 3), of("shards", {.pipe = 2, .expert = 2}, 0)}};
+  for (const auto& [first, second] : changes) {
+    SCOPED_TRACE(first.run.dir);
+    run_job(first, 3);
+    run_job(second, 6, true);
+    const auto found = log(second);
+    ASSERT_EQ(found.size(), wanted.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      EXPECT_NEAR(found[i].loss, wanted[i].loss, 0.01 * wanted[i].loss) << i + 1;
+      EXPECT_NEAR(found[i].aux_loss, wanted[i].aux_loss, 0.02 * wanted[i].aux_loss) << i + 1;
+    }
+  }
+}
+
 TEST_F(ExpertTraining, RefusesWhatCannotBe) {
   const auto error = [&](const TrainConfig& config, models::DecoderConfig model) {
     return error_of([&] { check_layout(config, model); });
