@@ -70,6 +70,7 @@ class LayoutRank {
   }
 
   void collect(LayoutResult& result) {
+    result.device_bytes[static_cast<size_t>(rank_)] = device_.total().peak;
     if (const graph::PlannedPrograms* plan = runner_->plan()) {
       result.arena_bytes[static_cast<size_t>(rank_)] = plan->total_bytes();
       result.stand_ins[static_cast<size_t>(rank_)] = plan->stand_ins;
@@ -134,6 +135,7 @@ LayoutResult run_layout(const LayoutJob& job, const Layout& layout, Arithmetic a
   result.bytes.resize(static_cast<size_t>(ranks));
   result.traffic.resize(static_cast<size_t>(ranks));
   result.arena_bytes.resize(static_cast<size_t>(ranks));
+  result.device_bytes.resize(static_cast<size_t>(ranks));
   result.stand_ins.resize(static_cast<size_t>(ranks));
   std::mutex mutex;
   comm::run_ranks(ranks, [&](comm::Communicator& comm) {

@@ -21,6 +21,7 @@ struct LayoutResult {
   std::vector<comm::Counters> traffic;                        // a rank, of all steps
   std::vector<std::map<graph::VariableKind, int64_t>> bytes;  // a rank, of its Variables
   std::vector<int64_t> arena_bytes;                           // a rank, of kernels
+  std::vector<int64_t> device_bytes;                          // a rank, at most: all it holds
   std::vector<graph::StandIns> stand_ins;                     // a rank, in the arena
 };
 

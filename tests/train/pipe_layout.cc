@@ -2,10 +2,13 @@
 
 #include "ashlar/base/cpu.h"
 #include "ashlar/comm/thread_ranks.h"
+#include "ashlar/runtime/stored_variables.h"
+#include "ashlar/sim/tagged_arena.h"
 #include "ashlar/train/pipeline_graphs.h"
 #include "ashlar/train/pipeline_schedule.h"
 #include "ashlar/train/shadows.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -38,11 +41,18 @@ class PipeRank {
         layout_(layout),
         mesh_(Mesh::standard(layout.layout.mesh)),
         comm_(comm),
+        device_(fmt::format("rank {}", comm.rank()), job.device_bytes),
         spec_(spec_of(job, layout.layout, comm.rank())) {
     spec_.schedule = schedule_of(job, layout);
     chunks_ = build_chunks(spec_);
     pipe_ = comm::group_along(mesh_, comm.rank(), {"pipe"});
     max_ = largest_microbatch(spec_);
+    for (const graph::Stage& chunk : chunks_) {
+      for (const graph::VariableId id : runtime::stored_variables(chunk.graph)) {
+        const Variable& variable = chunk.graph.variable(id);
+        held_.push_back(device_.allocate(name(variable.kind), variable.bytes()));
+      }
+    }
     arithmetic == Arithmetic::kDouble ? run_in_double() : run_kernels();
   }
 
@@ -80,6 +90,10 @@ class PipeRank {
     result.aux_losses.push_back(totals.aux_loss);
     result.norms.push_back(totals.grad_norm());
   }
+
+  // What the kernels' run takes of the rank's device.
+  int64_t activation_bytes() const { return device_.usage("activations").peak; }
+  int64_t device_bytes() const { return device_.total().peak; }
 
   // Calls f(variable, values, whether it is the owner's) for parameters and moments.
   template <typename F>
@@ -131,7 +145,9 @@ class PipeRank {
     for (size_t c = 0; c < chunks_.size(); ++c) {
       runners_.push_back(&executors_->runner(static_cast<int>(c)));
     }
+    held_.push_back(device_.allocate("activations", executors_->bytes()));
     start(parts_of(chunks_, *executors_), executors_->slots().instructions);
+    held_.push_back(device_.allocate("messages", pipeline_->message_bytes()));
   }
 
   void start(std::vector<runtime::PipelineChunk> parts,
@@ -153,6 +169,8 @@ class PipeRank {
   const PipeLayout& layout_;
   Mesh mesh_;
   comm::Communicator& comm_;
+  sim::TaggedArena device_;
+  std::vector<sim::TaggedArena::Allocation> held_;
   StepSpec spec_;
   ThreadPool pool_{1};
   comm::Group pipe_;
@@ -192,6 +210,8 @@ PipeResult run_pipe_layout(const LayoutJob& job, const PipeLayout& layout, Arith
   LayoutResult& trained = result.trained;
   trained.bytes.resize(static_cast<size_t>(ranks));
   trained.traffic.resize(static_cast<size_t>(ranks));
+  trained.arena_bytes.resize(static_cast<size_t>(ranks));
+  trained.device_bytes.resize(static_cast<size_t>(ranks));
   Parameters copies;
   std::mutex mutex;
   comm::run_ranks(ranks, [&](comm::Communicator& comm) {
@@ -200,7 +220,10 @@ PipeResult run_pipe_layout(const LayoutJob& job, const PipeLayout& layout, Arith
     for (int64_t step = 1; step <= job.steps; ++step) rank.step(step, mine);
     const std::lock_guard lock(mutex);
     collect(rank, comm.rank(), trained, copies);
-    trained.traffic[static_cast<size_t>(comm.rank())] = comm.counters();
+    const auto index = static_cast<size_t>(comm.rank());
+    trained.traffic[index] = comm.counters();
+    trained.arena_bytes[index] = rank.activation_bytes();
+    trained.device_bytes[index] = rank.device_bytes();
     if (!trained.losses.empty()) {  // every rank knows the same
       EXPECT_EQ(mine.losses, trained.losses) << layout.str();
       EXPECT_EQ(mine.aux_losses, trained.aux_losses) << layout.str();
