@@ -58,6 +58,8 @@ struct Variable {
   Shape whole;
   std::vector<Slice> part;
   int64_t bytes() const { return bytes_of(dtype, shape.elements()); }
+  // What lower precision and decay mean by a matrix: not vectors, one for each head, in one.
+  bool matrix() const { return shape.rank() >= 2 && (dims.empty() || dims.back() != "head_dim"); }
 };
 
 // When a node runs. B and W are the two halves of backward: gradients of inputs, and of weights; R

@@ -12,7 +12,18 @@
 
 namespace ashlar::kernels {
 
-enum class Activation : uint8_t { kNone, kGeluTanh, kGeluErf, kSilu, kRelu };
+// kGeluQuick: x sigmoid(1.702 x). kReluSquared: max(x, 0)^2.
+enum class Activation : uint8_t {
+  kNone,
+  kGeluTanh,
+  kGeluErf,
+  kSilu,
+  kRelu,
+  kGeluQuick,
+  kReluSquared,
+  kTanh,
+  kSigmoid
+};
 
 // ---------------------------------------------------------------- gemm
 // C[M,N] = epilogue(A[M,R] B[R,N]), f32 accumulation.
@@ -79,6 +90,9 @@ struct AttentionMask {
   int64_t window = 0;  // > 0: a query at position p sees keys p - window + 1 ... p
   float scale = 1.0f;
   float softcap = 0;  // > 0: scores become softcap * tanh(score / softcap)
+  // ALiBi (Press et al. 2022), one for each query head here: a score of the key at position j and
+  // the query at p becomes fma(slope, j - p, score), behind the cap. Null: none.
+  const float* slopes = nullptr;
 };
 
 // Dropout of probabilities, in training: out is the sum over keys of p mask / (1 - rate) v, while
@@ -170,19 +184,25 @@ struct PagedAttentionArgs {
 // Contract of row reductions (norms, softmax sums): lane j of 16 adds elements j, j+16, ... in
 // ascending order; lanes are added as a tree: j with j+8, j+4, j+2, j+1.
 // rms: y = x * rsqrt(mean(x^2) + eps) * w.  layer: y = (x - mean) * rsqrt(var + eps) * w + b.
+// w = weight + weight_offset. Rows take the weight's rows in turn (norms of single heads): row t
+// has w and b of row t % weight_rows.
 struct NormArgs {
   int64_t rows = 0, width = 0;
+  int64_t weight_rows = 1;  // divides rows
   float eps = 1e-5f;
+  float weight_offset = 0;
   DType dtype = DType::kF32;      // of x and y
   const void* x = nullptr;        // [T,C]
-  const float* weight = nullptr;  // [C]
-  const float* bias = nullptr;    // [C], layer norm only; may be null
+  const float* weight = nullptr;  // [weight_rows,C]
+  const float* bias = nullptr;    // the same, layer norm only; may be null
   void* y = nullptr;              // [T,C]
   float* rstd = nullptr;          // [T]; may be null when nothing is differentiated
   float* mean = nullptr;          // [T], layer norm only
 };
 struct NormGradArgs {
   int64_t rows = 0, width = 0;
+  int64_t weight_rows = 1;
+  float weight_offset = 0;
   DType dtype = DType::kF32;  // of x, d_y, d_x
   const void* x = nullptr;
   const float* weight = nullptr;
@@ -197,13 +217,14 @@ struct NormGradArgs {
 // bits of one call over all of it. Columns are split among threads.
 struct NormWeightGradArgs {
   int64_t rows = 0, width = 0;
+  int64_t weight_rows = 1;
   DType dtype = DType::kF32;
   const void* x = nullptr;
   const float* rstd = nullptr;
   const float* mean = nullptr;  // null: rms
   const void* d_y = nullptr;
-  float* d_weight = nullptr;  // [C]
-  float* d_bias = nullptr;    // [C]; may be null
+  float* d_weight = nullptr;  // [weight_rows,C]
+  float* d_bias = nullptr;    // the same; may be null
   bool accumulate = false;
 };
 
@@ -279,6 +300,28 @@ struct AddTermArgs {  // sum = sum + term, or term where it begins, rounded to n
   void* sum = nullptr;
   bool begins = false;
 };
+struct ScaleArgs {  // y = factor x; y may be x
+  int64_t elements = 0;
+  DType dtype = DType::kF32;
+  float factor = 1;
+  const void* x = nullptr;
+  void* y = nullptr;
+};
+struct SoftcapArgs {  // y = cap tanh(x / cap); y may be x
+  int64_t elements = 0;
+  DType dtype = DType::kF32;
+  float cap = 0;
+  const void* x = nullptr;
+  void* y = nullptr;
+};
+struct SoftcapGradArgs {  // d_x = d_y (1 - (y / cap)^2); d_x may be d_y
+  int64_t elements = 0;
+  DType dtype = DType::kF32;
+  float cap = 0;
+  const void* y = nullptr;
+  const void* d_y = nullptr;
+  void* d_x = nullptr;
+};
 struct CastArgs {  // f32, bf16, f16 to one another, rounding to nearest even
   int64_t elements = 0;
   DType from = DType::kF32, to = DType::kF32;
@@ -298,8 +341,9 @@ struct DropoutArgs {
 };
 
 // ---------------------------------------------------------------- rows by index
-// y[t] = table[ids[t]] (+ y_add[t] when set). The table may be a slice of a larger one, its rows
-// from first_row on: an id outside it names a row of zeros, and is skipped when adding. Ids are in
+// y[t] = table[ids[t] - first_row] (+ y_add[t] when set). The table may be a slice of a larger one,
+// its rows from first_row on: an id outside it names a row of zeros, and is skipped when adding.
+// Below 0, rows in front that no id names. Ids are in
 // the range of the larger one: checked before the Program runs.
 struct GatherRowsArgs {
   int64_t rows = 0, width = 0, table_rows = 0, first_row = 0;
@@ -336,6 +380,7 @@ struct CrossEntropyArgs {
   int64_t logits_stride = 0;
   const int32_t* targets = nullptr;  // [T]
   float scale = 1;                   // 1 / valid tokens of the global batch
+  float softcap = 0;                 // > 0: a logit counts as softcap * tanh(logit / softcap)
   bool gradient = false;
   float* loss = nullptr;  // [T] -log softmax(logits)[target], 0 where not counted
   float* lse = nullptr;   // [T]; may be null
@@ -357,6 +402,7 @@ struct CrossEntropySliceArgs {
   int64_t logits_stride = 0;
   const int32_t* targets = nullptr;  // [T], of the whole vocabulary
   float scale = 1;
+  float softcap = 0;  // step 1 leaves capped logits behind
   bool gradient = false;
   float *highest = nullptr, *highest_of_all = nullptr, *sum = nullptr, *target = nullptr;  // [T]
   float* loss = nullptr;                                                                   // [T]

@@ -30,14 +30,16 @@ struct GradWork {
   GradBuffer buffer;
   float* d_q;  // [kGradRows][width], of one tile
 };
-static GradWork take_work(Scratch& scratch, int64_t head_dim) {
-  GradWork work{take_grad_tile(scratch, head_dim), take_grad_buffer(scratch, head_dim), nullptr};
+static GradWork take_work(Scratch& scratch, const AttentionArgs& forward) {
+  const int64_t head_dim = forward.head_dim;
+  GradWork work{take_grad_tile(scratch, forward.mask, head_dim),
+                take_grad_buffer(scratch, head_dim), nullptr};
   work.d_q = scratch.take<float>(kGradRows * work.tile.width);
   return work;
 }
-static int64_t work_bytes(int64_t head_dim) {
+static int64_t work_bytes(const AttentionArgs& forward) {
   Scratch scratch{nullptr};
-  take_work(scratch, head_dim);
+  take_work(scratch, forward);
   return scratch.used;
 }
 
@@ -52,7 +54,7 @@ static int64_t attention_grad_scratch(const AttentionGradArgs& args, int threads
   Scratch scratch{nullptr};
   scratch.take<int32_t>(forward.seqs + 1);
   scratch.take<int32_t>(forward.seqs + 1);
-  scratch.take<std::byte>(threads * work_bytes(forward.head_dim));
+  scratch.take<std::byte>(threads * work_bytes(forward));
   scratch.take<float>(waiting_heads(forward, threads) * forward.tokens * call.group * call.width);
   return scratch.used;
 }
@@ -148,11 +150,11 @@ struct GradSequence {
 static void grad_together(const GradCall& call, const Team& team, std::byte* work_memory,
                           float* waiting) {
   const AttentionArgs& forward = call.forward;
-  const int64_t bytes = work_bytes(forward.head_dim);
+  const int64_t bytes = work_bytes(forward);
   const int64_t K = forward.kv_heads;
   const auto run = [&](int64_t task, int thread) {
     Scratch scratch{work_memory + thread * bytes};
-    GradWork work = take_work(scratch, forward.head_dim);
+    GradWork work = take_work(scratch, forward);
     const AttentionSegment segment = segment_of(forward, task / K);
     const GradSequence sequence{call, segment, task % K};
     const int64_t slot = team.threads < K ? thread : sequence.kv_head;
@@ -174,12 +176,12 @@ static void grad_together(const GradCall& call, const Team& team, std::byte* wor
 static void grad_apart(const GradCall& call, const Team& team, std::byte* work_memory,
                        const TileIndex& blocks, const TileIndex& tiles) {
   const AttentionArgs& forward = call.forward;
-  const int64_t bytes = work_bytes(forward.head_dim);
+  const int64_t bytes = work_bytes(forward);
   const int64_t K = forward.kv_heads, parts = call.shape.parts;
   const int64_t block_tasks = blocks.before[forward.seqs] * K;
   const auto run = [&](int64_t task, int thread) {
     Scratch scratch{work_memory + thread * bytes};
-    GradWork work = take_work(scratch, forward.head_dim);
+    GradWork work = take_work(scratch, forward);
     const bool is_block = task < block_tasks;
     if (!is_block) task -= block_tasks;
     const int64_t columns = is_block ? K : K * parts;
@@ -219,7 +221,7 @@ static void attention_grad(const AttentionGradArgs& args, const Team& team) {
   Scratch scratch{team.scratch};
   int32_t* blocks_before = scratch.take<int32_t>(forward.seqs + 1);
   int32_t* tiles_before = scratch.take<int32_t>(forward.seqs + 1);
-  std::byte* work_memory = scratch.take<std::byte>(team.threads * work_bytes(forward.head_dim));
+  std::byte* work_memory = scratch.take<std::byte>(team.threads * work_bytes(forward));
   if (share_by_sequence(forward, team.threads)) {
     grad_together(call, team, work_memory, reinterpret_cast<float*>(team.scratch + scratch.used));
   } else {

@@ -24,8 +24,10 @@ struct GradTile {
   float* ones;     // [kTileRows]
   int32_t* begin;  // [rows] the keys each row sees; ascending
   int32_t* end;
+  RowBias bias;
 };
-ASHLAR_INLINE GradTile take_grad_tile(Scratch& scratch, int64_t head_dim) {
+ASHLAR_INLINE GradTile take_grad_tile(Scratch& scratch, const AttentionMask& mask,
+                                      int64_t head_dim) {
   GradTile tile;
   tile.rows = 0;
   tile.head_dim = head_dim;
@@ -39,6 +41,7 @@ ASHLAR_INLINE GradTile take_grad_tile(Scratch& scratch, int64_t head_dim) {
   tile.ones = scratch.take<float>(kTileRows);
   tile.begin = scratch.take<int32_t>(kGradRows);
   tile.end = scratch.take<int32_t>(kGradRows);
+  tile.bias = take_row_bias(scratch, mask, kGradRows);
   return tile;
 }
 
@@ -94,6 +97,7 @@ static inline void load_grad_rows(GradTile& tile, const QueryRows& at,
       tile.lse[r] = forward.lse[row];
       tile.begin[r] = static_cast<int32_t>(visible.begin);
       tile.end[r] = static_cast<int32_t>(visible.end);
+      tile.bias.set(forward.mask, r, head, first_position + i);
     }
   }
 }
@@ -159,7 +163,9 @@ ASHLAR_INLINE void grad_of_scores(const AttentionMask& mask, const GradTile& til
     }
     const Vec x = load(p_at) * in_scale;
     const Vec t = kCapped ? tanh(x) : x;
-    const Vec p = exp((kCapped ? cap * t : x) - lse);
+    Vec score = kCapped ? cap * t : x;
+    if (tile.bias.any) score = tile.bias.add(score, row, block + slab * kSlab);
+    const Vec p = exp(score - lse);
     Vec weight = p, d_p = load(d_s_at);
     if constexpr (kDropped) {
       weight = select(drop[slab], zero(), p * passed);

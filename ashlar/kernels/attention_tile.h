@@ -58,6 +58,29 @@ ASHLAR_INLINE SpanState take_span_state(Scratch& scratch, int64_t rows, int64_t 
           scratch.take<float>(rows + kRowPadding)};
 }
 
+// What ALiBi adds to the scores of each row of a tile.
+struct RowBias {
+  float* slope;       // [rows]
+  int32_t* position;  // [rows] of the query
+  bool any;
+
+  void set(const AttentionMask& mask, int64_t row, int64_t head, int64_t at) const {
+    if (!any) return;
+    slope[row] = mask.slopes[head];
+    position[row] = static_cast<int32_t>(at);
+  }
+  // x of the 16 keys from `key` on.
+  Vec add(Vec x, int64_t row, int64_t key) const {
+    alignas(64) static constexpr float kLane[kLanes] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                                        8, 9, 10, 11, 12, 13, 14, 15};
+    const auto distance = static_cast<float>(key - position[row]);
+    return fma(broadcast(slope[row]), broadcast(distance) + load(kLane), x);
+  }
+};
+ASHLAR_INLINE RowBias take_row_bias(Scratch& scratch, const AttentionMask& mask, int64_t rows) {
+  return {scratch.take<float>(rows), scratch.take<int32_t>(rows), mask.slopes != nullptr};
+}
+
 struct QueryTile {
   AttentionMask mask;
   TileDropout dropout;
@@ -68,6 +91,7 @@ struct QueryTile {
   float* ones;                    // [rows]
   int32_t* begin;                 // [rows] the keys each row sees; ascending
   int32_t* end;
+  RowBias bias;
   SpanState span, merged;
 };
 ASHLAR_INLINE QueryTile take_query_tile(Scratch& scratch, const AttentionMask& mask,
@@ -84,6 +108,7 @@ ASHLAR_INLINE QueryTile take_query_tile(Scratch& scratch, const AttentionMask& m
   tile.ones = scratch.take<float>(kTileRows);
   tile.begin = scratch.take<int32_t>(kQueryRows);
   tile.end = scratch.take<int32_t>(kQueryRows);
+  tile.bias = take_row_bias(scratch, mask, kQueryRows);
   tile.span = take_span_state(scratch, kQueryRows, tile.width);
   tile.merged = take_span_state(scratch, kQueryRows, tile.width);
   return tile;
@@ -100,6 +125,7 @@ ASHLAR_INLINE void load_queries(QueryTile& tile, const QueryRows& at, const void
                tile.head_dim, tile.q + r * tile.width);
       tile.begin[r] = static_cast<int32_t>(visible.begin);
       tile.end[r] = static_cast<int32_t>(visible.end);
+      tile.bias.set(tile.mask, r, at.first_head + h, first_position + i);
     }
   }
   for (int i = 0; i < kTileRows; ++i) tile.ones[i] = 1;
@@ -134,6 +160,7 @@ static inline void softmax_rows(const QueryTile& tile, int64_t r0, int64_t rows,
     for (int64_t slab = slab_begin; slab < slab_end; ++slab) {
       Vec x = load(scores + slab * kSlab) * scale;
       if (capped) x = cap * tanh(x);
+      if (tile.bias.any) x = tile.bias.add(x, r0 + r, block + slab * kSlab);
       if constexpr (kMasked) x = select(seen(r0 + r, slab), x, minus_infinity);
       store(scores + slab * kSlab, x);
       largest = max(largest, x);

@@ -1,4 +1,4 @@
-// Activations, gated products and sums, forward and backward; dropout is in
+// Activations, gated products, sums, scaling and soft caps, forward and backward; dropout is in
 // elementwise_dropout.h.
 #include "ashlar/kernels/elementwise_activation.h"
 #include "ashlar/kernels/elementwise_dropout.h"
@@ -103,6 +103,43 @@ void add_term(const AddTermArgs& args, const Team& team) {
   });
 }
 
+void scale(const ScaleArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    using T = decltype(element);
+    const T* x = static_cast<const T*>(args.x);
+    T* y = static_cast<T*>(args.y);
+    const Vec factor = broadcast(args.factor);
+    parallel_vecs(team, args.elements,
+                  [&](int64_t i, auto count) { store(y + i, load(x + i, count) * factor, count); });
+  });
+}
+
+void softcap(const SoftcapArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    using T = decltype(element);
+    const T* x = static_cast<const T*>(args.x);
+    T* y = static_cast<T*>(args.y);
+    const Vec cap = broadcast(args.cap), inverse = broadcast(1 / args.cap);
+    parallel_vecs(team, args.elements, [&](int64_t i, auto count) {
+      store(y + i, cap * tanh(load(x + i, count) * inverse), count);
+    });
+  });
+}
+
+void softcap_grad(const SoftcapGradArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    using T = decltype(element);
+    const T* y = static_cast<const T*>(args.y);
+    const T* d_y = static_cast<const T*>(args.d_y);
+    T* d_x = static_cast<T*>(args.d_x);
+    const Vec inverse = broadcast(1 / args.cap);
+    parallel_vecs(team, args.elements, [&](int64_t i, auto count) {
+      const Vec t = load(y + i, count) * inverse;
+      store(d_x + i, load(d_y + i, count) * fnma(t, t, broadcast(1)), count);
+    });
+  });
+}
+
 void dropout(const DropoutArgs& args, const Team& team) {
   with_element(args.dtype, [&](auto element) {
     // Tasks end at multiples of kDropoutGroup of the global index.
@@ -123,6 +160,9 @@ void fill_elementwise(KernelTable& table) {
   table.gated_grad = gated_grad;
   table.add = add;
   table.add_term = add_term;
+  table.scale = scale;
+  table.softcap = softcap;
+  table.softcap_grad = softcap_grad;
   table.dropout = dropout;
 }
 

@@ -49,6 +49,36 @@ struct GeluErf {
     return fma(x, density, gate(x));
   }
 };
+// x sigmoid(1.702 x).
+struct GeluQuick {
+  static constexpr float kSlope = 1.702f;
+  ASHLAR_INLINE Vec value(Vec x) { return x * sigmoid(x * broadcast(kSlope)); }
+  ASHLAR_INLINE Vec grad(Vec x) {
+    const Vec u = x * broadcast(kSlope), s = sigmoid(u);
+    return fma(u * s, broadcast(1) - s, s);
+  }
+};
+struct ReluSquared {
+  ASHLAR_INLINE Vec value(Vec x) {
+    const Vec positive = Relu{}.value(x);
+    return positive * positive;
+  }
+  ASHLAR_INLINE Vec grad(Vec x) { return broadcast(2) * Relu{}.value(x); }
+};
+struct Tanh {
+  ASHLAR_INLINE Vec value(Vec x) { return tanh(x); }
+  ASHLAR_INLINE Vec grad(Vec x) {
+    const Vec y = tanh(x);
+    return fnma(y, y, broadcast(1));
+  }
+};
+struct Sigmoid {
+  ASHLAR_INLINE Vec value(Vec x) { return sigmoid(x); }
+  ASHLAR_INLINE Vec grad(Vec x) {
+    const Vec y = sigmoid(x);
+    return y * (broadcast(1) - y);
+  }
+};
 
 // f(type) with the type of the activation.
 template <typename F>
@@ -64,6 +94,14 @@ ASHLAR_INLINE void with_activation(Activation activation, F f) {
       return f(Silu{});
     case Activation::kRelu:
       return f(Relu{});
+    case Activation::kGeluQuick:
+      return f(GeluQuick{});
+    case Activation::kReluSquared:
+      return f(ReluSquared{});
+    case Activation::kTanh:
+      return f(Tanh{});
+    case Activation::kSigmoid:
+      return f(Sigmoid{});
   }
 }
 

@@ -42,10 +42,33 @@ ASHLAR_INLINE Softmax softmax_of(const float* logits, int64_t vocab) {
 ASHLAR_INLINE float exp_of(float x) { return reduce_max(exp(broadcast(x))); }
 ASHLAR_INLINE float log_of(float x) { return reduce_max(log(broadcast(x))); }
 
-// logits = softmax * scale.
-ASHLAR_INLINE void scaled_softmax(float* logits, int64_t vocab, Softmax softmax, float scale) {
+// logits = cap tanh(logits / cap).
+ASHLAR_INLINE void cap_logits(float* logits, int64_t vocab, float softcap) {
+  const Vec cap = broadcast(softcap), inverse = broadcast(1 / softcap);
+  for_each_vec(vocab, [&](int64_t i, auto count) {
+    store(logits + i, cap * tanh(load(logits + i, count) * inverse), count);
+  });
+}
+
+// d capped / d logit, from the capped logit.
+ASHLAR_INLINE float cap_slope(float capped, float softcap) {
+  const float t = softcap > 0 ? capped / softcap : 0;
+  return 1 - t * t;
+}
+
+// logits = softmax * scale, with a cap times its slope.
+ASHLAR_INLINE void scaled_softmax(float* logits, int64_t vocab, Softmax softmax, float scale,
+                                  float softcap) {
   const Vec highest = broadcast(softmax.highest);
   const Vec factor = broadcast(scale / softmax.sum);
+  if (softcap > 0) {
+    const Vec inverse = broadcast(1 / softcap);
+    for_each_vec(vocab, [&](int64_t i, auto count) {
+      const Vec x = load(logits + i, count), t = x * inverse;
+      store(logits + i, exp(x - highest) * factor * fnma(t, t, broadcast(1)), count);
+    });
+    return;
+  }
   for_each_vec(vocab, [&](int64_t i, auto count) {
     store(logits + i, exp(load(logits + i, count) - highest) * factor, count);
   });
@@ -61,14 +84,16 @@ ASHLAR_INLINE void cross_entropy_row(const CrossEntropyArgs& args, int64_t t) {
   const bool counted = target >= 0;
   if (!counted) args.loss[t] = 0;
   if (counted || args.lse != nullptr) {
+    if (args.softcap > 0) cap_logits(logits, args.vocab, args.softcap);
     const Softmax softmax = softmax_of(logits, args.vocab);
     const float log_sum = log_of(softmax.sum);
     if (args.lse != nullptr) args.lse[t] = softmax.highest + log_sum;
     if (counted) {
       args.loss[t] = log_sum - (logits[target] - softmax.highest);
       if (!args.gradient) return;
-      scaled_softmax(logits, args.vocab, softmax, args.scale);
-      logits[target] -= args.scale;
+      const float slope = cap_slope(logits[target], args.softcap);
+      scaled_softmax(logits, args.vocab, softmax, args.scale, args.softcap);
+      logits[target] -= args.scale * slope;
       return;
     }
   }
@@ -82,7 +107,9 @@ void cross_entropy(const CrossEntropyArgs& args, const Team& team) {
 // ---------------------------------------------------------------- slices of the vocabulary
 void softmax_slice(const CrossEntropySliceArgs& args, const Team& team) {
   parallel_rows(team, args.rows, args.vocab, [&](int64_t t) {
-    const Softmax softmax = softmax_of(args.logits + t * args.logits_stride, args.vocab);
+    float* logits = args.logits + t * args.logits_stride;
+    if (args.softcap > 0) cap_logits(logits, args.vocab, args.softcap);
+    const Softmax softmax = softmax_of(logits, args.vocab);
     args.highest[t] = softmax.highest;
     args.sum[t] = softmax.sum;
   });
@@ -105,9 +132,12 @@ void cross_entropy_slice(const CrossEntropySliceArgs& args, const Team& team) {
     args.loss[t] = counted ? log_of(args.sum[t]) - args.target[t] : 0;
     if (!args.gradient) return;
     if (!counted) return clear(logits, args.vocab);
-    scaled_softmax(logits, args.vocab, {args.highest_of_all[t], args.sum[t]}, args.scale);
     const int64_t target = args.targets[t] - args.first;
-    if (target >= 0 && target < args.vocab) logits[target] -= args.scale;
+    const bool here = target >= 0 && target < args.vocab;
+    const float slope = here ? cap_slope(logits[target], args.softcap) : 0;
+    scaled_softmax(logits, args.vocab, {args.highest_of_all[t], args.sum[t]}, args.scale,
+                   args.softcap);
+    if (here) logits[target] -= args.scale * slope;
   });
 }
 

@@ -8,6 +8,12 @@ namespace {
 
 ASHLAR_INLINE float rsqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
 
+// Of the weight and bias of row t.
+template <typename Args>
+ASHLAR_INLINE int64_t weight_row(const Args& args, int64_t t) {
+  return args.weight_rows == 1 ? 0 : t % args.weight_rows * args.width;
+}
+
 template <typename T>
 ASHLAR_INLINE void rms_norm_row(const NormArgs& args, int64_t t) {
   const T* x = static_cast<const T*>(args.x) + t * args.width;
@@ -18,8 +24,11 @@ ASHLAR_INLINE void rms_norm_row(const NormArgs& args, int64_t t) {
     squares = fma(v, v, squares);
   });
   const float rstd = rsqrt(reduce_add(squares) / static_cast<float>(args.width) + args.eps);
+  const float* weight = args.weight + weight_row(args, t);
+  const Vec offset = broadcast(args.weight_offset);
   for_each_vec(args.width, [&](int64_t i, auto count) {
-    store(y + i, load(x + i, count) * broadcast(rstd) * load(args.weight + i, count), count);
+    const Vec w = load(weight + i, count) + offset;
+    store(y + i, load(x + i, count) * broadcast(rstd) * w, count);
   });
   if (args.rstd != nullptr) args.rstd[t] = rstd;
 }
@@ -38,10 +47,12 @@ ASHLAR_INLINE void layer_norm_row(const NormArgs& args, int64_t t) {
     squares = fma(v, v, squares);
   });
   const float rstd = rsqrt(reduce_add(squares) / width + args.eps);
+  const int64_t row = weight_row(args, t);
+  const Vec offset = broadcast(args.weight_offset);
   for_each_vec(args.width, [&](int64_t i, auto count) {
     const Vec z = (load(x + i, count) - broadcast(mean)) * broadcast(rstd);
-    const Vec bias = args.bias != nullptr ? load(args.bias + i, count) : zero();
-    store(y + i, fma(z, load(args.weight + i, count), bias), count);
+    const Vec bias = args.bias != nullptr ? load(args.bias + row + i, count) : zero();
+    store(y + i, fma(z, load(args.weight + row + i, count) + offset, bias), count);
   });
   if (args.rstd != nullptr) args.rstd[t] = rstd;
   if (args.mean != nullptr) args.mean[t] = mean;
@@ -61,7 +72,7 @@ void layer_norm(const NormArgs& args, const Team& team) {
   });
 }
 
-// With z = (x - mean) rstd and g = d_y weight:
+// With z = (x - mean) rstd and g = d_y w:
 //   d_x = rstd (g - mean(g) - z mean(g z)) + residual; the term mean(g) is the layer norm's.
 template <typename T, bool kLayer>
 ASHLAR_INLINE void norm_grad_row(const NormGradArgs& args, int64_t t) {
@@ -75,9 +86,11 @@ ASHLAR_INLINE void norm_grad_row(const NormGradArgs& args, int64_t t) {
     const Vec v = load(x + i, count);
     return (kLayer ? v - mean : v) * rstd;
   };
+  const float* weight = args.weight + weight_row(args, t);
+  const Vec offset = broadcast(args.weight_offset);
   // Zero beyond count, because d_y is.
   const auto weighted = [&](int64_t i, auto count) {
-    return load(d_y + i, count) * load(args.weight + i, count);
+    return load(d_y + i, count) * (load(weight + i, count) + offset);
   };
   Vec sum_g = zero(), sum_gz = zero();
   for_each_vec(args.width, [&](int64_t i, auto count) {
@@ -112,23 +125,26 @@ void norm_grad(const NormGradArgs& args, const Team& team) {
   });
 }
 
-// Adds rows [t, t + kRows) to the sums of columns [begin, end): each column one chain.
+// Adds kRows rows from t on, weight_rows apart, to the sums of columns [begin, end) of their
+// weights: each column one chain.
 template <typename T, bool kLayer, int kRows>
 ASHLAR_INLINE void add_weight_grad(const NormWeightGradArgs& args, int64_t t, int64_t begin,
                                    int64_t end) {
+  const int64_t step = args.weight_rows, stride = step * args.width;
   const T* x = static_cast<const T*>(args.x) + t * args.width + begin;
   const T* d_y = static_cast<const T*>(args.d_y) + t * args.width + begin;
-  float* d_weight = args.d_weight + begin;
-  float* d_bias = args.d_bias != nullptr ? args.d_bias + begin : nullptr;
+  const int64_t first = weight_row(args, t) + begin;
+  float* d_weight = args.d_weight + first;
+  float* d_bias = args.d_bias != nullptr ? args.d_bias + first : nullptr;
   for_each_vec(end - begin, [&](int64_t i, auto count) {
     Vec weight_sum = load(d_weight + i, count);
     Vec bias_sum = d_bias != nullptr ? load(d_bias + i, count) : zero();
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const Vec v = load(x + r * args.width + i, count);
-      const Vec g = load(d_y + r * args.width + i, count);
-      const Vec centered = kLayer ? v - broadcast(args.mean[t + r]) : v;
-      weight_sum = fma(g, centered * broadcast(args.rstd[t + r]), weight_sum);
+      const Vec v = load(x + r * stride + i, count);
+      const Vec g = load(d_y + r * stride + i, count);
+      const Vec centered = kLayer ? v - broadcast(args.mean[t + r * step]) : v;
+      weight_sum = fma(g, centered * broadcast(args.rstd[t + r * step]), weight_sum);
       bias_sum = bias_sum + g;
     }
     store(d_weight + i, weight_sum, count);
@@ -139,15 +155,21 @@ ASHLAR_INLINE void add_weight_grad(const NormWeightGradArgs& args, int64_t t, in
 template <typename T, bool kLayer>
 ASHLAR_INLINE void weight_grad_columns(const NormWeightGradArgs& args, int64_t begin, int64_t end) {
   constexpr int kRows = 8;  // rows in flight: the sums stay in registers meanwhile
-  if (!args.accumulate) {
-    for_each_vec(end - begin, [&](int64_t i, auto count) {
-      store(args.d_weight + begin + i, zero(), count);
-      if (args.d_bias != nullptr) store(args.d_bias + begin + i, zero(), count);
-    });
+  const int64_t step = args.weight_rows;
+  for (int64_t first = 0; first < step; ++first) {
+    if (!args.accumulate) {
+      const int64_t at = first * args.width + begin;
+      for_each_vec(end - begin, [&](int64_t i, auto count) {
+        store(args.d_weight + at + i, zero(), count);
+        if (args.d_bias != nullptr) store(args.d_bias + at + i, zero(), count);
+      });
+    }
+    int64_t t = first;
+    for (; t + (kRows - 1) * step < args.rows; t += kRows * step) {
+      add_weight_grad<T, kLayer, kRows>(args, t, begin, end);
+    }
+    for (; t < args.rows; t += step) add_weight_grad<T, kLayer, 1>(args, t, begin, end);
   }
-  int64_t t = 0;
-  for (; t + kRows <= args.rows; t += kRows) add_weight_grad<T, kLayer, kRows>(args, t, begin, end);
-  for (; t < args.rows; ++t) add_weight_grad<T, kLayer, 1>(args, t, begin, end);
 }
 
 void norm_weight_grad(const NormWeightGradArgs& args, const Team& team) {

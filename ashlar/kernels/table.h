@@ -43,6 +43,9 @@ struct KernelTable {
   void (*gated_grad)(const GatedGradArgs& args, const Team& team);
   void (*add)(const AddArgs& args, const Team& team);
   void (*add_term)(const AddTermArgs& args, const Team& team);
+  void (*scale)(const ScaleArgs& args, const Team& team);
+  void (*softcap)(const SoftcapArgs& args, const Team& team);
+  void (*softcap_grad)(const SoftcapGradArgs& args, const Team& team);
   void (*cast)(const CastArgs& args, const Team& team);
   void (*dropout)(const DropoutArgs& args, const Team& team);
 

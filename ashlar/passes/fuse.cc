@@ -19,6 +19,7 @@ namespace {
 using graph::Graph;
 using graph::Node;
 using graph::ValueId;
+using Loss = graph::LinearCrossEntropyGradOp;
 
 template <typename T>
 const T* as(const Node& node) {
@@ -141,43 +142,67 @@ class Fuser {
       for (const Node& node : graph_.nodes()) {
         const auto* grad = as<graph::LinearCrossEntropyGradOp>(node);
         if (grad == nullptr || grad->wants().loss ||
-            !std::equal(loss.inputs.begin(), loss.inputs.end(), node.inputs.begin())) {
+            !std::equal(loss.inputs.begin(), loss.inputs.begin() + 4, node.inputs.begin())) {
           continue;
         }
         (grad->wants().input_grad ? input_grad : weight_grad) = &node;
       }
       // The gradient Variable must not have been changed before the loss. A term that other ranks
       // add to begins at zeros, which then move here too.
-      const int maker = weight_grad != nullptr ? producer(weight_grad->inputs[4]) : -1;
-      const Node* zeros =
-          maker >= 0 && as<graph::ZerosOp>(graph_.node(maker)) ? &graph_.node(maker) : nullptr;
-      if (maker >= 0 && zeros == nullptr) weight_grad = nullptr;
+      std::vector<int> zeros;
+      if (weight_grad != nullptr && !only_zeros_before(*weight_grad, zeros)) weight_grad = nullptr;
       if (input_grad == nullptr && weight_grad == nullptr) continue;
       if (input_grad != nullptr) left_out_.insert(index_of(*input_grad));
-      if (weight_grad != nullptr) left_out_.insert(index_of(*weight_grad));
-      if (zeros != nullptr) left_out_.insert(maker);
+      if (weight_grad != nullptr) {
+        left_out_.insert(index_of(*weight_grad));
+        left_out_.insert(zeros.begin(), zeros.end());
+      }
       merged_[index_of(loss)] = [this, input_grad, weight_grad, zeros](const Node& node) {
-        if (zeros != nullptr) {
-          rewrite_.map(zeros->outputs[0], rewrite_.result().add_node(zeros->op, {}, node.phase,
-                                                                     node.layer, zeros->name)[0]);
-        }
-        graph::LinearCrossEntropyGradOp::Wants wants{.loss = true};
-        std::vector<ValueId> inputs = rewrite_(node.inputs);
-        inputs.push_back(weight_grad != nullptr ? rewrite_(weight_grad->inputs[4]) : ValueId{});
-        wants.input_grad = input_grad != nullptr;
         if (weight_grad != nullptr) {
-          wants.weight_grad = true;
-          wants.first = as<graph::LinearCrossEntropyGradOp>(*weight_grad)->wants().first;
+          for (const int maker : zeros) {
+            const Node& zero = graph_.node(maker);
+            rewrite_.map(zero.outputs[0], rewrite_.result().add_node(zero.op, {}, node.phase,
+                                                                     node.layer, zero.name)[0]);
+          }
         }
-        const auto& slice = as<graph::LinearCrossEntropyOp>(node)->slice();
-        const auto outputs =
-            rewrite_.copy(node, std::make_shared<graph::LinearCrossEntropyGradOp>(wants, slice),
-                          std::move(inputs));
-        size_t next = 1;
-        if (input_grad != nullptr) rewrite_.map(input_grad->outputs[0], outputs[next++]);
-        if (weight_grad != nullptr) rewrite_.map(weight_grad->outputs[0], outputs[next]);
+        emit_loss(node, input_grad, weight_grad);
       };
     }
+  }
+
+  // Whether the gradients that a loss adds to are as the step finds them, or zeros (collected).
+  bool only_zeros_before(const Node& weight_grad, std::vector<int>& zeros) const {
+    for (const int input : {Loss::kGrad, Loss::kBiasGrad}) {
+      if (static_cast<size_t>(input) >= weight_grad.inputs.size()) continue;
+      const int maker = producer(weight_grad.inputs[static_cast<size_t>(input)]);
+      if (maker < 0) continue;
+      if (!as<graph::ZerosOp>(graph_.node(maker))) return false;
+      zeros.push_back(maker);
+    }
+    return true;
+  }
+
+  // The loss with the gradients that are not null.
+  void emit_loss(const Node& loss, const Node* input_grad, const Node* weight_grad) {
+    const auto* op = as<graph::LinearCrossEntropyOp>(loss);
+    const auto variable = [&](int input) {
+      if (weight_grad == nullptr) return ValueId{};
+      return rewrite_(weight_grad->inputs[static_cast<size_t>(input)]);
+    };
+    Loss::Wants wants{.loss = true, .input_grad = input_grad != nullptr};
+    if (weight_grad != nullptr) {
+      wants.weight_grad = true;
+      wants.first = as<Loss>(*weight_grad)->wants().first;
+    }
+    std::vector<ValueId> inputs = rewrite_(loss.inputs);
+    inputs.insert(inputs.begin() + Loss::kGrad, variable(Loss::kGrad));
+    if (op->head().bias) inputs.push_back(variable(Loss::kBiasGrad));
+    const auto outputs = rewrite_.copy(loss, std::make_shared<Loss>(wants, op->head(), op->slice()),
+                                       std::move(inputs));
+    size_t next = 1;
+    if (input_grad != nullptr) rewrite_.map(input_grad->outputs[0], outputs[next++]);
+    if (weight_grad == nullptr) return;
+    for (const ValueId grad : weight_grad->outputs) rewrite_.map(grad, outputs[next++]);
   }
 
   bool taken(int node) const { return left_out_.contains(node) || merged_.contains(node); }

@@ -24,7 +24,7 @@ class Shadows {
 
   bool wanted(VariableId parameter) const {
     const Variable& variable = rewrite_.result().variable(parameter);
-    return variable.kind == VariableKind::kParameter && variable.shape.rank() >= 2 &&
+    return variable.kind == VariableKind::kParameter && variable.matrix() &&
            variable.dtype == DType::kF32;
   }
 
@@ -74,8 +74,8 @@ bool stays_f32(const Node& node) {
 
 // Where activations begin, or come back from such a product, the op says their dtype.
 graph::OpPtr lowered(const Node& node, DType compute) {
-  if (dynamic_cast<const graph::GatherRowsOp*>(node.op.get()) != nullptr) {
-    return std::make_shared<graph::GatherRowsOp>(compute);
+  if (const auto* gather = dynamic_cast<const graph::GatherRowsOp*>(node.op.get())) {
+    return std::make_shared<graph::GatherRowsOp>(compute, gather->first_row());
   }
   const auto* input_grad = dynamic_cast<const graph::LinearInputGradOp*>(node.op.get());
   if (input_grad != nullptr && input_grad->out().has_value()) {

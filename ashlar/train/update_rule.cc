@@ -73,7 +73,7 @@ void add_update_rule(Graph& graph, const std::map<VariableId, VariableId>& gradi
   const std::set<VariableId> linears = gradients_of_linears(graph);
   for (const auto& [parameter, gradient] : gradients) {
     const Variable variable = graph.variable(parameter);
-    const bool matrix = variable.shape.rank() >= 2;
+    const bool matrix = variable.matrix();
     graph::AdamWSpec adamw = rule.adamw;
     if (rule.decay == Decay::kMatrices && !matrix) adamw.weight_decay = 0;
     if (rule.stochastic && variable.dtype == DType::kBF16) {

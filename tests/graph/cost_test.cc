@@ -120,8 +120,8 @@ TEST(Cost, LookUpsAndNormsCountNoFlops) {
   EXPECT_EQ(look_up.flops, 0);
   EXPECT_EQ(look_up.bytes, 4.0 * (3 * 8 + 3 + 3 * 8));  // of the table three rows
   const std::vector<Operand> norm = {y, operand({8}), absent()}, out = {y, operand({3})};
-  EXPECT_EQ(NormOp(NormKind::kRms, 1e-5).cost(norm, out).flops, 0);
-  EXPECT_EQ(NormOp(NormKind::kRms, 1e-5).cost(norm, out).bytes, 4.0 * (24 + 8 + 24 + 3));
+  EXPECT_EQ(NormOp({NormKind::kRms, 1e-5}).cost(norm, out).flops, 0);
+  EXPECT_EQ(NormOp({NormKind::kRms, 1e-5}).cost(norm, out).bytes, 4.0 * (24 + 8 + 24 + 3));
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "ashlar/graph/ops/norm.h"
 #include "ashlar/graph/ops/rope.h"
 #include "ashlar/graph/ops/rows.h"
+#include "ashlar/graph/ops/softcap.h"
 #include "ashlar/runtime/reference_run.h"
 #include "tests/graph/counter_values.h"
 #include "tests/graph/graph_run.h"
@@ -53,6 +54,26 @@ ValueId attention_of(Builder& b) {
   spec.dropout = dropout_percent / 100.0;
   const ValueId rows = b.input("row_start", DType::kI32, {Dim(Symbol::kSeqs, 1, 1)});
   return attention(b, matrix(b, "q", 12), matrix(b, "k", 6), matrix(b, "v", 6), rows, spec, "a");
+}
+ValueId alibi_of(Builder& b) {
+  AttentionSpec spec{.heads = 4, .kv_heads = 2, .head_dim = 3, .mask = {}};
+  spec.mask = {.causal = true, .scale = 0.7f, .softcap = 2};
+  spec.slopes = {0.5f, 0.25f, 0.125f, 0.0625f};
+  const ValueId rows = b.input("row_start", DType::kI32, {Dim(Symbol::kSeqs, 1, 1)});
+  return attention(b, matrix(b, "q", 12), matrix(b, "k", 6), matrix(b, "v", 6), rows, spec, "a");
+}
+// Two heads of three channels.
+template <NormKind kind, bool own, bool zero_centred>
+ValueId head_norm_of(Builder& b) {
+  const Shape shape = own ? Shape{2, 3} : Shape{3};
+  const ValueId bias = kind == NormKind::kLayer ? weight(b, "b", shape) : ValueId{};
+  return norm(b, matrix(b, "x", 6), weight(b, "w", shape), bias, {kind, 1e-5, 3, zero_centred},
+              "n");
+}
+ValueId loss_of(Builder& b, const ValueId bias, double softcap) {
+  return linear_cross_entropy(b, matrix(b, "x", 5), weight(b, "w", {6, 5}),
+                              b.input("ids", DType::kI32, {Symbol::kTokens}),
+                              b.constant("scale", {1}, {0.25f}), "loss", bias, softcap);
 }
 template <bool interleaved>
 ValueId rope_of(Builder& b) {
@@ -114,6 +135,12 @@ const std::vector<Case>& cases() {
       {"gelu_tanh", activation_of<kGeluTanh>, {}, {"x"}},
       {"silu", activation_of<kSilu>, {}, {"x"}},
       {"relu", activation_of<kRelu>, {}, {"x"}},
+      {"gelu_quick", activation_of<kGeluQuick>, {}, {"x"}},
+      {"relu_squared", activation_of<kReluSquared>, {}, {"x"}},
+      {"tanh", activation_of<kTanh>, {}, {"x"}},
+      {"sigmoid", activation_of<kSigmoid>, {}, {"x"}},
+      {"scale", [](Builder& b) { return scale(b, matrix(b, "x", 5), 0.3, "s"); }, {}, {"x"}},
+      {"softcap", [](Builder& b) { return softcap(b, matrix(b, "x", 5), 1.5, "s"); }, {}, {"x"}},
       {"swiglu", gated_of<kSilu>, {}, {"gate", "up"}},
       {"geglu", gated_of<kGeluTanh>, {}, {"gate", "up"}},
       {"geglu_erf", gated_of<kGeluErf>, {}, {"gate", "up"}},
@@ -146,12 +173,24 @@ const std::vector<Case>& cases() {
        },
        {},
        {"x", "w", "b"}},
+      {"rms_norm_of_heads", head_norm_of<NormKind::kRms, false, true>, {}, {"x", "w"}},
+      {"rms_norm_of_each_head", head_norm_of<NormKind::kRms, true, false>, {}, {"x", "w"}},
+      {"layer_norm_of_heads", head_norm_of<NormKind::kLayer, false, false>, {}, {"x", "w", "b"}},
+      {"layer_norm_of_each_head", head_norm_of<NormKind::kLayer, true, true>, {}, {"x", "w", "b"}},
       {"rope", rope_of<false>, {{"positions", {0, 1, 2, 0, 1, 8, 3}}}, {"x"}},
       {"rope_interleaved", rope_of<true>, {{"positions", {0, 1, 2, 0, 1, 8, 3}}}, {"x"}},
       {"gather_rows",
        [](Builder& b) {
          return gather_rows(b, weight(b, "table", {6, 5}),
                             b.input("ids", DType::kI32, {Symbol::kTokens}), {}, DType::kF32, "e");
+       },
+       {{"ids", {0, 3, 3, 5, 0, 3, 1}}},
+       {"table"}},
+      {"gather_rows_with_offset",
+       [](Builder& b) {
+         return gather_rows(b, weight(b, "table", {8, 5}),
+                            b.input("ids", DType::kI32, {Symbol::kTokens}), {}, DType::kF32, "e",
+                            -2);
        },
        {{"ids", {0, 3, 3, 5, 0, 3, 1}}},
        {"table"}},
@@ -168,6 +207,7 @@ const std::vector<Case>& cases() {
       {"attention_causal", attention_of<true, 0, 0>, kPacked, {"q", "k", "v"}},
       {"attention_window", attention_of<true, 2, 0>, kPacked, {"q", "k", "v"}},
       {"attention_softcap", attention_of<true, 0, 2>, kPacked, {"q", "k", "v"}},
+      {"attention_alibi", alibi_of, kPacked, {"q", "k", "v"}},
       {"attention_dropout", attention_of<true, 0, 0, 30>, kPacked, {"q", "k", "v"}},
       {"attention_all", attention_of<true, 4, 2, 50>, kPacked, {"q", "k", "v"}},
       {"loss",
@@ -178,6 +218,10 @@ const std::vector<Case>& cases() {
        },
        {{"ids", {0, 3, -1, 5, 0, 3, -1}}},
        {"x", "w"}},
+      {"loss_with_bias_and_softcap",
+       [](Builder& b) { return loss_of(b, weight(b, "b", {6}), 2); },
+       {{"ids", {0, 3, -1, 5, 0, 3, -1}}},
+       {"x", "w", "b"}},
       {"moe_route", route_of<true>, {}, {"x"}},
       {"moe_route_switch", route_of<false>, {}, {"x"}},
       {"moe_route_groups", scaled_route_of<false, kernels::RouteScore::kSoftmax>, {}, {"x"}},

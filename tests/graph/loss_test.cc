@@ -2,6 +2,7 @@
 // chunks of rows.
 #include "ashlar/graph/ops/loss.h"
 
+#include "ashlar/passes/fuse.h"
 #include "tests/graph/counter_values.h"
 #include "tests/graph/graph_run.h"
 #include "tests/kernels/tier_fixture.h"
@@ -15,12 +16,13 @@ namespace {
 class LossTest : public kernels::TierTest {};
 ASHLAR_TEST_EACH_TIER(LossTest);
 
-Graph loss_graph(DType dtype, int64_t vocab, int64_t width) {
+Graph loss_graph(DType dtype, int64_t vocab, int64_t width, bool bias = false, double softcap = 0) {
   return with_backward([&](Builder& b) {
     return linear_cross_entropy(b, b.input("x", dtype, {Symbol::kTokens, width}),
                                 b.parameter("w", {vocab, width}, {}, {}, dtype),
                                 b.input("targets", DType::kI32, {Symbol::kTokens}),
-                                b.input("scale", DType::kF32, {1}), "loss");
+                                b.input("scale", DType::kF32, {1}), "loss",
+                                bias ? b.parameter("bias", {vocab}, {}, {}) : ValueId{}, softcap);
   });
 }
 
@@ -52,6 +54,34 @@ TEST_P(LossTest, EqualsTheReference) {
       output("d_x", dtype == DType::kF32 ? kGradient : kernels::tolerance(dtype));
       expect_close(found.variables.at("w.grad").values, wanted.variables.at("w.grad").values,
                    kGradient, what + " w.grad");
+    }
+  }
+}
+
+// Fused, too: the loss, both gradients of the head and the input's from one set of logits.
+TEST_P(LossTest, WithBiasAndSoftcap) {
+  constexpr int64_t kRows = 17, kVocab = 33, kWidth = 9;
+  RunData data{.bindings = bind_tokens(kRows)};
+  data.floats["scale"] = {1.0f / kRows};
+  data.ints["targets"] = counter_ids("targets", kRows, kVocab);
+  data.ints["targets"][3] = -1;
+  for (const bool bias : {false, true}) {
+    for (const double softcap : {0.0, 1.5}) {
+      const Graph graph = loss_graph(DType::kF32, kVocab, kWidth, bias, softcap);
+      const Graph fused = passes::fuse(graph);
+      EXPECT_LT(fused.nodes().size(), graph.nodes().size());
+      const RunResult wanted = run_reference(graph, data);
+      for (const Graph& form : {graph, fused}) {
+        const RunResult found = run_fast(form, data, GetParam());
+        for (const auto& [name, output] : wanted.outputs) {
+          expect_close(found.outputs.at(name).values, output.values, 4e-6, name);
+        }
+        for (const char* name : {"w.grad", "bias.grad"}) {
+          if (!bias && name == std::string("bias.grad")) continue;
+          expect_close(found.variables.at(name).values, wanted.variables.at(name).values, 4e-6,
+                       name);
+        }
+      }
     }
   }
 }

@@ -6,6 +6,7 @@
 #include "ashlar/graph/ops/norm.h"
 #include "ashlar/graph/ops/rope.h"
 #include "ashlar/graph/ops/rows.h"
+#include "ashlar/graph/ops/softcap.h"
 #include "tests/graph/counter_values.h"
 #include "tests/graph/graph_run.h"
 #include "tests/kernels/tier_fixture.h"
@@ -34,8 +35,10 @@ ASHLAR_TEST_EACH_TIER(OpTest);
 constexpr int64_t kOddSizes[] = {1, 7, 8, 9, 17, 33};
 constexpr DType kDTypes[] = {DType::kF32, DType::kBF16};
 constexpr kernels::Activation kActivations[] = {
-    kernels::Activation::kGeluTanh, kernels::Activation::kGeluErf, kernels::Activation::kSilu,
-    kernels::Activation::kRelu};
+    kernels::Activation::kGeluTanh,  kernels::Activation::kGeluErf,
+    kernels::Activation::kSilu,      kernels::Activation::kRelu,
+    kernels::Activation::kGeluQuick, kernels::Activation::kReluSquared,
+    kernels::Activation::kTanh,      kernels::Activation::kSigmoid};
 
 std::string label(std::string_view op, DType dtype, int64_t rows, int64_t width) {
   return fmt::format("{} {} {} x {}", op, ashlar::name(dtype), rows, width);
@@ -93,6 +96,17 @@ TEST_P(OpTest, Gated) {
   }
 }
 
+TEST_P(OpTest, ScaleAndSoftcap) {
+  for_each_size([&](DType dtype, int64_t rows, int64_t width) {
+    const auto x = [&](Builder& b) { return matrix(b, "x", dtype, width); };
+    check(with_backward([&](Builder& b) { return scale(b, x(b), 0.3, "scale"); }),
+          {.bindings = bind_tokens(rows)}, label("scale", dtype, rows, width));
+    // In bf16, backward starts from the rounded result of forward.
+    check(with_backward([&](Builder& b) { return softcap(b, x(b), 1.5, "cap"); }),
+          {.bindings = bind_tokens(rows)}, label("softcap", dtype, rows, width), 2);
+  });
+}
+
 TEST_P(OpTest, Dropout) {
   for_each_size([&](DType dtype, int64_t rows, int64_t width) {
     const Graph graph = with_backward(
@@ -147,6 +161,26 @@ TEST_P(OpTest, Norms) {
       const Graph graph = width == 1 ? forward_graph(norm) : with_backward(norm);
       check(graph, {.bindings = bind_tokens(rows)},
             label(layer ? "layer_norm" : "rms_norm", dtype, rows, width), 2);
+    });
+  }
+}
+
+// Three heads, with a weight for all or one for each, around 0 or not.
+TEST_P(OpTest, NormsOfHeads) {
+  for (const int form : {0, 1, 2, 3, 4, 5, 6, 7}) {
+    const bool layer = form & 1, own = form & 2, zero_centred = form & 4;
+    for_each_size([&](DType dtype, int64_t rows, int64_t width) {
+      const int64_t head = width + 1;
+      const Graph graph = with_backward([&](Builder& b) {
+        const Shape shape = own ? Shape{3, head} : Shape{head};
+        const ValueId bias = layer ? weight(b, "bias", shape) : ValueId{};
+        return norm(b, matrix(b, "x", dtype, 3 * head), weight(b, "w", shape), bias,
+                    {layer ? NormKind::kLayer : NormKind::kRms, 1e-5, head, zero_centred}, "norm");
+      });
+      // Two channels alone become their sign: what is left of their gradient is rounding.
+      check(graph, {.bindings = bind_tokens(rows)},
+            label("norm of heads", dtype, rows, head) + fmt::format(" form {}", form),
+            head == 2 ? 16 : 2);
     });
   }
 }
@@ -222,6 +256,24 @@ TEST_P(OpTest, LinearWithFusedActivationAndF32Result) {
       });
       check(graph, {.bindings = bind_tokens(rows)}, label(name(f), dtype, rows, inner));
     });
+  }
+}
+
+TEST_P(OpTest, AttentionWithAlibi) {
+  for (const DType dtype : kDTypes) {
+    for (const int64_t window : {0, 5}) {
+      AttentionSpec spec{.heads = 6, .kv_heads = 2, .head_dim = 9, .mask = {}};
+      spec.mask = {.causal = true, .window = window, .scale = 0.5f};
+      spec.slopes = {0.5f, 0.25f, 0.125f, 0.0625f, 1.0f, 0.3f};
+      const Graph graph = with_backward([&](Builder& b) {
+        const ValueId rows = b.input("row_start", DType::kI32, {Dim(Symbol::kSeqs, 1, 1)});
+        return attention(b, matrix(b, "q", dtype, 54), matrix(b, "k", dtype, 18),
+                         matrix(b, "v", dtype, 18), rows, spec, "attention");
+      });
+      RunData data{.bindings = bind_tokens(150, 3)};
+      data.ints["row_start"] = {0, 17, 18, 150};
+      check(graph, data, label("alibi", dtype, 150, window), 4);
+    }
   }
 }
 

@@ -13,8 +13,10 @@
 namespace ashlar::kernels {
 namespace {
 
-constexpr Activation kActivations[] = {Activation::kNone, Activation::kGeluTanh,
-                                       Activation::kGeluErf, Activation::kSilu, Activation::kRelu};
+constexpr Activation kActivations[] = {
+    Activation::kNone,        Activation::kGeluTanh, Activation::kGeluErf,
+    Activation::kSilu,        Activation::kRelu,     Activation::kGeluQuick,
+    Activation::kReluSquared, Activation::kTanh,     Activation::kSigmoid};
 constexpr int64_t kCounts[] = {0, 1, 7, 8, 9, 16, 17, 33, 50'000};
 
 std::string describe(Activation activation, DType dtype, int64_t count) {
@@ -125,7 +127,9 @@ TEST_P(ElementwiseTest, ActivationsOfHugeValuesAreFinite) {
   const Array ones(DType::kF32, {1, 1, 1, 1, 1});
   const Team team = teams()[0].with_scratch();
   for (const Activation activation : kActivations) {
-    if (activation == Activation::kNone) continue;
+    const bool unit = activation == Activation::kReluSquared || activation == Activation::kTanh ||
+                      activation == Activation::kSigmoid;
+    if (activation == Activation::kNone || unit) continue;  // another shape
     const std::string what = describe(activation, DType::kF32, 5);
     expect_close(run_activation(table(), team, activation, x), {1e4, 0, 100, 0, 0}, what);
     const double at_zero = activation == Activation::kRelu ? 0 : 0.5;

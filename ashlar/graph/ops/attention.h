@@ -10,9 +10,10 @@ namespace ashlar::graph {
 struct AttentionSpec {
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   kernels::AttentionMask mask;
-  double dropout = 0;             // share of the probabilities that training drops
-  std::string dropout_path = {};  // the mask's key, beside the seed; attention() sets it
-  int64_t first_head = 0;         // of the model's, where ranks share the heads
+  double dropout = 0;              // share of the probabilities that training drops
+  std::string dropout_path = {};   // the mask's key, beside the seed; attention() sets it
+  int64_t first_head = 0;          // of the model's, where ranks share the heads
+  std::vector<float> slopes = {};  // ALiBi's, of all the model's heads; none: no ALiBi
 };
 
 // (q [T,H*D], k [T,K*D], v [T,K*D], row_start i32 [S+1]) -> (out [T,H*D], lse f32 [T,H]). Dropout

@@ -23,6 +23,7 @@ template <typename Args>
 Args common_args(const AttentionSpec& spec, const Operand& q) {
   Args args;
   args.mask = spec.mask;
+  args.mask.slopes = spec.slopes.empty() ? nullptr : spec.slopes.data() + spec.first_head;
   args.tokens = q.shape[0];
   args.heads = spec.heads;
   args.kv_heads = spec.kv_heads;

@@ -11,7 +11,8 @@ namespace ashlar::graph {
 namespace ref = kernels::ref;
 
 std::string_view name(kernels::Activation activation) {
-  constexpr std::string_view names[] = {"none", "gelu_tanh", "gelu", "silu", "relu"};
+  constexpr std::string_view names[] = {"none",       "gelu_tanh",    "gelu", "silu",   "relu",
+                                        "gelu_quick", "relu_squared", "tanh", "sigmoid"};
   return names[static_cast<int>(activation)];
 }
 
@@ -41,6 +42,35 @@ void AddOp::reference(const ReferenceCall& call) const {
 
 std::vector<AxisStrategy> AddOp::strategies(const AxisSite&) const {
   return {alike(2, 1, rows()), alike(2, 1, columns()), alike(2, 1, term())};
+}
+
+// ---------------------------------------------------------------- scale
+std::string ScaleOp::attributes() const { return fmt::format("factor={}", factor_); }
+
+std::vector<ValueType> ScaleOp::infer(std::span<const ValueType> inputs) const {
+  check_inputs(kind(), inputs, 1);
+  return {inputs[0]};
+}
+
+void ScaleOp::gradient(GradientContext& context) const {
+  if (!context.wants(0)) return;
+  context.set(0, context.apply(std::make_shared<ScaleOp>(factor_), {context.grad(0)}, "grad")[0]);
+}
+
+void ScaleOp::run(const KernelCall& call) const {
+  const Operand& y = call.outputs[0];
+  call.table.scale(
+      {y.shape.elements(), y.dtype, static_cast<float>(factor_), call.inputs[0].data, y.data},
+      call.team);
+}
+
+void ScaleOp::reference(const ReferenceCall& call) const {
+  ref::scale({call.outputs[0].shape.elements(), factor_, call.inputs[0].as<double>(),
+              call.outputs[0].as<double>()});
+}
+
+std::vector<AxisStrategy> ScaleOp::strategies(const AxisSite&) const {
+  return {alike(1, 1, rows()), alike(1, 1, columns()), alike(1, 1, term())};
 }
 
 // ---------------------------------------------------------------- activation
@@ -293,6 +323,11 @@ std::vector<Alias> CastOp::aliases() const {
 // ---------------------------------------------------------------- builders
 ValueId add(Builder& b, ValueId a, ValueId c, const std::string& name) {
   return b.apply1(std::make_shared<AddOp>(), {a, c}, name);
+}
+
+ValueId scale(Builder& b, ValueId x, double factor, const std::string& name) {
+  if (factor == 1) return x;
+  return b.apply1(std::make_shared<ScaleOp>(factor), {x}, name);
 }
 
 ValueId activation(Builder& b, ValueId x, kernels::Activation f, const std::string& name) {

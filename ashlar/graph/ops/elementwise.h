@@ -1,4 +1,5 @@
-// Ops that look at one element at a time: add, activation, gated product (SwiGLU), dropout, cast.
+// Ops that look at one element at a time: add, scale, activation, gated product (SwiGLU), dropout,
+// cast.
 #pragma once
 
 #include "ashlar/graph/builder.h"
@@ -16,6 +17,23 @@ class AddOp : public Op {
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, 0, false}, {0, 1, false}}; }
+};
+
+// y = factor x.
+class ScaleOp : public Op {
+ public:
+  explicit ScaleOp(double factor) : factor_(factor) {}
+  std::string_view kind() const override { return "scale"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  void gradient(GradientContext& context) const override;
+  void run(const KernelCall& call) const override;
+  void reference(const ReferenceCall& call) const override;
+  std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  std::vector<Alias> aliases() const override { return {{0, 0, false}}; }
+
+ private:
+  double factor_;
 };
 
 // y = f(x).
@@ -140,6 +158,8 @@ class CastOp : public Op {
 std::string_view name(kernels::Activation activation);
 
 ValueId add(Builder& b, ValueId a, ValueId c, const std::string& name);
+// x itself when the factor is 1.
+ValueId scale(Builder& b, ValueId x, double factor, const std::string& name);
 ValueId activation(Builder& b, ValueId x, kernels::Activation f, const std::string& name);
 ValueId gated(Builder& b, ValueId gate, ValueId up, kernels::Activation f, const std::string& name);
 // x itself when rate is 0.

@@ -12,11 +12,19 @@
 
 namespace ashlar::graph {
 
-// (x [T,C], weight [V,C], targets i32 [T], scale f32 [1]) -> loss f64 [1].
+// What stands between the product and the softmax.
+struct HeadSpec {
+  bool bias = false;
+  double softcap = 0;  // > 0: logits become softcap * tanh(logits / softcap)
+};
+
+// (x [T,C], weight [V,C], targets i32 [T], scale f32 [1], with bias: bias f32 [V]) -> loss f64 [1].
 class LinearCrossEntropyOp : public Op, public Talks {
  public:
-  explicit LinearCrossEntropyOp(std::optional<VocabularySlice> slice = {})
-      : slice_(std::move(slice)) {}
+  explicit LinearCrossEntropyOp(const HeadSpec& head = {},
+                                std::optional<VocabularySlice> slice = {})
+      : head_(head), slice_(std::move(slice)) {}
+  const HeadSpec& head() const { return head_; }
   const std::optional<VocabularySlice>& slice() const { return slice_; }
   std::string_view kind() const override { return "linear_cross_entropy"; }
   std::string attributes() const override;
@@ -32,20 +40,24 @@ class LinearCrossEntropyOp : public Op, public Talks {
   std::shared_ptr<const Op> local(const LocalSite& site) const override;
 
  private:
+  HeadSpec head_;
   std::optional<VocabularySlice> slice_;  // of one rank of several
 };
 
 // The loss and its gradients from one set of logits: what the fuse pass makes of the ops below.
 // Also the two halves by themselves, each computing the logits again: B gives d_x, W adds to grad.
-// (x, weight, targets, scale, grad f32 [V,C] or absent) -> (loss, d_x [T,C], grad), those asked
-// for.
+// (x, weight, targets, scale, grad f32 [V,C] or absent, with bias: bias, its grad f32 [V] or
+// absent)
+// -> (loss, d_x [T,C], grad, bias grad), those asked for.
 class LinearCrossEntropyGradOp : public Op, public Talks {
  public:
+  enum Input { kX, kWeight, kTargets, kScale, kGrad, kBias, kBiasGrad };
   struct Wants {
     bool loss = false, input_grad = false, weight_grad = false, first = false;
   };
-  explicit LinearCrossEntropyGradOp(Wants wants, std::optional<VocabularySlice> slice = {})
-      : wants_(wants), slice_(std::move(slice)) {}
+  explicit LinearCrossEntropyGradOp(Wants wants, const HeadSpec& head = {},
+                                    std::optional<VocabularySlice> slice = {})
+      : wants_(wants), head_(head), slice_(std::move(slice)) {}
   const Wants& wants() const { return wants_; }
   std::string_view kind() const override { return "linear_cross_entropy_grad"; }
   std::string attributes() const override;
@@ -61,11 +73,14 @@ class LinearCrossEntropyGradOp : public Op, public Talks {
   std::shared_ptr<const Op> local(const LocalSite& site) const override;
 
  private:
+  bool wants_bias_grad() const { return wants_.weight_grad && head_.bias; }
   Wants wants_;
+  HeadSpec head_;
   std::optional<VocabularySlice> slice_;
 };
 
+// The bias may be invalid.
 ValueId linear_cross_entropy(Builder& b, ValueId x, ValueId weight, ValueId targets, ValueId scale,
-                             const std::string& name);
+                             const std::string& name, ValueId bias = {}, double softcap = 0);
 
 }  // namespace ashlar::graph

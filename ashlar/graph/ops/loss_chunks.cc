@@ -22,10 +22,11 @@ int64_t chunk_rows(int64_t vocab) {
 
 constexpr int64_t align(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// One chunk's three products and where its logits lie.
+// One chunk's three products, the sum of its rows, and where its logits lie.
 struct Chunk {
   const Operand& x;
   const Operand& weight;
+  const float* bias;  // may be null
   int64_t first, rows;
   float* logits;
 
@@ -43,6 +44,7 @@ struct Chunk {
     args.b = {weight.data, weight.dtype, 1, width()};
     args.c = logits;
     args.c_stride = vocab();
+    args.bias = bias;
     return args;
   }
   GemmArgs input_grad(const Operand& d_x) const {
@@ -69,6 +71,15 @@ struct Chunk {
     args.accumulate = !overwrite;
     return args;
   }
+  kernels::ColumnSumArgs bias_grad(const Operand& grad, bool overwrite) const {
+    kernels::ColumnSumArgs args;
+    args.rows = rows;
+    args.width = vocab();
+    args.x = logits;
+    args.sum = grad.as<float>();
+    args.accumulate = !overwrite;
+    return args;
+  }
 };
 
 // Ranks that share the vocabulary cut the rows alike, so that their chunks meet.
@@ -90,7 +101,7 @@ struct ScratchLayout {
     loss_offset = align(weight.shape[0] * column);
     exchange_offset = loss_offset + align(column);
     gemm_offset = exchange_offset + (slice ? align(kExchanged * column) : 0);
-    const Chunk chunk{x, weight, 0, rows, nullptr};
+    const Chunk chunk{x, weight, nullptr, 0, rows, nullptr};
     const int64_t gemm = std::max({table.gemm_scratch(chunk.forward(), threads),
                                    table.gemm_scratch(chunk.input_grad(x), threads),
                                    table.gemm_scratch(chunk.weight_grad(weight, false), threads)});
@@ -151,7 +162,7 @@ struct ReferenceSteps {
 
 // What both forms, over the whole vocabulary and over a slice, take alike.
 template <typename Args, typename T>
-Args loss_args(int64_t rows, int64_t vocab, T* logits, const int32_t* targets, T scale,
+Args loss_args(int64_t rows, int64_t vocab, T* logits, const int32_t* targets, T scale, T softcap,
                bool gradient, T* losses) {
   Args args;
   args.rows = rows;
@@ -159,6 +170,7 @@ Args loss_args(int64_t rows, int64_t vocab, T* logits, const int32_t* targets, T
   args.logits = logits;
   args.targets = targets;
   args.scale = scale;
+  args.softcap = softcap;
   args.gradient = gradient;
   args.loss = losses;
   return args;
@@ -183,7 +195,7 @@ void loss_traffic(const TrafficCall& call, const std::optional<VocabularySlice>&
   }
 }
 
-void run_loss(const KernelCall& call, const LossOutputs& out,
+void run_loss(const KernelCall& call, const LossHead& head, const LossOutputs& out,
               const std::optional<VocabularySlice>& slice) {
   const Operand& x = call.inputs[0];
   const Operand& weight = call.inputs[1];
@@ -196,33 +208,38 @@ void run_loss(const KernelCall& call, const LossOutputs& out,
   auto* numbers = reinterpret_cast<float*>(call.team.scratch + layout.exchange_offset);
 
   const float scale = call.inputs[3].as<float>()[0];
+  const auto softcap = static_cast<float>(head.softcap);
+  const float* bias = head.bias != nullptr ? head.bias->as<float>() : nullptr;
   const bool gradient = out.d_x != nullptr || out.grad != nullptr;
   double total = 0;
   for (int64_t first = 0; first < x.shape[0]; first += layout.rows) {
     const int64_t rows = std::min(layout.rows, x.shape[0] - first);
-    const Chunk chunk{x, weight, first, rows, logits};
+    const Chunk chunk{x, weight, bias, first, rows, logits};
     call.table.gemm(chunk.forward(), team);
     const int32_t* targets = call.inputs[2].as<int32_t>() + first;
     if (slice) {
       cross_entropy_of_slices(call.comm, *slice, numbers,
                               loss_args<KernelSteps::Args>(rows, chunk.vocab(), logits, targets,
-                                                           scale, gradient, losses),
+                                                           scale, softcap, gradient, losses),
                               KernelSteps{call.table, team});
     } else {
-      call.table.cross_entropy(loss_args<kernels::CrossEntropyArgs>(
-                                   rows, chunk.vocab(), logits, targets, scale, gradient, losses),
-                               team);
+      call.table.cross_entropy(
+          loss_args<kernels::CrossEntropyArgs>(rows, chunk.vocab(), logits, targets, scale, softcap,
+                                               gradient, losses),
+          team);
     }
     for (int64_t i = 0; i < rows; ++i) total += static_cast<double>(losses[i]);
     if (out.d_x != nullptr) call.table.gemm(chunk.input_grad(*out.d_x), team);
-    if (out.grad != nullptr) {
-      call.table.gemm(chunk.weight_grad(*out.grad, out.overwrite_grad && first == 0), team);
+    const bool overwrite = out.overwrite_grad && first == 0;
+    if (out.grad != nullptr) call.table.gemm(chunk.weight_grad(*out.grad, overwrite), team);
+    if (out.bias_grad != nullptr) {
+      call.table.column_sum(chunk.bias_grad(*out.bias_grad, overwrite), team);
     }
   }
   if (out.loss != nullptr) *out.loss = total * static_cast<double>(scale);
 }
 
-void reference_loss(const ReferenceCall& call, const LossOutputs& out,
+void reference_loss(const ReferenceCall& call, const LossHead& head, const LossOutputs& out,
                     const std::optional<VocabularySlice>& slice) {
   const Operand& x = call.inputs[0];
   const Operand& weight = call.inputs[1];
@@ -237,18 +254,24 @@ void reference_loss(const ReferenceCall& call, const LossOutputs& out,
   gemm.c = logits.data();
   gemm.c_stride = vocab;
   ref::gemm(gemm);
+  if (head.bias != nullptr) {
+    for (size_t i = 0; i < logits.size(); ++i) {
+      logits[i] += head.bias->as<double>()[i % static_cast<size_t>(vocab)];
+    }
+  }
 
   const auto* targets = call.inputs[2].as<int32_t>();
   const double scale = call.inputs[3].as<double>()[0];
   if (slice) {
     std::vector<double> numbers(static_cast<size_t>(kExchanged * rows));
-    cross_entropy_of_slices(call.comm, *slice, numbers.data(),
-                            loss_args<ReferenceSteps::Args>(rows, vocab, logits.data(), targets,
-                                                            scale, true, losses.data()),
-                            ReferenceSteps{});
+    cross_entropy_of_slices(
+        call.comm, *slice, numbers.data(),
+        loss_args<ReferenceSteps::Args>(rows, vocab, logits.data(), targets, scale, head.softcap,
+                                        true, losses.data()),
+        ReferenceSteps{});
   } else {
     ref::cross_entropy(loss_args<ref::CrossEntropyArgs>(rows, vocab, logits.data(), targets, scale,
-                                                        true, losses.data()));
+                                                        head.softcap, true, losses.data()));
   }
   if (out.loss != nullptr) {
     double total = 0;
@@ -277,6 +300,11 @@ void reference_loss(const ReferenceCall& call, const LossOutputs& out,
     grad.c_stride = width;
     grad.accumulate = !out.overwrite_grad;
     ref::gemm(grad);
+  }
+  if (out.bias_grad != nullptr) {
+    double* sum = out.bias_grad->as<double>();
+    if (out.overwrite_grad) std::fill_n(sum, vocab, 0.0);
+    for (size_t i = 0; i < logits.size(); ++i) sum[i % static_cast<size_t>(vocab)] += logits[i];
   }
 }
 

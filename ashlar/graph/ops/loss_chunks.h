@@ -9,10 +9,15 @@
 
 namespace ashlar::graph {
 
+struct LossHead {  // behind the product
+  double softcap = 0;
+  const Operand* bias = nullptr;
+};
 struct LossOutputs {  // those asked for
   double* loss = nullptr;
   const Operand* d_x = nullptr;
   const Operand* grad = nullptr;
+  const Operand* bias_grad = nullptr;
   bool overwrite_grad = false;
 };
 
@@ -20,9 +25,9 @@ int64_t loss_scratch_bytes(const Operand& x, const Operand& weight,
                            const std::optional<VocabularySlice>& slice,
                            const kernels::KernelTable& table, int threads);
 void loss_traffic(const TrafficCall& call, const std::optional<VocabularySlice>& slice);
-void run_loss(const KernelCall& call, const LossOutputs& out,
+void run_loss(const KernelCall& call, const LossHead& head, const LossOutputs& out,
               const std::optional<VocabularySlice>& slice);
-void reference_loss(const ReferenceCall& call, const LossOutputs& out,
+void reference_loss(const ReferenceCall& call, const LossHead& head, const LossOutputs& out,
                     const std::optional<VocabularySlice>& slice);
 
 }  // namespace ashlar::graph

@@ -31,7 +31,7 @@ void GatherRowsOp::gradient(GradientContext& context) const {
   if (context.wants(2)) context.set(2, d_y);
   if (context.wants(0)) {
     context.add_to_parameter(
-        0, [](bool first) { return std::make_shared<ScatterAddRowsOp>(first); },
+        0, [this](bool first) { return std::make_shared<ScatterAddRowsOp>(first, first_row_); },
         {context.input(1), d_y}, "weight_grad");
   }
 }
@@ -105,7 +105,7 @@ std::vector<AxisStrategy> GatherRowsOp::strategies(const AxisSite&) const {
 
 std::shared_ptr<const Op> GatherRowsOp::local(const LocalSite& site) const {
   const auto slice = vocabulary_slice(site, 0);
-  return slice ? std::make_shared<GatherRowsOp>(out_, slice->rows.offset) : nullptr;
+  return slice ? std::make_shared<GatherRowsOp>(out_, first_row_ + slice->rows.offset) : nullptr;
 }
 
 std::string ScatterAddRowsOp::attributes() const {
@@ -160,12 +160,13 @@ std::vector<AxisStrategy> ScatterAddRowsOp::strategies(const AxisSite&) const {
 
 std::shared_ptr<const Op> ScatterAddRowsOp::local(const LocalSite& site) const {
   const auto slice = vocabulary_slice(site, 2);
-  return slice ? std::make_shared<ScatterAddRowsOp>(first_, slice->rows.offset) : nullptr;
+  return slice ? std::make_shared<ScatterAddRowsOp>(first_, first_row_ + slice->rows.offset)
+               : nullptr;
 }
 
 ValueId gather_rows(Builder& b, ValueId table, ValueId ids, ValueId addend, DType out,
-                    const std::string& name) {
-  return b.apply1(std::make_shared<GatherRowsOp>(out), {table, ids, addend}, name);
+                    const std::string& name, int64_t first_row) {
+  return b.apply1(std::make_shared<GatherRowsOp>(out, first_row), {table, ids, addend}, name);
 }
 
 }  // namespace ashlar::graph

@@ -6,12 +6,14 @@
 namespace ashlar::graph {
 
 // (table [V,C], ids i32 [T], addend [T,C] or absent) -> y [T,C] of dtype `out`: y[t] =
-// table[ids[t]] (+ addend[t]). Ids are checked against V by whoever binds them. Where the table is
-// cut by rows (a vocabulary-parallel embedding; Shoeybi et al. 2019), this rank's begin with
-// `first_row`, an id outside them gives a row of zeros, and y is a term of the sum over the ranks.
+// table[ids[t]] (+ addend[t]). With first_row below 0, id 0 names row -first_row. Ids are checked
+// against V by whoever binds them. Where the table is cut by rows (a vocabulary-parallel embedding;
+// Shoeybi et al. 2019), this rank's begin with `first_row`, an id outside them gives a row of
+// zeros, and y is a term of the sum over the ranks.
 class GatherRowsOp : public Op {
  public:
   explicit GatherRowsOp(DType out, int64_t first_row = 0) : out_(out), first_row_(first_row) {}
+  int64_t first_row() const { return first_row_; }
   std::string_view kind() const override { return "gather_rows"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -52,6 +54,6 @@ class ScatterAddRowsOp : public Op {
 };
 
 ValueId gather_rows(Builder& b, ValueId table, ValueId ids, ValueId addend, DType out,
-                    const std::string& name);
+                    const std::string& name, int64_t first_row = 0);
 
 }  // namespace ashlar::graph

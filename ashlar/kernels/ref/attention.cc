@@ -39,6 +39,12 @@ double capped_grad(const AttentionMask& mask, double score) {
   return mask.scale * (1 - t * t);
 }
 
+// What ALiBi adds, for the head, the query's position and the key's.
+double alibi(const AttentionMask& mask, int64_t head, int64_t position, int64_t key) {
+  if (mask.slopes == nullptr) return 0;
+  return static_cast<double>(mask.slopes[head]) * static_cast<double>(key - position);
+}
+
 double log_sum_exp(const std::vector<double>& scores) {
   double largest = -std::numeric_limits<double>::infinity();
   for (const double score : scores) largest = std::max(largest, score);
@@ -83,6 +89,7 @@ AttentionSegment segment_of(const AttentionArgs& args, int64_t s) {
 struct Query {
   int64_t row, head;
   int64_t token;      // from dropout's first_token
+  int64_t position;   // in its sequence
   Keys keys;          // positions of those that it sees
   int64_t first_key;  // row of the key at position 0, which may be on another rank
 };
@@ -94,7 +101,7 @@ void for_each_query(const AttentionArgs& args, F f) {
       const Keys keys =
           visible_keys(args.mask, segment.query_position + i, {segment.key_begin, segment.key_end});
       for (int64_t h = 0; h < args.heads; ++h) {
-        f(Query{segment.query_row + i, h, segment.token + i, keys,
+        f(Query{segment.query_row + i, h, segment.token + i, segment.query_position + i, keys,
                 segment.key_row - segment.key_begin});
       }
     }
@@ -116,7 +123,7 @@ void attention(const AttentionArgs& args) {
   const int64_t group = args.heads / args.kv_heads;
   std::vector<double> out(static_cast<size_t>(D));
   for_each_query(args, [&](const Query& query) {
-    const auto [t, h, token, keys, first_key] = query;
+    const auto [t, h, token, position, keys, first_key] = query;
     double* to = args.out + (t * args.heads + h) * D;
     double* lse = args.lse == nullptr ? nullptr : args.lse + t * args.heads + h;
     if (keys.begin == keys.end) return;  // of a segment
@@ -125,7 +132,8 @@ void attention(const AttentionArgs& args) {
     const double* v = args.v + (first_key + keys.begin) * args.v_stride + h / group * D;
     std::vector<double> scores;
     for (int64_t j = 0; j < keys.end - keys.begin; ++j) {
-      scores.push_back(capped(args.mask, dot(q, k + j * args.k_stride, D)));
+      scores.push_back(capped(args.mask, dot(q, k + j * args.k_stride, D)) +
+                       alibi(args.mask, h, position, keys.begin + j));
     }
     const auto value = [&, stride = args.v_stride](int64_t j, int64_t d) {
       return v[j * stride + d];
@@ -156,7 +164,7 @@ void attention_grad(const AttentionGradArgs& args) {
     std::fill_n(args.d_v, forward.tokens * forward.kv_heads * D, 0.0);
   }
   for_each_query(forward, [&](const Query& query) {
-    const auto [t, h, token, keys, first_key] = query;
+    const auto [t, h, token, position, keys, first_key] = query;
     const int64_t row = (t * forward.heads + h) * D;
     const double* q = forward.q + t * forward.q_stride + h * D;
     const double* d_out = args.d_out + row;
@@ -165,7 +173,8 @@ void attention_grad(const AttentionGradArgs& args) {
       const double* k = forward.k + j * forward.k_stride + h / group * D;
       const double* v = forward.v + j * forward.v_stride + h / group * D;
       const double score = capped(forward.mask, dot(q, k, D));
-      const double p = std::exp(score - forward.lse[t * forward.heads + h]);
+      const double bias = alibi(forward.mask, h, position, j - first_key);
+      const double p = std::exp(score + bias - forward.lse[t * forward.heads + h]);
       const double m = passed(forward.dropout, token, h, j - first_key);
       const double d_dot = p * (m * dot(d_out, v, D) - delta) * capped_grad(forward.mask, score);
       const int64_t kv_row = (j * forward.kv_heads + h / group) * D;
@@ -201,7 +210,8 @@ void paged_attention(const PagedAttentionArgs& args) {
     const int64_t rows = args.row_start[s + 1] - args.row_start[s];
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t t = args.row_start[s] + i;
-      const Keys keys = visible_keys(args.mask, args.context[s] - rows + i, {0, args.context[s]});
+      const int64_t position = args.context[s] - rows + i;
+      const Keys keys = visible_keys(args.mask, position, {0, args.context[s]});
       for (int64_t h = 0; h < args.heads; ++h) {
         const auto base = [&](int64_t key) {
           return (table[key / kCacheBlock] * args.kv_heads + h / group) * D * kCacheBlock;
@@ -210,7 +220,8 @@ void paged_attention(const PagedAttentionArgs& args) {
         std::vector<double> scores;
         for (int64_t j = keys.begin; j < keys.end; ++j) {
           const double* k = args.k_pool + base(j) + j % kCacheBlock;
-          scores.push_back(capped(args.mask, dot(q, k, D, kCacheBlock)));
+          scores.push_back(capped(args.mask, dot(q, k, D, kCacheBlock)) +
+                           alibi(args.mask, h, position, j));
         }
         const auto value = [&](int64_t j, int64_t d) {
           j += keys.begin;

@@ -11,6 +11,7 @@ namespace {
 // gelu, tanh form: 0.5 x (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3) (Hendrycks and Gimpel
 // 2016).
 constexpr double kGeluCubic = 0.044715;
+constexpr double kQuickSlope = 1.702;  // of the sigmoid that stands for the distribution function
 const double kGeluScale = std::sqrt(2 / std::numbers::pi);
 
 double gelu_inner(double x) { return kGeluScale * (x + kGeluCubic * x * x * x); }
@@ -33,6 +34,14 @@ double activate(Activation activation, double x) {
       return x * sigmoid(x);
     case Activation::kRelu:
       return x > 0 ? x : 0;
+    case Activation::kGeluQuick:
+      return x * sigmoid(kQuickSlope * x);
+    case Activation::kReluSquared:
+      return x > 0 ? x * x : 0;
+    case Activation::kTanh:
+      return std::tanh(x);
+    case Activation::kSigmoid:
+      return sigmoid(x);
   }
   return x;
 }
@@ -53,6 +62,16 @@ double activate_grad(Activation activation, double x) {
     }
     case Activation::kRelu:
       return x > 0 ? 1 : 0;
+    case Activation::kGeluQuick: {
+      const double s = sigmoid(kQuickSlope * x);
+      return s + kQuickSlope * x * s * (1 - s);
+    }
+    case Activation::kReluSquared:
+      return x > 0 ? 2 * x : 0;
+    case Activation::kTanh:
+      return 1 - std::tanh(x) * std::tanh(x);
+    case Activation::kSigmoid:
+      return sigmoid(x) * (1 - sigmoid(x));
   }
   return 1;
 }
@@ -93,6 +112,22 @@ void gated_grad(const GatedGradArgs& args) {
 
 void add(const AddArgs& args) {
   for (int64_t i = 0; i < args.elements; ++i) args.y[i] = args.a[i] + args.b[i];
+}
+
+void scale(const ScaleArgs& args) {
+  for (int64_t i = 0; i < args.elements; ++i) args.y[i] = args.factor * args.x[i];
+}
+
+void softcap(const SoftcapArgs& args) {
+  for (int64_t i = 0; i < args.elements; ++i)
+    args.y[i] = args.cap * std::tanh(args.x[i] / args.cap);
+}
+
+void softcap_grad(const SoftcapGradArgs& args) {
+  for (int64_t i = 0; i < args.elements; ++i) {
+    const double t = args.y[i] / args.cap;
+    args.d_x[i] = args.d_y[i] * (1 - t * t);
+  }
 }
 
 void dropout(const DropoutArgs& args) {

@@ -1,5 +1,5 @@
-// Activations, gated products, sums and dropout in double: the oracle of ../elementwise.kernel.cc
-// and the engine of fp64 runs. Fields mean what they mean in ../args.h.
+// Activations, gated products, sums, scaling, soft caps and dropout in double: the oracle of
+// ../elementwise.kernel.cc and the engine of fp64 runs. Fields mean what they mean in ../args.h.
 #pragma once
 
 #include "ashlar/kernels/args.h"
@@ -44,6 +44,25 @@ struct AddArgs {  // y = a + b
   const double* b = nullptr;
   double* y = nullptr;
 };
+struct ScaleArgs {  // y = factor x
+  int64_t elements = 0;
+  double factor = 1;
+  const double* x = nullptr;
+  double* y = nullptr;
+};
+struct SoftcapArgs {  // y = cap tanh(x / cap) (Gemma 2, section 2)
+  int64_t elements = 0;
+  double cap = 0;
+  const double* x = nullptr;
+  double* y = nullptr;
+};
+struct SoftcapGradArgs {  // from the result y
+  int64_t elements = 0;
+  double cap = 0;
+  const double* y = nullptr;
+  const double* d_y = nullptr;
+  double* d_x = nullptr;
+};
 struct DropoutArgs {  // the same mask as the kernel's, which depends on no dtype
   int64_t elements = 0;
   double rate = 0;
@@ -57,6 +76,9 @@ void activation_grad(const ActivationGradArgs& args);
 void gated(const GatedArgs& args);
 void gated_grad(const GatedGradArgs& args);
 void add(const AddArgs& args);
+void scale(const ScaleArgs& args);
+void softcap(const SoftcapArgs& args);
+void softcap_grad(const SoftcapGradArgs& args);
 void dropout(const DropoutArgs& args);
 
 }  // namespace ashlar::kernels::ref

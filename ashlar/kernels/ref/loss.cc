@@ -19,12 +19,24 @@ double sum_of_exp(const double* logits, int64_t vocab, double highest) {
   return sum;
 }
 
+void cap(double* logits, int64_t vocab, double softcap) {
+  if (softcap == 0) return;
+  for (int64_t v = 0; v < vocab; ++v) logits[v] = softcap * std::tanh(logits[v] / softcap);
+}
+
+// d capped / d logit, from the capped logit.
+double cap_slope(double capped, double softcap) {
+  const double t = softcap == 0 ? 0 : capped / softcap;
+  return 1 - t * t;
+}
+
 }  // namespace
 
 void cross_entropy(const CrossEntropyArgs& args) {
   for (int64_t t = 0; t < args.rows; ++t) {
     double* logits = args.logits + t * args.logits_stride;
     const int32_t target = args.targets[t];
+    cap(logits, args.vocab, args.softcap);
     const double highest = highest_of(logits, args.vocab);
     const double lse = highest + std::log(sum_of_exp(logits, args.vocab, highest));
 
@@ -33,14 +45,16 @@ void cross_entropy(const CrossEntropyArgs& args) {
     if (!args.gradient) continue;
     for (int64_t v = 0; v < args.vocab; ++v) {
       const double one_hot = v == target ? 1 : 0;
-      logits[v] = target >= 0 ? (std::exp(logits[v] - lse) - one_hot) * args.scale : 0;
+      const double slope = cap_slope(logits[v], args.softcap);
+      logits[v] = target >= 0 ? (std::exp(logits[v] - lse) - one_hot) * args.scale * slope : 0;
     }
   }
 }
 
 void softmax_slice(const CrossEntropySliceArgs& args) {
   for (int64_t t = 0; t < args.rows; ++t) {
-    const double* logits = args.logits + t * args.logits_stride;
+    double* logits = args.logits + t * args.logits_stride;
+    cap(logits, args.vocab, args.softcap);
     args.highest[t] = highest_of(logits, args.vocab);
     args.sum[t] = sum_of_exp(logits, args.vocab, args.highest[t]);
   }
@@ -65,7 +79,8 @@ void cross_entropy_slice(const CrossEntropySliceArgs& args) {
     for (int64_t v = 0; v < args.vocab; ++v) {
       const double one_hot = v + args.first == args.targets[t] ? 1 : 0;
       const double softmax = std::exp(logits[v] - args.highest_of_all[t]) / args.sum[t];
-      logits[v] = counted ? (softmax - one_hot) * args.scale : 0;
+      const double slope = cap_slope(logits[v], args.softcap);
+      logits[v] = counted ? (softmax - one_hot) * args.scale * slope : 0;
     }
   }
 }

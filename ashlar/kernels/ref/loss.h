@@ -12,6 +12,7 @@ struct CrossEntropyArgs {
   int64_t logits_stride = 0;
   const int32_t* targets = nullptr;  // [T]; < 0: not counted
   double scale = 1;
+  double softcap = 0;
   bool gradient = false;
   double* loss = nullptr;  // [T]
   double* lse = nullptr;   // [T]; may be null
@@ -25,6 +26,7 @@ struct CrossEntropySliceArgs {
   int64_t logits_stride = 0;
   const int32_t* targets = nullptr;
   double scale = 1;
+  double softcap = 0;
   bool gradient = false;
   double *highest = nullptr, *highest_of_all = nullptr, *sum = nullptr, *target = nullptr;
   double* loss = nullptr;

@@ -12,7 +12,8 @@ void rms_norm(const NormArgs& args) {
     double squares = 0;
     for (int64_t c = 0; c < args.width; ++c) squares += x[c] * x[c];
     const double rstd = 1 / std::sqrt(squares / width + args.eps);
-    for (int64_t c = 0; c < args.width; ++c) y[c] = x[c] * rstd * args.weight[c];
+    const double* weight = args.weight + t % args.weight_rows * args.width;
+    for (int64_t c = 0; c < args.width; ++c) y[c] = x[c] * rstd * (weight[c] + args.weight_offset);
     if (args.rstd != nullptr) args.rstd[t] = rstd;
   }
 }
@@ -29,16 +30,17 @@ void layer_norm(const NormArgs& args) {
     for (int64_t c = 0; c < args.width; ++c) variance += (x[c] - mean) * (x[c] - mean);
     variance /= width;
     const double rstd = 1 / std::sqrt(variance + args.eps);
+    const int64_t row = t % args.weight_rows * args.width;
     for (int64_t c = 0; c < args.width; ++c) {
-      const double bias = args.bias != nullptr ? args.bias[c] : 0;
-      y[c] = (x[c] - mean) * rstd * args.weight[c] + bias;
+      const double bias = args.bias != nullptr ? args.bias[row + c] : 0;
+      y[c] = (x[c] - mean) * rstd * (args.weight[row + c] + args.weight_offset) + bias;
     }
     if (args.rstd != nullptr) args.rstd[t] = rstd;
     if (args.mean != nullptr) args.mean[t] = mean;
   }
 }
 
-// With z = (x - mean) * rstd and g = d_y * weight:
+// With z = (x - mean) * rstd and g = d_y * w:
 //   d_x = rstd * (g - mean(g) - z * mean(g * z)); the term mean(g) belongs to the layer norm only.
 void norm_grad(const NormGradArgs& args) {
   if (args.d_x == nullptr) return;
@@ -48,16 +50,17 @@ void norm_grad(const NormGradArgs& args) {
     const double* d_y = args.d_y + t * args.width;
     const double mean = args.mean != nullptr ? args.mean[t] : 0;
     const double rstd = args.rstd[t];
+    const double* weight = args.weight + t % args.weight_rows * args.width;
     double mean_g = 0, mean_gz = 0;
     for (int64_t c = 0; c < args.width; ++c) {
-      const double g = d_y[c] * args.weight[c];
+      const double g = d_y[c] * (weight[c] + args.weight_offset);
       mean_g += g / width;
       mean_gz += g * (x[c] - mean) * rstd / width;
     }
     if (args.mean == nullptr) mean_g = 0;
     for (int64_t c = 0; c < args.width; ++c) {
       const int64_t i = t * args.width + c;
-      const double g = d_y[c] * args.weight[c];
+      const double g = d_y[c] * (weight[c] + args.weight_offset);
       const double z = (x[c] - mean) * rstd;
       const double residual = args.residual_grad != nullptr ? args.residual_grad[i] : 0;
       args.d_x[i] = rstd * (g - mean_g - z * mean_gz) + residual;
@@ -66,17 +69,18 @@ void norm_grad(const NormGradArgs& args) {
 }
 
 void norm_weight_grad(const NormWeightGradArgs& args) {
-  for (int64_t c = 0; c < args.width; ++c) {
+  for (int64_t i = 0; i < args.weight_rows * args.width; ++i) {
+    const int64_t first = i / args.width, c = i % args.width;
     double weight_sum = 0, bias_sum = 0;
-    for (int64_t t = 0; t < args.rows; ++t) {
+    for (int64_t t = first; t < args.rows; t += args.weight_rows) {
       const double mean = args.mean != nullptr ? args.mean[t] : 0;
       const double z = (args.x[t * args.width + c] - mean) * args.rstd[t];
       weight_sum += args.d_y[t * args.width + c] * z;
       bias_sum += args.d_y[t * args.width + c];
     }
-    args.d_weight[c] = weight_sum + (args.accumulate ? args.d_weight[c] : 0);
+    args.d_weight[i] = weight_sum + (args.accumulate ? args.d_weight[i] : 0);
     if (args.d_bias != nullptr) {
-      args.d_bias[c] = bias_sum + (args.accumulate ? args.d_bias[c] : 0);
+      args.d_bias[i] = bias_sum + (args.accumulate ? args.d_bias[i] : 0);
     }
   }
 }
