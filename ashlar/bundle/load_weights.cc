@@ -1,6 +1,7 @@
 #include "ashlar/bundle/load_weights.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/bundle/row_groups.h"
 #include "ashlar/mesh/part.h"
 
 #include <algorithm>
@@ -77,7 +78,8 @@ class Loader {
     for (const WeightRule& rule : rules_) {
       if (!is_wanted(rule)) continue;
       const std::string name = weights_.name_of(rule);
-      const Tensor tensor = weights_.tensor(rule, name);
+      const Tensor tensor =
+          gather_groups(weights_.tensor(rule, name), rows_of(rule), rule.groups);
       int64_t row = 0;
       for (const std::string& target : rule.parameters) {
         const graph::Variable& variable = parameter(graph_, target);
@@ -85,14 +87,14 @@ class Loader {
         if (rule.index) {
           add_index(variable, *rule.index, piece.tensor, put);
         } else {
-          put(target,
-              stored(piece.tensor, variable.dtype, piece.ours ? Storage::kMapped : storage));
+          const bool ours = piece.ours || rule.groups > 1;
+          put(target, stored(piece.tensor, variable.dtype, ours ? Storage::kMapped : storage));
         }
         bytes += bytes_of(tensor.dtype(), piece.tensor.elements());
         row += whole_shape(variable)[0];
       }
       // Its pages are of no further use.
-      if (storage == Storage::kOwn || rule.index) file_.release(name);
+      if (storage == Storage::kOwn || rule.index || rule.groups > 1) file_.release(name);
     }
     return bytes;
   }
@@ -102,6 +104,15 @@ class Loader {
     Tensor tensor;
     bool ours = false;  // a copy already
   };
+
+  // Of each parameter of the tensor.
+  std::vector<int64_t> rows_of(const WeightRule& rule) const {
+    std::vector<int64_t> rows;
+    for (const std::string& name : rule.parameters) {
+      rows.push_back(whole_shape(parameter(graph_, name))[0]);
+    }
+    return rows;
+  }
 
   // A pipeline's stage has the parameters of some layers only, an expert rank some experts. Those
   // that share a tensor belong to one layer.

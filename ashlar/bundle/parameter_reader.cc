@@ -1,6 +1,7 @@
 #include "ashlar/bundle/parameter_reader.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/bundle/row_groups.h"
 
 #include <algorithm>
 
@@ -45,7 +46,9 @@ const Tensor& ParameterReader::tensor_of(const models::WeightRule& rule) {
   if (!open_.empty()) weights_.file().release(open_);
   open_ = name;
   transposed_ = rule.transpose;
-  tensor_ = weights_.tensor(rule, name);
+  std::vector<int64_t> rows;
+  for (const std::string& parameter : rule.parameters) rows.push_back(shape(parameter)[0]);
+  tensor_ = gather_groups(weights_.tensor(rule, name), rows, rule.groups);
   if (rule.transpose) {
     tensor_ = (is_block(tensor_.dtype()) ? tensor_.to(DType::kF32) : tensor_).transposed();
   }

@@ -4,6 +4,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/bundle/generation_config.h"
+#include "ashlar/bundle/row_groups.h"
 
 #include <nlohmann/json.hpp>
 
@@ -53,8 +54,12 @@ Shape shape_in_file(const WeightRule& rule, const std::vector<ParameterPart>& pa
 Tensor in_file(const WeightRule& rule, const std::vector<ParameterPart>& parts, const GetPart& get,
                DType dtype) {
   std::vector<Tensor> tensors;
-  for (const ParameterPart& part : parts) tensors.push_back(get(part));
-  Tensor tensor = concatenated(std::move(tensors));
+  std::vector<int64_t> rows;
+  for (const ParameterPart& part : parts) {
+    tensors.push_back(get(part));
+    rows.push_back(tensors.back().shape()[0]);
+  }
+  Tensor tensor = deal_groups(concatenated(std::move(tensors)), rows, rule.groups);
   if (rule.index) tensor = tensor.reshaped(Shape(tensor.shape().dims().subspan(1)));
   if (tensor.dtype() != dtype) tensor = tensor.to(dtype);
   return rule.transpose ? tensor.transposed() : tensor;

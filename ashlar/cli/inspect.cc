@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -41,6 +42,42 @@ Weights weights_of(const bundle::Bundle& model) {
   }
   weights.bytes = file.data_bytes();
   return weights;
+}
+
+int64_t windowed_layers(const models::DecoderConfig& config) {
+  int64_t layers = 0;
+  for (int64_t i = 0; i < config.layers; ++i) layers += config.layer(i).window > 0;
+  return layers;
+}
+
+// "rotary, 64 of 80 channels, base 10000, yarn by 4"
+std::string positions_of(const models::DecoderConfig& config) {
+  if (config.positions == models::Positions::kLearned) return "learned";
+  if (config.positions == models::Positions::kAlibi) return "ALiBi";
+  constexpr std::string_view kScalings[] = {"", "linear", "dynamic", "llama3", "yarn", "longrope"};
+  const models::RopeConfig& rope = config.rope;
+  std::string text = fmt::format("rotary, {} of {} channels, base {}", rope.rotary_dim,
+                                 config.head_dim, rope.theta);
+  if (rope.scaling != models::RopeScaling::kDefault) {
+    text += fmt::format(", {} by {}", kScalings[static_cast<size_t>(rope.scaling)], rope.factor);
+  }
+  const bool local = std::ranges::any_of(config.pattern, &models::LayerConfig::local_rope);
+  if (local) text += fmt::format(", base {} in windowed layers", config.local_rope.theta);
+  return text;
+}
+
+// "rms before each branch, of each head's queries and keys"
+std::string norms_of(const models::DecoderConfig& config) {
+  constexpr std::string_view kPlaces[] = {"before each branch", "behind each branch",
+                                          "before and behind each branch", "behind each sum"};
+  std::string text = config.norm == graph::NormKind::kRms ? "rms " : "layer ";
+  text += kPlaces[static_cast<size_t>(config.norm_placement)];
+  if (config.mlp_input != models::MlpInput::kAttention) text += ", attention beside MLP";
+  if (config.qk_norm == models::QkNorm::kWidth) text += ", of queries and keys";
+  if (config.qk_norm == models::QkNorm::kHead || config.qk_norm == models::QkNorm::kEachHead) {
+    text += ", of each head's queries and keys";
+  }
+  return text;
 }
 
 int64_t cache_bytes_per_token(const models::DecoderConfig& config) {
@@ -70,7 +107,10 @@ Json facts_of(const bundle::Bundle& model, int64_t context) {
       {"experts_per_token", config.mixture.experts > 0 ? config.mixture.per_token : 0},
       {"vocab", config.vocab},
       {"context", config.max_positions},
-      {"window", config.window},
+      {"window", config.largest_window()},
+      {"windowed_layers", windowed_layers(config)},
+      {"positions", positions_of(config)},
+      {"norms", norms_of(config)},
       {"tied_head", config.tied_head},
       {"weights",
        {{"tensors", weights.tensors}, {"bytes", weights.bytes}, {"dtypes", Json::object()}}},
@@ -128,7 +168,12 @@ std::string report(const Json& facts) {
   line("attention",
        fmt::format("{} heads of {}, {} for keys and values{}", number("heads"), number("head_dim"),
                    number("kv_heads"),
-                   number("window") > 0 ? fmt::format(", window {}", number("window")) : ""));
+                   number("window") > 0
+                       ? fmt::format(", window {} in {} of {} layers", number("window"),
+                                     number("windowed_layers"), number("layers"))
+                       : ""));
+  line("positions", facts["positions"].get<std::string>());
+  line("norms", facts["norms"].get<std::string>());
   line("context", fmt::format("{} tokens", number("context")));
   std::string dtypes;
   for (const auto& [dtype, elements] : facts["weights"]["dtypes"].items()) {

@@ -32,5 +32,7 @@ DecoderStates hidden_states(graph::Builder& b, const DecoderConfig& config,
 // [vocab, width]: a matrix of its own, or the embedding where tied.
 graph::ValueId head_weight(graph::Builder& b, const DecoderConfig& config,
                            const DecoderOptions& options);
+// [vocab]; invalid where the head has none.
+graph::ValueId head_bias(graph::Builder& b, const DecoderConfig& config);
 
 }  // namespace ashlar::models

@@ -11,11 +11,16 @@
 
 namespace ashlar::models {
 
-enum class Positions : uint8_t { kLearned, kRotary };
+// How a token's place reaches attention: a row that is added to the embedding, a rotation of
+// queries and keys, or a bias of scores that falls with distance (Press et al. 2022).
+enum class Positions : uint8_t { kLearned, kRotary, kAlibi };
 
-// How the frequencies are stretched for longer contexts: not at all, all by `factor`, or as Llama
-// 3.1 does, low ones by `factor`, high ones not at all, those between by a blend.
-enum class RopeScaling : uint8_t { kDefault, kLinear, kLlama3 };
+// How the frequencies are stretched for longer contexts: not at all; all by `factor`; by a larger
+// theta once a sequence is longer than the model has positions, which here none is; as Llama 3.1
+// does, low ones by `factor`, high ones not at all, those between by a blend; the same with
+// other bounds and a correction of scores (YaRN, Peng et al. 2023); each by a factor of its own, of
+// which there are two sets (LongRoPE, Ding et al. 2024).
+enum class RopeScaling : uint8_t { kDefault, kLinear, kDynamic, kLlama3, kYarn, kLong };
 
 struct RopeConfig {
   double theta = 10000;
@@ -24,8 +29,40 @@ struct RopeConfig {
   RopeScaling scaling = RopeScaling::kDefault;
   double factor = 1;
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3
-  int64_t original_max_positions = 0;                // llama3
+  int64_t original_max_positions = 0;                // llama3, yarn, long
+  double beta_fast = 32, beta_slow = 1;              // yarn: turns within the original context
+  bool truncate = true;                              // yarn: bounds are whole channels
+  double attention_factor = 1;                       // yarn, long: of cosines and sines
+  // long: of each frequency, in sequences up to original_max_positions and beyond.
+  std::vector<double> short_factors, long_factors;
   bool operator==(const RopeConfig&) const = default;
+};
+
+// Where a layer's branches (attention, MLP) are normalised.
+enum class NormPlacement : uint8_t {
+  kInput,   // what they read (Llama)
+  kOutput,  // what they add to the residual stream (OLMo 2)
+  kBoth,    // Gemma 2
+  kStream,  // the residual stream behind each (OPT 350M)
+};
+
+// What the MLP of a layer reads: the residual stream behind attention, or what attention reads,
+// through a norm of its own (GPT-NeoX) or attention's (GPT-J).
+enum class MlpInput : uint8_t { kAttention, kLayer, kLayerOneNorm };
+
+// Norms of queries and keys, before they rotate.
+enum class QkNorm : uint8_t {
+  kNone,
+  kHead,      // each head, all by one weight (Qwen 3)
+  kEachHead,  // each head by a weight of its own (StableLM 2)
+  kWidth,     // all heads as one row (OLMo 2)
+};
+
+// What layers of one model differ in.
+struct LayerConfig {
+  int64_t window = 0;       // > 0: a query sees that many keys, its own included
+  bool local_rope = false;  // rotates by DecoderConfig::local_rope
+  bool operator==(const LayerConfig&) const = default;
 };
 
 // A mixture of experts in place of each layer's MLP (Mixtral, Jiang et al. 2024): a router sends
@@ -52,6 +89,8 @@ struct DecoderSizes {
   int64_t experts = 0, experts_per_token = 0;  // of families with a mixture of experts
 };
 
+inline constexpr double kSqrtWidth = 0;  // as an embedding_scale
+
 struct DecoderConfig {
   std::string family;  // model_type of config.json
 
@@ -59,18 +98,41 @@ struct DecoderConfig {
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
   int64_t ffn = 0;  // inner width of the MLP, or of each expert
   int64_t max_positions = 0;
+  std::vector<LayerConfig> pattern = {{}};  // layer i is pattern[i mod its size]
   MixtureConfig mixture;
 
+  // Of all norms. Layer norms have a bias where norm_bias says so.
   graph::NormKind norm = graph::NormKind::kRms;
   double norm_eps = 1e-6;
+  bool norm_bias = true;
+  bool zero_centred_norm = false;  // channels are scaled by 1 + weight
+  NormPlacement norm_placement = NormPlacement::kInput;
+  bool norm_affine = true;  // norms have a weight (and bias) at all
+  bool embedding_norm = false, final_norm = true;
+  bool residual_from_norm = false;  // branches are added to what they read, once normalised
+
   kernels::Activation activation = kernels::Activation::kSilu;
   bool gated = true;  // down(f(gate x) * up x) instead of down(f(up x))
-  bool qkv_bias = false, o_bias = false, mlp_bias = false;
-  bool tied_head = false;  // the head is the embedding
-  int64_t window = 0;      // > 0: a query sees that many keys, its own included
+  MlpInput mlp_input = MlpInput::kAttention;
+  bool qkv_bias = false, o_bias = false, mlp_bias = false, head_bias = false;
+  bool tied_head = false;       // the head is the embedding
+  int64_t embedding_width = 0;  // > 0: of embedding and head, projected to width and back
+
+  QkNorm qk_norm = QkNorm::kNone;
+  bool qk_norm_bias = false;
+  double attention_scale = 0;    // of scores; 0: 1 / sqrt(head_dim)
+  bool scale_by_layer = false;   // scores of layer i (from 0) are divided by i + 1
+  double attention_softcap = 0;  // > 0: scores become cap tanh(score / cap)
 
   Positions positions = Positions::kRotary;
-  RopeConfig rope;
+  RopeConfig rope, local_rope;
+  int64_t position_offset = 0;  // learned: token 0 has that row
+  double alibi_scale = 1;       // alibi: of the slopes
+
+  double embedding_scale = 1;  // kSqrtWidth: the square root of the width (Gemma)
+  double residual_scale = 1;   // of what branches add
+  double logit_scale = 1;
+  double logit_softcap = 0;  // > 0, behind the scale
 
   double embedding_dropout = 0, residual_dropout = 0, attention_dropout = 0;
 
@@ -82,6 +144,14 @@ struct DecoderConfig {
   std::optional<int64_t> bos;
   std::vector<int64_t> eos;
   DType dtype = DType::kF32;  // of the weights as stored
+
+  const LayerConfig& layer(int64_t index) const;
+  int64_t largest_window() const;  // 0 where no layer has one
+  double embedding_factor() const;
+  // Of scores in that layer.
+  double score_scale(int64_t layer) const;
+  // Gives each layer its own, in the shortest pattern that does.
+  void set_layers(const std::vector<LayerConfig>& each);
 
   // Takes the sizes; those left at 0 follow from the others (and from `gated`).
   void resize(const DecoderSizes& sizes);

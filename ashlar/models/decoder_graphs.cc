@@ -4,6 +4,7 @@
 #include "ashlar/graph/ops/loss.h"
 #include "ashlar/graph/ops/moe_load.h"
 #include "ashlar/graph/ops/rows.h"
+#include "ashlar/graph/ops/softcap.h"
 
 namespace ashlar::models {
 namespace {
@@ -30,8 +31,8 @@ void mark_loss(Builder& b, const DecoderConfig& config, const DecoderOptions& op
   const ValueId scale = b.input("loss_scale", DType::kF32, {1});
   const DecoderStates states = hidden_states(b, config, options, inputs, keys);
   const ValueId head = head_weight(b, config, options);
-  b.graph().mark_output("loss",
-                        linear_cross_entropy(b, states.hidden, head, targets, scale, "loss"));
+  b.graph().mark_output("loss", linear_cross_entropy(b, states.hidden, head, targets, scale, "loss",
+                                                     head_bias(b, config), config.logit_softcap));
   if (!states.expert_load.valid()) return;
   const ValueId aux_scale = b.input("aux_scale", DType::kF32, {1});
   const graph::BalanceSpec balance{config.mixture.per_token, config.mixture.coefficient};
@@ -45,7 +46,9 @@ void mark_logits(Builder& b, const DecoderConfig& config, const DecoderOptions& 
   const ValueId x = hidden_states(b, config, options, inputs, keys).hidden;
   const ValueId chosen = gather_rows(b, x, rows, {}, options.activations, "output");
   const ValueId head = head_weight(b, config, options);
-  b.graph().mark_output("logits", linear(b, chosen, head, {}, "head", DType::kF32));
+  const ValueId logits =
+      linear(b, chosen, head, {.bias = head_bias(b, config)}, "head", DType::kF32);
+  b.graph().mark_output("logits", softcap(b, logits, config.logit_softcap, "logit_softcap"));
 }
 
 }  // namespace

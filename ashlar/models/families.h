@@ -5,8 +5,26 @@
 
 namespace ashlar::models {
 
+Family bloom_family();
+Family cohere_family();
+Family falcon_family();
+Family gemma_family();
+Family gemma2_family();
+Family gemma3_family();
 Family gpt2_family();
+Family gpt_neox_family();
+Family gptj_family();
+Family granite_family();
 Family llama_family();
+Family mistral_family();
 Family mixtral_family();
+Family olmo2_family();
+Family opt_family();
+Family phi_family();
+Family phi3_family();
+Family qwen2_family();
+Family qwen3_family();
+Family stablelm_family();
+Family starcoder2_family();
 
 }  // namespace ashlar::models

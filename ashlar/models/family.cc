@@ -12,7 +12,12 @@
 namespace ashlar::models {
 
 std::span<const Family> families() {
-  static const std::vector<Family> table = {gpt2_family(), llama_family(), mixtral_family()};
+  static const std::vector<Family> table = {
+      bloom_family(),     cohere_family(),  falcon_family(),   gemma_family(), gemma2_family(),
+      gemma3_family(),    gpt2_family(),    gpt_neox_family(), gptj_family(),  granite_family(),
+      llama_family(),     mistral_family(), mixtral_family(),  olmo2_family(), opt_family(),
+      phi_family(),       phi3_family(),    qwen2_family(),    qwen3_family(), stablelm_family(),
+      starcoder2_family()};
   return table;
 }
 

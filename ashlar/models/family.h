@@ -16,11 +16,14 @@ namespace ashlar::models {
 // One tensor of a checkpoint. Our weights are [outputs, inputs]; it holds the parameters one after
 // the other along dim 0, after transposing where `transpose` says that it is [inputs, outputs].
 // With an index it is a part of one parameter: element `index` of its dim 0 (an expert's matrix).
+// With groups, dim 0 is cut into that many: each has its share of every parameter's rows, one
+// parameter after the other (q, k and v of each head).
 struct WeightRule {
   std::string tensor;
   std::vector<std::string> parameters;
   bool transpose = false;
   std::optional<int64_t> index = std::nullopt;
+  int64_t groups = 1;
   // As GGUF files have it: rows of so many heads whose rotary channels lie in pairs; and what the
   // file's numbers are above the parameter's.
   int64_t paired_heads = 0;

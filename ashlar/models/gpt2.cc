@@ -29,12 +29,11 @@ DecoderConfig parse(HfConfig& keys) {
   keys.alias("n_layer", "num_hidden_layers");
   keys.alias("n_head", "num_attention_heads");
   keys.alias("n_positions", "max_position_embeddings");
-  keys.only("scale_attn_weights", true);
-  keys.only("scale_attn_by_inverse_layer_idx", false);
-  keys.only("reorder_and_upcast_attn", false);
   keys.only("add_cross_attention", false);
+  // Upcasting changes rounding in 16 bits; scores are in f32 here in any case.
   keys.ignore(
-      "n_ctx summary_type summary_use_proj summary_activation summary_proj_to_labels "
+      "reorder_and_upcast_attn n_ctx summary_type summary_use_proj summary_activation "
+      "summary_proj_to_labels "
       "summary_first_dropout");
 
   DecoderConfig config = blank();
@@ -48,6 +47,8 @@ DecoderConfig parse(HfConfig& keys) {
   sizes.ffn = keys.size("n_inner", 4 * sizes.width);
   sizes.max_positions = keys.size("n_positions");
   config.resize(sizes);
+  if (!keys.flag("scale_attn_weights", true)) config.attention_scale = 1;
+  config.scale_by_layer = keys.flag("scale_attn_by_inverse_layer_idx", false);
   config.norm_eps = keys.number("layer_norm_epsilon", 1e-5);
   config.activation = read_activation(keys, "activation_function", "gelu_new");
   config.tied_head = keys.flag("tie_word_embeddings", true);
@@ -71,8 +72,8 @@ std::string write(const DecoderConfig& config) {
       {"embd_pdrop", config.embedding_dropout},
       {"resid_pdrop", config.residual_dropout},
       {"attn_pdrop", config.attention_dropout},
-      {"scale_attn_weights", true},
-      {"scale_attn_by_inverse_layer_idx", false},
+      {"scale_attn_weights", config.attention_scale != 1},
+      {"scale_attn_by_inverse_layer_idx", config.scale_by_layer},
       {"reorder_and_upcast_attn", false},
   }
       .dump();

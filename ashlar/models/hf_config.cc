@@ -50,6 +50,11 @@ const std::string& HfConfig::where() const { return impl_->where; }
 
 bool HfConfig::has(const std::string& key) const { return impl_->find(key) != nullptr; }
 
+bool HfConfig::is_null(const std::string& key) const {
+  const auto found = impl_->document.find(key);
+  return found != impl_->document.end() && found->is_null();
+}
+
 void HfConfig::alias(const std::string& key, const std::string& other) {
   const json* value = impl_->find(other);
   if (value != nullptr && impl_->find(key) == nullptr) impl_->document[key] = json(*value);
@@ -101,6 +106,28 @@ std::vector<int64_t> HfConfig::token_ids(const std::string& key) {
     if (id.get<int64_t>() >= 0) ids.push_back(id.get<int64_t>());
   }
   return ids;
+}
+
+std::vector<std::string> HfConfig::texts(const std::string& key) {
+  const json& value = impl_->require(key);
+  std::vector<std::string> texts;
+  for (const json& text : value.is_array() ? value : json::array({value})) {
+    if (!text.is_string()) impl_->wrong(key, value, "a list of strings");
+    texts.push_back(text.get<std::string>());
+  }
+  return texts;
+}
+
+std::vector<double> HfConfig::numbers(const std::string& key) {
+  const json& value = impl_->require(key);
+  std::vector<double> numbers;
+  for (const json& number : value.is_array() ? value : json::array({value})) {
+    if (!number.is_number() || !std::isfinite(number.get<double>())) {
+      impl_->wrong(key, value, "a list of numbers");
+    }
+    numbers.push_back(number.get<double>());
+  }
+  return numbers;
 }
 
 std::optional<HfConfig> HfConfig::object(const std::string& key) {

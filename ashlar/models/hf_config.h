@@ -21,6 +21,8 @@ class HfConfig {
 
   const std::string& where() const;
   bool has(const std::string& key) const;
+  // Whether the file says null, where a key left out would mean something else.
+  bool is_null(const std::string& key) const;
   // Another name the key goes by; used when the key itself is absent.
   void alias(const std::string& key, const std::string& other);
 
@@ -30,6 +32,8 @@ class HfConfig {
   bool flag(const std::string& key, bool fallback);
   std::string text(const std::string& key, std::optional<std::string> fallback = std::nullopt);
   std::vector<int64_t> token_ids(const std::string& key);  // one id, a list of ids, or none
+  std::vector<std::string> texts(const std::string& key);
+  std::vector<double> numbers(const std::string& key);
   // An object below this one; its keys are finished on their own.
   std::optional<HfConfig> object(const std::string& key);
 

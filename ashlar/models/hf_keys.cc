@@ -11,42 +11,28 @@ namespace {
 using kernels::Activation;
 
 // The first name of each is the one we write.
-constexpr std::array<std::pair<const char*, Activation>, 7> kActivations = {
-    {{"gelu_new", Activation::kGeluTanh},
-     {"gelu_pytorch_tanh", Activation::kGeluTanh},
-     {"gelu_fast", Activation::kGeluTanh},
-     {"gelu", Activation::kGeluErf},
-     {"silu", Activation::kSilu},
-     {"swish", Activation::kSilu},
-     {"relu", Activation::kRelu}}};
+constexpr std::pair<const char*, Activation> kActivations[] = {
+    {"gelu_new", Activation::kGeluTanh},
+    {"gelu_pytorch_tanh", Activation::kGeluTanh},
+    {"gelu_fast", Activation::kGeluTanh},
+    {"gelu_accurate", Activation::kGeluTanh},
+    {"gelu_python_tanh", Activation::kGeluTanh},
+    {"gelu", Activation::kGeluErf},
+    {"gelu_python", Activation::kGeluErf},
+    {"quick_gelu", Activation::kGeluQuick},
+    {"silu", Activation::kSilu},
+    {"swish", Activation::kSilu},
+    {"relu", Activation::kRelu},
+    {"relu2", Activation::kReluSquared},
+    {"tanh", Activation::kTanh},
+    {"sigmoid", Activation::kSigmoid},
+    {"linear", Activation::kNone}};
 
 constexpr std::array<std::pair<const char*, DType>, 3> kDTypes = {
     {{"float32", DType::kF32}, {"bfloat16", DType::kBF16}, {"float16", DType::kF16}}};
 
-std::string read_scaling_type(HfConfig& scaling) {
-  scaling.alias("rope_type", "type");
-  return scaling.text("rope_type", "default");
-}
-
-void read_scaling(HfConfig& scaling, RopeConfig& rope) {
-  const std::string type = read_scaling_type(scaling);
-  if (type == "linear") {
-    rope.scaling = RopeScaling::kLinear;
-    rope.factor = scaling.number("factor");
-  } else if (type == "llama3") {
-    rope.scaling = RopeScaling::kLlama3;
-    rope.factor = scaling.number("factor");
-    rope.low_freq_factor = scaling.number("low_freq_factor");
-    rope.high_freq_factor = scaling.number("high_freq_factor");
-    rope.original_max_positions = scaling.size("original_max_position_embeddings");
-  } else {
-    ASHLAR_CHECK(type == "default",
-                 "{}: rope_scaling type '{}' is not supported; supported are default, linear, "
-                 "llama3",
-                 scaling.where(), type);
-  }
-  scaling.finish();
-}
+constexpr const char* kSliding = "sliding_attention";
+constexpr const char* kFull = "full_attention";
 
 }  // namespace
 
@@ -89,17 +75,40 @@ void read_shared_keys(HfConfig& keys, DecoderConfig& config) {
   config.initializer_range = keys.number("initializer_range", 0.02);
 }
 
-RopeConfig read_rope(HfConfig& keys, int64_t rotary_dim, double default_theta) {
-  RopeConfig rope;
-  rope.rotary_dim = rotary_dim;
-  rope.theta = keys.number("rope_theta", default_theta);
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    auto scaling = keys.object(key);
-    if (!scaling) continue;
-    rope.theta = scaling->number("rope_theta", rope.theta);
-    read_scaling(*scaling, rope);
+int64_t read_window(HfConfig& keys, const std::string& key, int64_t fallback) {
+  if (keys.has(key)) return keys.size(key);
+  return keys.is_null(key) ? 0 : fallback;
+}
+
+void read_layer_types(HfConfig& keys, DecoderConfig& config, int64_t window,
+                      const std::function<bool(int64_t layer)>& slides) {
+  std::vector<LayerConfig> layers(static_cast<size_t>(config.layers));
+  if (!keys.has("layer_types")) {
+    for (size_t i = 0; i < layers.size(); ++i) {
+      if (slides(static_cast<int64_t>(i))) layers[i].window = window;
+    }
+  } else {
+    const std::vector<std::string> types = keys.texts("layer_types");
+    ASHLAR_CHECK(std::ssize(types) == config.layers,
+                 "{}: layer_types has {} entries, num_hidden_layers is {}", keys.where(),
+                 types.size(), config.layers);
+    for (size_t i = 0; i < layers.size(); ++i) {
+      const bool sliding = types[i] == kSliding;
+      ASHLAR_CHECK(sliding || types[i] == kFull,
+                   "{}: layer_types has '{}' for layer {}; supported are {} and {}", keys.where(),
+                   types[i], i, kSliding, kFull);
+      if (sliding) layers[i].window = window;
+    }
   }
-  return rope;
+  config.set_layers(layers);
+}
+
+std::vector<std::string> layer_types(const DecoderConfig& config) {
+  std::vector<std::string> types;
+  for (int64_t i = 0; i < config.layers; ++i) {
+    types.emplace_back(config.layer(i).window > 0 ? kSliding : kFull);
+  }
+  return types;
 }
 
 }  // namespace ashlar::models

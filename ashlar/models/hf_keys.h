@@ -1,11 +1,13 @@
-// What the families' config.json have in common: names of activations and dtypes, token ids, rotary
-// scaling.
+// What the families' config.json have in common: names of activations and dtypes, token ids,
+// windows of layers.
 #pragma once
 
 #include "ashlar/models/decoder_config.h"
 #include "ashlar/models/hf_config.h"
 
+#include <functional>
 #include <string>
+#include <vector>
 
 namespace ashlar::models {
 
@@ -17,7 +19,13 @@ std::string activation_name(kernels::Activation activation);
 void read_shared_keys(HfConfig& keys, DecoderConfig& config);
 std::string dtype_name(DType dtype);  // "float32"
 
-// rope_theta with rope_scaling, or both in rope_parameters as newer files have it.
-RopeConfig read_rope(HfConfig& keys, int64_t rotary_dim, double default_theta = 10000);
+// The window of `key`, 0 where it is null; `fallback` where the file has no such key.
+int64_t read_window(HfConfig& keys, const std::string& key, int64_t fallback);
+// Gives the layers that layer_types calls "sliding_attention" the window, or those that `slides`
+// says where the file has no such key.
+void read_layer_types(HfConfig& keys, DecoderConfig& config, int64_t window,
+                      const std::function<bool(int64_t layer)>& slides);
+// As layer_types has it.
+std::vector<std::string> layer_types(const DecoderConfig& config);
 
 }  // namespace ashlar::models

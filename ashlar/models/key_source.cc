@@ -22,6 +22,14 @@ ValueId PagedKeys::attend(Builder& b, ValueId q, ValueId k, ValueId v,
   return graph::paged_attention(b, q, k, v, keys, values, batch_, spec, "attend");
 }
 
+ValueId BatchKeys::rope_rows(Builder& b, ValueId positions, const graph::LongPositionsSpec& spec) {
+  return graph::long_positions(b, positions, row_start_, {}, spec, "rope.rows");
+}
+
+ValueId PagedKeys::rope_rows(Builder& b, ValueId positions, const graph::LongPositionsSpec& spec) {
+  return graph::long_positions(b, positions, batch_.row_start, batch_.context, spec, "rope.rows");
+}
+
 graph::VariableId PagedKeys::pool(Builder& b, const char* part, Shape shape,
                                   std::vector<std::string> dims) const {
   graph::Variable variable;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ashlar/graph/ops/attention.h"
+#include "ashlar/graph/ops/long_positions.h"
 
 namespace ashlar::models {
 
@@ -12,6 +13,9 @@ class KeySource {
   // q [T, H*D], k and v [T, K*D], rotated already -> [T, H*D]. Called once in each layer's scope.
   virtual graph::ValueId attend(graph::Builder& b, graph::ValueId q, graph::ValueId k,
                                 graph::ValueId v, const graph::AttentionSpec& spec) = 0;
+  // Rows of a rotary table that has others for long sequences.
+  virtual graph::ValueId rope_rows(graph::Builder& b, graph::ValueId positions,
+                                   const graph::LongPositionsSpec& spec) = 0;
 };
 
 // The sequence's own rows of the batch.
@@ -20,6 +24,8 @@ class BatchKeys : public KeySource {
   explicit BatchKeys(graph::ValueId row_start) : row_start_(row_start) {}  // i32 [seqs+1]
   graph::ValueId attend(graph::Builder& b, graph::ValueId q, graph::ValueId k, graph::ValueId v,
                         const graph::AttentionSpec& spec) override;
+  graph::ValueId rope_rows(graph::Builder& b, graph::ValueId positions,
+                           const graph::LongPositionsSpec& spec) override;
 
  private:
   graph::ValueId row_start_;
@@ -33,6 +39,8 @@ class PagedKeys : public KeySource {
       : batch_(batch), blocks_(blocks), dtype_(dtype) {}
   graph::ValueId attend(graph::Builder& b, graph::ValueId q, graph::ValueId k, graph::ValueId v,
                         const graph::AttentionSpec& spec) override;
+  graph::ValueId rope_rows(graph::Builder& b, graph::ValueId positions,
+                           const graph::LongPositionsSpec& spec) override;
 
  private:
   graph::VariableId pool(graph::Builder& b, const char* part, Shape shape,

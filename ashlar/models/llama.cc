@@ -10,54 +10,37 @@
 #include <nlohmann/json.hpp>
 
 namespace ashlar::models {
-namespace {
 
-DecoderConfig blank() { return {}; }  // the defaults are a LLaMA's
-
-nlohmann::ordered_json write_rope_scaling(const RopeConfig& rope) {
-  switch (rope.scaling) {
-    case RopeScaling::kDefault:
-      return nullptr;
-    case RopeScaling::kLinear:
-      return {{"rope_type", "linear"}, {"factor", rope.factor}};
-    case RopeScaling::kLlama3:
-      return {{"rope_type", "llama3"},
-              {"factor", rope.factor},
-              {"low_freq_factor", rope.low_freq_factor},
-              {"high_freq_factor", rope.high_freq_factor},
-              {"original_max_position_embeddings", rope.original_max_positions}};
-  }
-  return nullptr;
-}
-
-}  // namespace
-
-void parse_llama(HfConfig& keys, const LlamaDefaults& defaults, DecoderConfig& config) {
+void parse_llama(HfConfig& keys, const LlamaForm& form, DecoderConfig& config) {
   DecoderSizes sizes;
   sizes.vocab = keys.size("vocab_size");
   sizes.width = keys.size("hidden_size");
   sizes.layers = keys.size("num_hidden_layers");
   sizes.heads = keys.size("num_attention_heads");
-  sizes.kv_heads =
-      keys.size("num_key_value_heads", defaults.kv_heads > 0 ? defaults.kv_heads : sizes.heads);
-  ASHLAR_CHECK(keys.has("head_dim") || sizes.width % sizes.heads == 0,
+  const int64_t kv_heads =
+      form.kv_heads > 0 && !keys.is_null("num_key_value_heads") ? form.kv_heads : sizes.heads;
+  sizes.kv_heads = keys.size("num_key_value_heads", kv_heads);
+  const bool divided = form.head_dim == 0 || keys.is_null("head_dim");
+  ASHLAR_CHECK(keys.has("head_dim") || !divided || sizes.width % sizes.heads == 0,
                "{}: hidden_size {} is not a multiple of num_attention_heads {}, and there is no "
                "head_dim",
                keys.where(), sizes.width, sizes.heads);
-  sizes.head_dim = keys.size("head_dim", sizes.width / sizes.heads);
+  sizes.head_dim = keys.size("head_dim", divided ? sizes.width / sizes.heads : form.head_dim);
   sizes.ffn = keys.size("intermediate_size");
-  sizes.max_positions = keys.size("max_position_embeddings", defaults.max_positions);
+  sizes.max_positions = keys.size("max_position_embeddings", form.max_positions);
   config.resize(sizes);
-  config.norm_eps = keys.number("rms_norm_eps", defaults.norm_eps);
-  config.activation = read_activation(keys, "hidden_act", "silu");
-  config.tied_head = keys.flag("tie_word_embeddings", false);
-  config.rope = read_rope(keys, config.head_dim, defaults.rope_theta);
+  config.norm_eps = keys.number(form.norm_eps_key, form.norm_eps);
+  config.activation = read_activation(keys, form.activation_key, form.activation);
+  config.tied_head = keys.flag("tie_word_embeddings", form.tied);
+  const bool interleaved = config.rope.interleaved;
+  config.rope = read_rope(keys, config, form.rope);
+  config.rope.interleaved = interleaved;
   config.attention_dropout = keys.number("attention_dropout", 0);
   read_shared_keys(keys, config);
 }
 
-std::string write_llama(const DecoderConfig& config) {
-  return nlohmann::ordered_json{
+std::string write_llama(const DecoderConfig& config, const LlamaForm& form) {
+  nlohmann::ordered_json keys{
       {"vocab_size", config.vocab},
       {"hidden_size", config.width},
       {"num_hidden_layers", config.layers},
@@ -66,68 +49,121 @@ std::string write_llama(const DecoderConfig& config) {
       {"head_dim", config.head_dim},
       {"intermediate_size", config.ffn},
       {"max_position_embeddings", config.max_positions},
-      {"rms_norm_eps", config.norm_eps},
-      {"hidden_act", activation_name(config.activation)},
-      {"rope_theta", config.rope.theta},
-      {"rope_scaling", write_rope_scaling(config.rope)},
+      {form.norm_eps_key, config.norm_eps},
+      {form.activation_key, activation_name(config.activation)},
       {"attention_dropout", config.attention_dropout},
-  }
-      .dump();
+  };
+  keys.update(nlohmann::ordered_json::parse(write_rope(config.rope, config.head_dim, form.rope)));
+  return keys.dump();
 }
 
-std::vector<WeightRule> llama_weights(const DecoderConfig& config, LayerRules mlp) {
+void add_rules(const std::string& theirs, const std::string& ours, bool bias,
+               std::vector<WeightRule>& rules) {
+  rules.push_back({theirs + ".weight", {ours + ".weight"}});
+  if (bias) rules.push_back({theirs + ".bias", {ours + ".bias"}});
+}
+
+void add_qkv_rules(const std::string& theirs, const std::string& ours, bool bias, int64_t groups,
+                   std::vector<WeightRule>& rules) {
+  for (const std::string part : {".weight", ".bias"}) {
+    if (part == ".bias" && !bias) continue;
+    rules.push_back(
+        {.tensor = theirs + part,
+         .parameters = {ours + "attn.q" + part, ours + "attn.k" + part, ours + "attn.v" + part},
+         .groups = groups});
+  }
+}
+
+void llama_attention_rules(const DecoderConfig& config, const std::string& theirs,
+                           const std::string& ours, std::vector<WeightRule>& rules) {
+  for (const std::string name : {"q", "k", "v", "o"}) {
+    const bool bias = name == "o" ? config.o_bias : config.qkv_bias;
+    add_rules(theirs + "self_attn." + name + "_proj", ours + "attn." + name, bias, rules);
+  }
+  if (config.qk_norm == QkNorm::kNone) return;
+  for (const std::string name : {"q_norm", "k_norm"}) {
+    add_rules(theirs + "self_attn." + name, ours + "attn." + name, false, rules);
+  }
+}
+
+void llama_mlp_rules(const DecoderConfig& config, const std::string& theirs,
+                     const std::string& ours, std::vector<WeightRule>& rules) {
+  for (const std::string name : {"gate", "up", "down"}) {
+    add_rules(theirs + "mlp." + name + "_proj", ours + "mlp." + name, config.mlp_bias, rules);
+  }
+}
+
+namespace {
+
+// Which norms stand before and behind attention and MLP, and what they are called.
+void norm_rules(const DecoderConfig& config, const std::string& theirs, const std::string& ours,
+                std::vector<WeightRule>& rules) {
+  const bool bias = config.norm == graph::NormKind::kLayer && config.norm_bias;
+  const auto add = [&](const char* name, const char* parameter) {
+    add_rules(theirs + name, ours + parameter, bias, rules);
+  };
+  switch (config.norm_placement) {
+    case NormPlacement::kInput:
+    case NormPlacement::kStream:
+      add("input_layernorm", "attn_norm");
+      if (config.mlp_input != MlpInput::kLayerOneNorm) add("post_attention_layernorm", "mlp_norm");
+      return;
+    case NormPlacement::kOutput:
+      add("post_attention_layernorm", "attn.post_norm");
+      add("post_feedforward_layernorm", "mlp.post_norm");
+      return;
+    case NormPlacement::kBoth:
+      add("input_layernorm", "attn_norm");
+      add("post_attention_layernorm", "attn.post_norm");
+      add("pre_feedforward_layernorm", "mlp_norm");
+      add("post_feedforward_layernorm", "mlp.post_norm");
+      return;
+  }
+}
+
+}  // namespace
+
+std::vector<WeightRule> llama_weights(const DecoderConfig& config, const LlamaForm& form) {
   std::vector<WeightRule> rules = {{"model.embed_tokens.weight", {"embed.weight"}}};
   for (int64_t layer = 0; layer < config.layers; ++layer) {
     const std::string theirs = fmt::format("model.layers.{}.", layer);
     const std::string ours = fmt::format("layers.{}.", layer);
-    const auto add = [&](const std::string& name, const std::string& parameter, bool bias) {
-      rules.push_back({theirs + name + ".weight", {ours + parameter + ".weight"}});
-      if (bias) rules.push_back({theirs + name + ".bias", {ours + parameter + ".bias"}});
-    };
-    add("input_layernorm", "attn_norm", false);
-    add("self_attn.q_proj", "attn.q", config.qkv_bias);
-    add("self_attn.k_proj", "attn.k", config.qkv_bias);
-    add("self_attn.v_proj", "attn.v", config.qkv_bias);
-    add("self_attn.o_proj", "attn.o", config.o_bias);
-    add("post_attention_layernorm", "mlp_norm", false);
-    mlp(config, theirs, ours, rules);
+    norm_rules(config, theirs, ours, rules);
+    form.attention(config, theirs, ours, rules);
+    form.mlp(config, theirs, ours, rules);
   }
-  rules.push_back({"model.norm.weight", {"final_norm.weight"}});
+  const bool norm_bias = config.norm == graph::NormKind::kLayer && config.norm_bias;
+  add_rules(form.final_norm, "final_norm", norm_bias, rules);
   if (!config.tied_head) rules.push_back({"lm_head.weight", {"head.weight"}});
+  if (config.head_bias) rules.push_back({"lm_head.bias", {"head.bias"}});
   return rules;
 }
 
 namespace {
 
+constexpr LlamaForm kForm;
+
+DecoderConfig blank() { return {}; }  // the defaults are a LLaMA's
+
 DecoderConfig parse(HfConfig& keys) {
   keys.only("pretraining_tp", 1.0);
-  keys.only("partial_rotary_factor", 1.0);
   DecoderConfig config = blank();
-  parse_llama(keys, {}, config);
+  parse_llama(keys, kForm, config);
   config.qkv_bias = config.o_bias = keys.flag("attention_bias", false);
   config.mlp_bias = keys.flag("mlp_bias", false);
   return config;
 }
 
 std::string write(const DecoderConfig& config) {
-  auto keys = nlohmann::ordered_json::parse(write_llama(config));
+  auto keys = nlohmann::ordered_json::parse(write_llama(config, kForm));
   keys["attention_bias"] = config.qkv_bias;
   keys["mlp_bias"] = config.mlp_bias;
   keys["pretraining_tp"] = 1;
   return keys.dump();
 }
 
-void mlp_rules(const DecoderConfig& config, const std::string& theirs, const std::string& ours,
-               std::vector<WeightRule>& rules) {
-  for (const std::string name : {"gate", "up", "down"}) {
-    const std::string tensor = theirs + "mlp." + name + "_proj", parameter = ours + "mlp." + name;
-    rules.push_back({tensor + ".weight", {parameter + ".weight"}});
-    if (config.mlp_bias) rules.push_back({tensor + ".bias", {parameter + ".bias"}});
-  }
-}
-
 std::vector<WeightRule> weights(const DecoderConfig& config) {
-  return llama_weights(config, mlp_rules);
+  return llama_weights(config, kForm);
 }
 
 }  // namespace

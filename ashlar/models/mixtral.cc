@@ -1,6 +1,7 @@
 // Mixtral (Jiang et al. 2024): a LLaMA whose MLPs are mixtures of experts, two of eight a token,
 // with weights that sum to 1 over the chosen ones.
 #include "ashlar/models/families.h"
+#include "ashlar/models/hf_keys.h"
 #include "ashlar/models/llama.h"
 
 #include <fmt/format.h>
@@ -8,50 +9,6 @@
 
 namespace ashlar::models {
 namespace {
-
-DecoderConfig blank() {
-  DecoderConfig config;
-  config.norm_eps = 1e-5;
-  config.rope.theta = 1e6;
-  config.mixture.experts = 8;
-  config.mixture.balance = true;
-  return config;
-}
-
-DecoderConfig parse(HfConfig& keys) {
-  keys.only("router_jitter_noise", 0.0);
-  DecoderConfig config = blank();
-  parse_llama(keys,
-              {.norm_eps = config.norm_eps,
-               .rope_theta = config.rope.theta,
-               .kv_heads = 8,
-               .max_positions = 131072},
-              config);
-  if (keys.has("sliding_window")) config.window = keys.size("sliding_window");
-  MixtureConfig& mixture = config.mixture;
-  mixture.experts = keys.size("num_local_experts", 8);
-  mixture.per_token = keys.size("num_experts_per_tok", 2);
-  // transformers adds the loss where it returns the router's logits.
-  mixture.balance = keys.flag("output_router_logits", false);
-  mixture.coefficient = keys.number("router_aux_loss_coef", 0.001);
-  // Qwen's name for what Mixtral always does; a model trained otherwise says so.
-  mixture.renormalise = keys.flag("norm_topk_prob", true);
-  return config;
-}
-
-std::string write(const DecoderConfig& config) {
-  auto keys = nlohmann::ordered_json::parse(write_llama(config));
-  const MixtureConfig& mixture = config.mixture;
-  keys["sliding_window"] = nullptr;
-  if (config.window > 0) keys["sliding_window"] = config.window;
-  keys["num_local_experts"] = mixture.experts;
-  keys["num_experts_per_tok"] = mixture.per_token;
-  keys["output_router_logits"] = mixture.balance;
-  keys["router_aux_loss_coef"] = mixture.coefficient;
-  keys["router_jitter_noise"] = 0.0;
-  if (!mixture.renormalise) keys["norm_topk_prob"] = false;
-  return keys.dump();
-}
 
 void mlp_rules(const DecoderConfig& config, const std::string& theirs, const std::string& ours,
                std::vector<WeightRule>& rules) {
@@ -69,8 +26,54 @@ void mlp_rules(const DecoderConfig& config, const std::string& theirs, const std
   }
 }
 
+constexpr LlamaForm kForm{.norm_eps = 1e-5,
+                          .kv_heads = 8,
+                          .max_positions = 131072,
+                          .rope = {.theta = 1e6, .any_partial = false},
+                          .mlp = mlp_rules};
+
+DecoderConfig blank() {
+  DecoderConfig config;
+  config.norm_eps = 1e-5;
+  config.rope.theta = 1e6;
+  config.mixture.experts = 8;
+  config.mixture.balance = true;
+  return config;
+}
+
+DecoderConfig parse(HfConfig& keys) {
+  keys.only("router_jitter_noise", 0.0);
+  DecoderConfig config = blank();
+  parse_llama(keys, kForm, config);
+  config.pattern = {{.window = read_window(keys, "sliding_window", 0)}};
+  MixtureConfig& mixture = config.mixture;
+  mixture.experts = keys.size("num_local_experts", 8);
+  mixture.per_token = keys.size("num_experts_per_tok", 2);
+  // transformers adds the loss where it returns the router's logits.
+  mixture.balance = keys.flag("output_router_logits", false);
+  mixture.coefficient = keys.number("router_aux_loss_coef", 0.001);
+  // Qwen's name for what Mixtral always does; a model trained otherwise says so.
+  mixture.renormalise = keys.flag("norm_topk_prob", true);
+  return config;
+}
+
+std::string write(const DecoderConfig& config) {
+  auto keys = nlohmann::ordered_json::parse(write_llama(config, kForm));
+  const MixtureConfig& mixture = config.mixture;
+  const int64_t window = config.layer(0).window;
+  keys["sliding_window"] = nullptr;
+  if (window > 0) keys["sliding_window"] = window;
+  keys["num_local_experts"] = mixture.experts;
+  keys["num_experts_per_tok"] = mixture.per_token;
+  keys["output_router_logits"] = mixture.balance;
+  keys["router_aux_loss_coef"] = mixture.coefficient;
+  keys["router_jitter_noise"] = 0.0;
+  if (!mixture.renormalise) keys["norm_topk_prob"] = false;
+  return keys.dump();
+}
+
 std::vector<WeightRule> weights(const DecoderConfig& config) {
-  return llama_weights(config, mlp_rules);
+  return llama_weights(config, kForm);
 }
 
 }  // namespace

@@ -7,8 +7,7 @@
 #include "ashlar/graph/ops/moe_load.h"
 #include "ashlar/graph/ops/moe_route.h"
 #include "ashlar/graph/ops/moe_rows.h"
-
-#include <cmath>
+#include "ashlar/models/decoder_parts.h"
 
 namespace ashlar::models {
 namespace {
@@ -78,12 +77,6 @@ MixtureStates mixture_of_experts(Builder& b, const DecoderConfig& config,
   const ValueId outputs = Experts(b, config, options, rows.offsets)(inputs);
   result.y = moe_combine(b, outputs, route.weights, rows.slots, rows.sources, residual, "combine");
   return result;
-}
-
-double output_std(const DecoderConfig& config) {
-  const double scale =
-      config.scaled_init ? 1 / std::sqrt(2 * static_cast<double>(config.layers)) : 1;
-  return config.initializer_range * scale;
 }
 
 }  // namespace ashlar::models

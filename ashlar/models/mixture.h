@@ -17,7 +17,4 @@ MixtureStates mixture_of_experts(graph::Builder& b, const DecoderConfig& config,
                                  const DecoderOptions& options, graph::ValueId x,
                                  graph::ValueId residual, graph::ValueId load_so_far);
 
-// Of the initial matrices that write to the residual stream.
-double output_std(const DecoderConfig& config);
-
 }  // namespace ashlar::models

@@ -134,6 +134,13 @@ void check_layout(const TrainConfig& config, const models::DecoderConfig& model)
                    mesh.context, config.train.seq, config.train.seq / 2);
       }
   }
+  if (mesh.context > 1 && model.rope.scaling == models::RopeScaling::kLong) {
+    fail_usage(
+        "config mesh.context: longrope rotates by how long a sequence is, which {} ranks that "
+        "share "
+        "it do not see; use mesh.data",
+        mesh.context);
+  }
   if (mesh.pipe > 1) check_stages(config, model.layers);
   if (mesh.expert > 1) {
     if (model.mixture.experts == 0) {

@@ -104,7 +104,9 @@ TEST_P(Golden, PagedCacheInChunks) {
   EXPECT_LT(max_difference(last, entry.at("last_logits")), 1e-4);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Golden, ::testing::Values("gpt2", "llama", "llama2", "mixtral"),
+INSTANTIATE_TEST_SUITE_P(Models, Golden,
+                         ::testing::Values("gpt2", "llama", "llama2", "mistral", "mixtral", "phi3",
+                                           "qwen2", "qwen3"),
                          [](const auto& model) { return std::string(model.param); });
 
 }  // namespace

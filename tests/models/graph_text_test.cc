@@ -40,7 +40,7 @@ TEST(GraphText, Gpt2TrainingWithDropout) {
 TEST(GraphText, LlamaServingInBf16) {
   DecoderConfig config = small_llama();
   config.tied_head = true;
-  config.window = 24;
+  config.pattern = {{.window = 24}};
   const ServingSpec spec{.blocks = 6, .table_width = 3, .pool = DType::kBF16};
   const DecoderOptions options{
       .weights = DType::kBF16, .activations = DType::kBF16, .max_positions = 48};

@@ -58,7 +58,7 @@ class RealSize : public ::testing::TestWithParam<const char*> {
 
   models::DecoderConfig config() const {
     models::DecoderConfig config = model().config();
-    config.window = golden_.at("window");
+    config.pattern = {{.window = golden_.at("window")}};
     return config;
   }
 

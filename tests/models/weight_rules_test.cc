@@ -67,7 +67,8 @@ TEST_P(WeightRules, GraphsShareParameters) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, WeightRules,
-                         ::testing::Values("gpt2", "llama", "llama2", "mixtral"),
+                         ::testing::Values("gpt2", "llama", "llama2", "mistral", "mixtral", "phi3",
+                                           "qwen2", "qwen3"),
                          [](const auto& model) { return std::string(model.param); });
 
 TEST(WeightRules, KnownBuffers) {

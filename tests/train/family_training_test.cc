@@ -1,0 +1,104 @@
+// Every family of decoders trains from scratch, and what they differ in is spread over ranks as one
+// rank computes it.
+#include "ashlar/base/cpu.h"
+#include "ashlar/models/family.h"
+#include "ashlar/train/golden_train.h"
+#include "tests/base/temp_dir.h"
+#include "tests/models/family_models.h"
+#include "tests/train/layout.h"
+
+#include <gtest/gtest.h>
+
+namespace ashlar::train::testing {
+namespace {
+
+models::DecoderConfig small(const std::string& family) {
+  models::DecoderSizes sizes{.vocab = 37,
+                             .width = 24,
+                             .layers = 2,
+                             .heads = 4,
+                             .max_positions = 32,
+                             .kv_heads = 2,
+                             .head_dim = 8,
+                             .ffn = 20};
+  if (family == "mixtral") sizes.experts = 4;
+  models::DecoderConfig config = models::new_decoder(family, sizes);
+  config.initializer_range = 0.3;
+  config.mixture.balance = false;
+  return config;
+}
+
+class FamilyTraining : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(FamilyTraining, LossFalls) {
+  LayoutJob job{.model = small(GetParam())};
+  job.steps = 6;
+  const LayoutResult result = run_layout(job, {}, Arithmetic::kKernels);
+  EXPECT_LT(result.losses.back(), result.losses.front());
+}
+
+std::vector<std::string> all_families() {
+  std::vector<std::string> names;
+  for (const models::Family& family : models::families()) names.emplace_back(family.model_type);
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FamilyTraining, ::testing::ValuesIn(all_families()),
+                         [](const auto& family) { return family.param; });
+
+// Losses and gradient norms of steps of AdamW.
+class FamilySteps : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(FamilySteps, EqualTransformers) {
+  const ashlar::testing::TempDir folder;
+  ThreadPool pool(2);
+  const auto golden = check_golden_train(
+      ashlar::testing::make_family_model(GetParam(), folder.path()), pool, best_isa_tier());
+  ASSERT_TRUE(golden.has_value());
+  ASSERT_GT(golden->checks.size(), 10u);
+  for (const GoldenCheck& check : golden->checks) {
+    EXPECT_TRUE(check.passed()) << check.name << ": " << check.found << " instead of "
+                                << check.wanted;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FamilySteps, ::testing::ValuesIn(ashlar::testing::family_models()),
+                         [](const auto& model) { return model.param; });
+
+class FamilyLayout : public ::testing::TestWithParam<std::string> {};
+
+// Norms of heads, ALiBi, windows, soft caps, a head's bias, projections of the embedding.
+models::DecoderConfig peculiar(const std::string& family) {
+  models::DecoderConfig config = small(family);
+  if (family == "cohere") config.qk_norm = models::QkNorm::kEachHead;
+  if (family == "phi") config.qk_norm = models::QkNorm::kHead;
+  if (family == "gemma2") config.pattern = {{.window = 5}, {}};
+  if (family == "opt") {
+    config.norm_placement = models::NormPlacement::kStream;
+    config.final_norm = false;
+    config.embedding_width = 12;
+  }
+  return config;
+}
+
+TEST_P(FamilyLayout, EqualsOneRank) {
+  LayoutJob job{.model = peculiar(GetParam())};
+  job.steps = 2;
+  const LayoutResult wanted = run_layout(job, {}, Arithmetic::kDouble);
+  for (const Layout& layout :
+       {Layout{.mesh = {.tensor = 2}}, Layout{.mesh = {.tensor = 2}, .sequence = true},
+        Layout{.mesh = {.context = 2}},
+        Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kUlysses},
+        Layout{.mesh = {.data = 2}, .zero = 3}}) {
+    expect_equal(run_layout(job, layout, Arithmetic::kDouble), wanted, kDoubleTolerance,
+                 GetParam() + " on " + layout.str());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Some, FamilyLayout,
+                         ::testing::Values("bloom", "cohere", "gemma2", "olmo2", "opt", "phi",
+                                           "qwen3"),
+                         [](const auto& family) { return std::string(family.param); });
+
+}  // namespace
+}  // namespace ashlar::train::testing
