@@ -221,6 +221,9 @@ void CheckpointSection::bind(ConfigBinder& b) {
 void RunSection::bind(ConfigBinder& b) {
   b.key("dir", dir, "run folder").required();
   b.key("threads", threads, "0: one a core").at_least(0);
+  b.key("memory", memory,
+        "bytes a rank may hold, as in 48G: a run that would take more is refused; 0: any")
+      .at_least(0);
   b.key("resume", resume, "go on from the newest whole checkpoint of run.dir");
   b.key("profile", profile, "file for a trace that Perfetto opens; empty: none");
   b.key("profile_steps", profile_steps, "steps the trace holds").positive();

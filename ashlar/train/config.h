@@ -110,7 +110,8 @@ struct CheckpointSection {
 
 struct RunSection {
   std::string dir = "runs/default";
-  int threads = 0;  // 0: all cores
+  int threads = 0;     // 0: all cores
+  int64_t memory = 0;  // bytes that a rank may hold; 0: no limit
   bool resume = false;
   std::string profile;        // a trace file; empty: none
   int64_t profile_steps = 3;  // steps the trace holds

@@ -1,7 +1,9 @@
 #include "ashlar/train/memory_plan.h"
 
+#include "ashlar/base/error.h"
 #include "ashlar/base/human.h"
 #include "ashlar/runtime/stored_variables.h"
+#include "ashlar/sim/tagged_arena.h"
 
 #include <fmt/format.h>
 
@@ -61,6 +63,20 @@ void MemoryPlan::add(const std::string& part, int64_t bytes) {
 int64_t MemoryPlan::total() const {
   return std::accumulate(parts_.begin(), parts_.end(), int64_t{0},
                          [](int64_t sum, const auto& part) { return sum + part.second; });
+}
+
+void MemoryPlan::check(int64_t cap, std::string_view who) const {
+  if (cap == 0) return;
+  sim::TaggedArena device(std::string(who), cap);
+  std::vector<sim::TaggedArena::Allocation> held;
+  try {
+    for (const auto& [part, bytes] : parts_) held.push_back(device.allocate(part, bytes));
+  } catch (const Error& error) {
+    fail_usage(
+        "config run.memory: {}; {} in all. Lower train.microbatch, set recompute=full or "
+        "parallel.zero, or take more ranks",
+        error.what(), human_bytes(static_cast<double>(total())));
+  }
 }
 
 std::string MemoryPlan::text() const {

@@ -28,7 +28,10 @@ class MemoryPlan {
   const std::vector<std::pair<std::string, int64_t>>& parts() const { return parts_; }
   int64_t total() const;
   int64_t bytes(std::string_view part) const;  // 0: there is none
-  std::string text() const;                    // `parameters="78.0 MB" gradients="78.0 MB" ...`
+  // A device of `cap` bytes takes part by part; throws UsageError where they are too many. who:
+  // "rank 0". 0: no cap.
+  void check(int64_t cap, std::string_view who) const;
+  std::string text() const;  // `parameters="78.0 MB" gradients="78.0 MB" ...`
 
  private:
   void add_by_kind(const graph::Graph& graph, const std::map<std::string, int64_t>& bytes);

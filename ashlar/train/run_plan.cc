@@ -342,6 +342,12 @@ class Planner {
 
 }  // namespace
 
+void RunPlan::check_memory(int64_t cap) const {
+  for (size_t rank = 0; rank < ranks.size(); ++rank) {
+    ranks[rank].memory.check(cap, fmt::format("rank {}", rank));
+  }
+}
+
 plan::RankWork rank_work(const TrainConfig& config, const models::DecoderConfig& model) {
   const Ranks ranks(config, 0);
   const int64_t tensor = ranks.mesh().size("tensor");

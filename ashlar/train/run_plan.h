@@ -46,6 +46,8 @@ struct RunPlan {
   schedule::Timeline timeline;
   double bubble = 0;  // of the microbatches, the update left out
   double step_seconds() const { return timeline.makespan; }
+  // Throws UsageError where a rank would hold more than `cap` bytes; 0: no cap.
+  void check_memory(int64_t cap) const;
 };
 
 // What a rank of such a run does, for measuring how fast this machine is at it.

@@ -175,6 +175,7 @@ void Run::plan_memory() {
   memory_.add("batches", loader_->bytes());
   log::info("event=memory planned=\"{}\" {}", human_bytes(static_cast<double>(memory_.total())),
             memory_.text());
+  memory_.check(config_.run.memory, fmt::format("rank {}", ranks_.rank()));
 }
 
 void Run::record() {
