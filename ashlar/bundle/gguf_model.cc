@@ -142,7 +142,7 @@ models::DecoderConfig gguf_config(const GgufReader& file) {
   if (!generation.eos.empty()) config["eos_token_id"] = generation.eos;
   models::DecoderConfig parsed = models::parse_config(config.dump(), metadata.where());
   check_heads(metadata, prefix, parsed.head_dim);
-  return parsed;
+  return parsed.without_dropout();  // whose rates the format does not have
 }
 
 std::vector<models::WeightRule> gguf_rules(const models::DecoderConfig& config) {

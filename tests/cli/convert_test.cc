@@ -1,0 +1,107 @@
+// ashlar convert, and the verbs on what it wrote.
+#include "ashlar/base/file.h"
+#include "tests/base/temp_dir.h"
+#include "tests/cli/program.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace ashlar::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class ConvertTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  // The fixture as m.gguf, its golden.json beside.
+  std::string converted(const std::string& quant) {
+    const std::string path = folder_.path("m.gguf");
+    const Json json = ashlar_json({"convert", fixture_model(GetParam()), path, "--quant", quant});
+    EXPECT_EQ(json["type"], quant);
+    write_file(folder_.path("golden.json"), read_file(fixture_model(GetParam()) + "/golden.json"));
+    return path;
+  }
+
+  testing::TempDir folder_;
+};
+
+// The fixture's own self-test of logits, greedy text and tokenizer, on the GGUF file and on the
+// folder made of it. What only training knows (the loss of a router) no GGUF file says.
+TEST_P(ConvertTest, TheSelfTestPasses) {
+  const auto expect_passed = [](const std::string& model) {
+    const testing::ProgramResult result = ashlar({"verify", model, "--json"});
+    const Json json = Json::parse(result.out, nullptr, false);
+    ASSERT_TRUE(json.is_object()) << result.err;
+    for (const char* section : {"tokenizer", "forward", "generate"}) {
+      EXPECT_EQ(json["sections"][section]["status"], "passed") << json.dump(1);
+    }
+    EXPECT_NE(json["sections"]["chat"]["status"], "failed");
+  };
+  const std::string path = converted("f32"), back = folder_.path("back");
+  expect_passed(path);
+  ASSERT_EQ(ashlar({"convert", path, back}).exit_code, 0);
+  write_file(back + "/golden.json", read_file(folder_.path("golden.json")));
+  expect_passed(back);
+}
+
+TEST_P(ConvertTest, VerbsTakeTheFile) {
+  const std::string path = converted("q8_0"), model = fixture_model(GetParam());
+  const std::vector<double> found = ashlar_json({"logits", path, "--ids", "3,5,7"})["logits"];
+  const std::vector<double> wanted = ashlar_json({"logits", model, "--ids", "3,5,7"})["logits"];
+  ASSERT_EQ(found.size(), wanted.size());
+  double largest = 0, difference = 0;
+  for (size_t i = 0; i < found.size(); ++i) {
+    largest = std::max(largest, std::abs(wanted[i]));
+    difference = std::max(difference, std::abs(found[i] - wanted[i]));
+  }
+  EXPECT_LT(difference, 0.1 * largest);  // random weights
+
+  EXPECT_GT(difference, 0);  // it is quantised
+  const Json facts = ashlar_json({"inspect", path, "--ctx", "64"});
+  EXPECT_THAT(facts["format"], StartsWith("GGUF version 3"));
+  EXPECT_GT(facts["weights"]["dtypes"]["q8_0"], facts["weights"]["dtypes"]["f32"]);
+  EXPECT_EQ(facts["memory"]["context"], 64);
+  EXPECT_EQ(facts["metadata"]["general.file_type"], "7");
+  EXPECT_EQ(ashlar_json({"run", path, "Hello", "--max-new", "3", "--greedy"})["ids"].size(), 3u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, ConvertTest,
+                         ::testing::Values("gpt2", "llama", "llama2", "mixtral"),
+                         [](const auto& model) { return std::string(model.param); });
+
+TEST(ConvertFaultTest, WhatCannotBeWritten) {
+  const testing::TempDir folder;
+  const std::string model = fixture_model("llama");
+  EXPECT_THAT(ashlar({"convert", model, folder.path("m.gguf"), "--quant", "q9"}).err,
+              HasSubstr("--quant: 'q9' is not known; known are f32, f16, bf16, q8_0,"));
+  EXPECT_THAT(ashlar({"convert", model, folder.path("out"), "--quant", "q8_0"}).err,
+              HasSubstr("--quant q8_0: a Hugging Face folder holds f32, f16 or bf16"));
+  EXPECT_TRUE(list_directory(folder.path()).empty());
+}
+
+// Models by name, as the Hugging Face library caches them.
+TEST(HubCacheTest, FindsAModelByName) {
+  const testing::TempDir home;
+  const std::string folder = home.path("hub/models--org--small");
+  make_directories(folder + "/refs");
+  make_directories(folder + "/snapshots/abc123");
+  write_file(folder + "/refs/main", "abc123\n");
+  for (const std::string& name : list_directory(fixture_model("llama"))) {
+    write_file(folder + "/snapshots/abc123/" + name,
+               read_file(fixture_model("llama") + "/" + name));
+  }
+  const testing::ProgramOptions options{.env = {{"HF_HOME", home.path()}, {"HF_HUB_CACHE", ""}}};
+  const testing::ProgramResult found =
+      ashlar({"logits", "org/small", "--ids", "1,2", "--json"}, options);
+  EXPECT_EQ(found.exit_code, 0) << found.err;
+  EXPECT_EQ(found.out, ashlar({"logits", fixture_model("llama"), "--ids", "1,2", "--json"}).out);
+  EXPECT_THAT(ashlar({"logits", "org/other", "--ids", "1"}, options).err,
+              HasSubstr("no such folder or file, and no such model in the Hugging Face cache"));
+}
+
+}  // namespace
+}  // namespace ashlar::cli
