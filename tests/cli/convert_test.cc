@@ -1,4 +1,5 @@
 // ashlar convert, and the verbs on what it wrote.
+#include "ashlar/base/atomic_file.h"
 #include "ashlar/base/file.h"
 #include "tests/base/temp_dir.h"
 #include "tests/cli/program.h"

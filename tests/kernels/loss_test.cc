@@ -31,10 +31,11 @@ constexpr Size kSizes[] = {{1, 1, 1},       {3, 7, 7},       {2, 17, 20},     {4
                            {5, 1024, 1024}, {3, 1025, 1040}, {40, 5003, 5003}};
 
 Outputs run_kernel(const KernelTable& table, const Team& team, Size size, const Array& logits,
-                   const std::vector<int32_t>& targets, float scale, bool gradient = true) {
+                   const std::vector<int32_t>& targets, float scale, bool gradient = true,
+                   float softcap = 0) {
   Outputs out{logits, Array(DType::kF32, size.rows), Array(DType::kF32, size.rows)};
   table.cross_entropy({size.rows, size.vocab, out.logits.floats(), size.stride, targets.data(),
-                       scale, gradient, out.loss.floats(), out.lse.floats()},
+                       scale, softcap, gradient, out.loss.floats(), out.lse.floats()},
                       team);
   return out;
 }
@@ -43,11 +44,12 @@ struct Reference {
   std::vector<double> logits, loss, lse;
 };
 Reference run_reference(Size size, const std::vector<double>& logits,
-                        const std::vector<int32_t>& targets, double scale, bool gradient = true) {
+                        const std::vector<int32_t>& targets, double scale, bool gradient = true,
+                        double softcap = 0) {
   const auto rows = static_cast<size_t>(size.rows);
   Reference out{logits, std::vector<double>(rows), std::vector<double>(rows)};
   ref::cross_entropy({size.rows, size.vocab, out.logits.data(), size.stride, targets.data(), scale,
-                      gradient, out.loss.data(), out.lse.data()});
+                      softcap, gradient, out.loss.data(), out.lse.data()});
   return out;
 }
 
@@ -71,6 +73,24 @@ void expect_gradient_row(const Array& found, const std::vector<double>& wanted, 
 }
 
 class LossTest : public TierTest {};
+
+TEST_P(LossTest, CappedLogits) {
+  const Size size = {5, 1025, 1040};
+  const Array logits(DType::kF32, random_values("logits", size.rows * size.stride, 20.0));
+  const auto targets = random_targets(size);
+  const Reference wanted = run_reference(size, logits.values(), targets, 0.25, true, 3.0);
+  const Outputs found =
+      run_kernel(table(), teams()[1].with_scratch(), size, logits, targets, 0.25f, true, 3.0f);
+  expect_close(found.loss, wanted.loss, "loss");
+  expect_close(found.lse, wanted.lse, "lse");
+  for (int64_t t = 0; t < size.rows; ++t) {
+    for (int64_t v = 0; v < size.vocab; ++v) {
+      const auto i = static_cast<size_t>(t * size.stride + v);
+      // 1 - tanh^2 loses digits where the cap bites.
+      ASSERT_NEAR(found.logits.floats()[i], wanted.logits[i], 2e-6) << t << ", " << v;
+    }
+  }
+}
 
 TEST_P(LossTest, MatchesReferenceForEverySizeAndTeam) {
   for (const Size size : kSizes) {

@@ -151,7 +151,7 @@ TEST_P(FamilyGolden, LossAndGradientNorms) {
 // What we save has the same tensors, bit for bit, under a config that says the same.
 TEST_P(FamilyGolden, SavedAsItWasRead) {
   const models::DecoderConfig& config = model_.config();
-  const formats::SafetensorsReader file = model_.open_weights();
+  const bundle::Weights file = model_.open_weights();
   std::map<std::string, Tensor> parameters;
   const graph::Graph graph = models::build_logits(config);
   bundle::load_weights(
@@ -163,7 +163,7 @@ TEST_P(FamilyGolden, SavedAsItWasRead) {
 
   const bundle::Bundle saved = bundle::Bundle::open(path);
   EXPECT_EQ(saved.config(), config);
-  const formats::SafetensorsReader again = saved.open_weights();
+  const bundle::Weights again = saved.open_weights();
   ASSERT_EQ(again.names(), file.names());
   for (const std::string& name : file.names()) {
     const Tensor wanted = file.tensor(name), found = again.tensor(name);

@@ -1,5 +1,6 @@
 #include "ashlar/serve/weight_version.h"
 
+#include "ashlar/formats/safetensors.h"
 #include "ashlar/formats/safetensors_writer.h"
 #include "tests/base/temp_dir.h"
 
