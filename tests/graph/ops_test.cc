@@ -272,7 +272,8 @@ TEST_P(OpTest, AttentionWithAlibi) {
       });
       RunData data{.bindings = bind_tokens(150, 3)};
       data.ints["row_start"] = {0, 17, 18, 150};
-      check(graph, data, label("alibi", dtype, 150, window), 4);
+      // As below; with more keys a row, bf16's delta is a mean that cancels more.
+      check(graph, data, label("alibi", dtype, 150, window), dtype == DType::kBF16 ? 8 : 4);
     }
   }
 }
