@@ -195,11 +195,12 @@ class Planner {
   bool crosses(ValueId value) const {
     const int made = program_of(graph_.node(graph_.value(value).producer).phase);
     const bool crosses = last_program_[index(value)] > made;
-    // R of one chunk may run while another's microbatches hold the slots.
-    ASHLAR_CHECK(!(crosses && made == kReduce && options_.shares_arena),
-                 "plan: {} is made in phase R and read later, but is no Variable: it has no place "
-                 "in an arena that others share",
-                 graph_.value(value).name);
+    // R of one chunk goes on while others run, and holds no slot.
+    ASHLAR_CHECK(
+        !(made == kReduce && options_.shares_arena),
+        "plan: {} is made in phase R, but is no Variable: it has no place in an arena that "
+        "others share",
+        graph_.value(value).name);
     return crosses;
   }
 

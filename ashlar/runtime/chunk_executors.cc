@@ -46,8 +46,22 @@ class ChunkExecutors::Runner final : public StageRunner {
     executor_.bind_input(input, data);
   }
   void run(StageProgram program, const graph::RunState& state) override {
-    const int index = programs_[static_cast<size_t>(program)];
+    const int index = of(program);
     if (index >= 0) (executor_.*run_)(index, bindings_, state, slots_);
+  }
+  void run_leaving_sums(StageProgram program, const graph::RunState& state) override {
+    if (leaves_sums(program)) {
+      executor_.run_leaving_sums(of(program), of(StageProgram::kReduce), bindings_, state, slots_);
+    } else {
+      run(program, state);
+    }
+  }
+  void finish_sums(const graph::RunState& state) override {
+    if (leaves_sums(StageProgram::kReduce)) {
+      executor_.finish_sums(of(StageProgram::kReduce), bindings_, state);
+    } else {
+      run(StageProgram::kReduce, state);
+    }
   }
   graph::Operand output(const std::string& name) const override {
     return executor_.output(name, bindings_, slots_);
@@ -58,6 +72,12 @@ class ChunkExecutors::Runner final : public StageRunner {
   }
 
  private:
+  int of(StageProgram program) const { return programs_[static_cast<size_t>(program)]; }
+  // Who looks at every result does one thing after the other.
+  bool leaves_sums(StageProgram beside) const {
+    return of(beside) >= 0 && of(StageProgram::kReduce) >= 0 && run_ == &Executor::run;
+  }
+
   VariableStore& store_;
   Executor executor_;
   decltype(&Executor::run) run_ = &Executor::run;

@@ -202,11 +202,34 @@ void Executor::run_step(const BoundStep& step, const graph::RunState& state) {
   }
 }
 
+double Executor::waited() const {
+  return comm_ == nullptr ? 0 : comm_->counters().total().seconds_waited;
+}
+
 void Executor::record_step(const BoundStep& step, const graph::RunState& state) {
-  const double start = profiler_->now();
+  const double start = profiler_->now(), waited = this->waited();
   run_step(step, state);
-  profiler_->record(*step.node, step.node->op->cost(step.inputs, step.outputs), start,
-                    profiler_->now());
+  if (step.starts && step.node->phase == graph::Phase::kReduce) {
+    open_sums_.push_back({&step, start});
+  } else {
+    profiler_->record({step.node, step.node->op->cost(step.inputs, step.outputs), start,
+                       profiler_->now(), this->waited() - waited});
+  }
+  record_sums();
+}
+
+void Executor::record_sums() {
+  if (open_sums_.empty()) return;
+  const double now = profiler_->now();
+  std::erase_if(open_sums_, [&](const OpenSum& sum) {
+    for (Started& started : started_) {
+      if (started.node == sum.step->node && !started.pending.done()) return false;
+    }
+    profiler_->record({sum.step->node,
+                       sum.step->node->op->cost(sum.step->inputs, sum.step->outputs), sum.start,
+                       now});
+    return true;
+  });
 }
 
 void Executor::wait_for(const std::vector<const graph::Node*>& nodes) {
@@ -231,16 +254,32 @@ void Executor::run(int program, const Bindings& bindings, const graph::RunState&
   wait_for_started();
 }
 
+void Executor::wait_for_all_but_sums() {
+  std::erase_if(started_, [](Started& started) {
+    if (started.node->phase == graph::Phase::kReduce) return false;
+    started.pending.wait();
+    return true;
+  });
+}
+
 void Executor::run_with_sums(int program, int sums, const Bindings& bindings,
                              const graph::RunState& state, SlotPair slot) {
+  run_leaving_sums(program, sums, bindings, state, slot);
+  finish_sums(sums, bindings, state);
+}
+
+void Executor::run_leaving_sums(int program, int sums, const Bindings& bindings,
+                                const graph::RunState& state, SlotPair slot) {
   const auto run = profiler_ == nullptr ? &Executor::run_step : &Executor::record_step;
   const std::vector<BoundStep>& leaving = prepare(sums, bindings, slot).steps;
   const std::vector<int>& points = sums_starts_[static_cast<size_t>(program)];
-  size_t next = 0;
   int done = 0;
+  sums_begun_ = 0;
   const auto start = [&] {
-    for (; next < leaving.size() && points[next] <= done; ++next) {
-      (this->*run)(leaving[next], state);
+    for (; sums_begun_ < leaving.size(); ++sums_begun_) {
+      const BoundStep& sum = leaving[sums_begun_];
+      if (points[sums_begun_] > done || !sum.awaits.empty()) return;
+      (this->*run)(sum, state);
     }
   };
   start();
@@ -249,7 +288,16 @@ void Executor::run_with_sums(int program, int sums, const Bindings& bindings,
     ++done;
     start();
   }
+  wait_for_all_but_sums();
+}
+
+void Executor::finish_sums(int sums, const Bindings& bindings, const graph::RunState& state) {
+  const auto run = profiler_ == nullptr ? &Executor::run_step : &Executor::record_step;
+  const std::vector<BoundStep>& steps = prepare(sums, bindings, {}).steps;
+  for (; sums_begun_ < steps.size(); ++sums_begun_) (this->*run)(steps[sums_begun_], state);
   wait_for_started();
+  if (profiler_ != nullptr) record_sums();
+  sums_begun_ = 0;
 }
 
 void Executor::run_checked(int program, const Bindings& bindings, const graph::RunState& state,

@@ -52,6 +52,11 @@ class Executor {
   // Both are done when this returns.
   void run_with_sums(int program, int sums, const graph::Bindings& bindings,
                      const graph::RunState& state, SlotPair slot = {});
+  // The same, but sums go on when this returns; those of other sums are not begun yet. Other
+  // executors may run until finish_sums(), which begins what is left and waits for all.
+  void run_leaving_sums(int program, int sums, const graph::Bindings& bindings,
+                        const graph::RunState& state, SlotPair slot = {});
+  void finish_sums(int sums, const graph::Bindings& bindings, const graph::RunState& state);
   // The same as run() with a look at every result: throws Error naming the first op (and layer)
   // that gave a NaN or infinity. Several times slower.
   void run_checked(int program, const graph::Bindings& bindings, const graph::RunState& state,
@@ -104,8 +109,11 @@ class Executor {
   BoundProgram& prepare(int program, const graph::Bindings& bindings, SlotPair slot);
   void run_step(const BoundStep& step, const graph::RunState& state);
   void record_step(const BoundStep& step, const graph::RunState& state);
+  void record_sums();
+  double waited() const;  // for other ranks, so far
   void wait_for(const std::vector<const graph::Node*>& nodes);
   void wait_for_started();
+  void wait_for_all_but_sums();
 
   const graph::Graph& graph_;
   graph::PlannedPrograms plan_;
@@ -120,6 +128,13 @@ class Executor {
   comm::Communicator* comm_ = nullptr;
   std::vector<Started> started_;               // by the steps so far
   std::vector<std::vector<int>> sums_starts_;  // of "reduce" beside each Program
+  // Recorded when they are there.
+  struct OpenSum {
+    const BoundStep* step;
+    double start;
+  };
+  std::vector<OpenSum> open_sums_;
+  size_t sums_begun_ = 0;  // of its steps
 };
 
 }  // namespace ashlar::runtime

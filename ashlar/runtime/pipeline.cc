@@ -74,8 +74,8 @@ void Pipeline::run_list(std::span<const PipelineMicrobatch> microbatches,
       send(each);
     } else if (is_recv(each.kind)) {
       receive(each);
-    } else if (each.kind == Kind::kReduce) {
-      reduce(chunk(each.chunk));
+    } else if (each.kind == Kind::kReduce && !chunk(each.chunk).early_sums.empty()) {
+      reduce(chunk(each.chunk));  // other sums go on until the norm
     }
     comm_.poll();
   }
@@ -123,16 +123,22 @@ void Pipeline::compute(const Step& step) {
   } else if (each.kind == Kind::kInputGrad) {
     runner.run(StageProgram::kInputGrad, state);
   } else if (each.kind == Kind::kWeightGrad) {
-    runner.run(StageProgram::kWeightGrad, state);
+    add_gradients(step, StageProgram::kWeightGrad, state);
   } else if (chunk.splits_backward) {
     runner.run(StageProgram::kInputGrad, state);
     hand_over(chunk, each);
-    runner.run(StageProgram::kWeightGrad, state);
+    add_gradients(step, StageProgram::kWeightGrad, state);
     return;
   } else {
-    runner.run(StageProgram::kBackward, state);
+    add_gradients(step, StageProgram::kBackward, state);
   }
   hand_over(chunk, each);
+}
+
+// Behind the last microbatch's gradients there are only their sums over ranks, which begin at once.
+void Pipeline::add_gradients(const Step& step, StageProgram program, const graph::RunState& state) {
+  StageRunner& runner = *chunk(step.instruction.chunk).parts.runner;
+  step.last ? runner.run_leaving_sums(program, state) : runner.run(program, state);
 }
 
 void Pipeline::bind_shared_inputs(Chunk& chunk) {
@@ -246,7 +252,7 @@ void Pipeline::select_for_update(Chunk& chunk) {
 
 void Pipeline::reduce(Chunk& chunk) {
   select_for_update(chunk);
-  chunk.parts.runner->run(StageProgram::kReduce, state_);
+  chunk.parts.runner->finish_sums(state_);
   chunk.reduced = true;
   for (const int copied : chunk.early_sums) start_sum(copies_[static_cast<size_t>(copied)]);
 }

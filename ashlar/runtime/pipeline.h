@@ -117,6 +117,7 @@ class Pipeline {
     schedule::Instruction instruction;
     SlotPair slots;
     bool first = false;  // of its Program on its chunk
+    bool last = false;   // that adds to the chunk's gradients
   };
   // A gradient of which the pipeline holds several copies.
   struct CopiedGradient {
@@ -134,6 +135,7 @@ class Pipeline {
   void check_inputs(std::span<const PipelineMicrobatch> microbatches) const;
 
   void compute(const Step& step);
+  void add_gradients(const Step& step, StageProgram program, const graph::RunState& state);
   void bind_shared_inputs(Chunk& chunk);
   void bind_received(Chunk& chunk, const schedule::Instruction& instruction, bool gradient);
   void hand_over(Chunk& chunk, const schedule::Instruction& instruction);

@@ -120,6 +120,7 @@ void Pipeline::set_up_steps(const std::vector<schedule::InstructionSlots>& slots
                "pipeline: slots of {} instructions, rank {} of schedule {} has {}", slots.size(),
                rank(), schedule_.name, list.size());
   std::set<std::pair<Kind, int>> seen;
+  std::map<int, size_t> last;  // instruction of a chunk that adds to its gradients
   for (size_t i = 0; i < list.size(); ++i) {
     const Instruction& each = list[i];
     ASHLAR_CHECK(
@@ -133,8 +134,10 @@ void Pipeline::set_up_steps(const std::vector<schedule::InstructionSlots>& slots
     // BW is the W of a schedule that has both.
     const Kind kind = each.kind == Kind::kBackward ? Kind::kWeightGrad : each.kind;
     step.first = seen.emplace(kind, each.chunk).second;
+    if (kind == Kind::kWeightGrad) last[each.chunk] = i;
     steps_.push_back(step);
   }
+  for (const auto& [chunk, i] : last) steps_[i].last = true;
   const bool trains =
       std::ranges::any_of(seen, [](const auto& each) { return each.first == Kind::kWeightGrad; });
   for (size_t c = 0; trains && c < chunks_.size(); ++c) {

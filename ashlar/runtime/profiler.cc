@@ -9,8 +9,8 @@ namespace ashlar::runtime {
 Profiler::Profiler(const Clock& clock, size_t max_records)
     : clock_(clock), max_records_(max_records) {}
 
-void Profiler::record(const graph::Node& node, const graph::Cost& cost, double start, double end) {
-  if (records_.size() < max_records_) records_.push_back({&node, cost, start, end});
+void Profiler::record(const Record& record) {
+  if (records_.size() < max_records_) records_.push_back(record);
 }
 
 void Profiler::write_trace(const std::string& path) const {
@@ -30,6 +30,7 @@ void Profiler::write_trace(const std::string& path) const {
                         {"layer", record.node->layer},
                         {"flops", record.cost.flops},
                         {"bytes", record.cost.bytes},
+                        {"waited_us", record.waited * 1e6},
                         {"gflops_per_s", seconds > 0 ? record.cost.flops / seconds / 1e9 : 0},
                         {"gbytes_per_s", seconds > 0 ? record.cost.bytes / seconds / 1e9 : 0}}}});
   }

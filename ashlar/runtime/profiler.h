@@ -16,13 +16,14 @@ class Profiler {
     const graph::Node* node;
     graph::Cost cost;
     double start, end;  // seconds
+    double waited = 0;  // of that for other ranks
   };
 
   // Keeps the first `max_records` ops, so that a long run cannot fill memory.
   explicit Profiler(const Clock& clock, size_t max_records = 1'000'000);
 
   double now() const { return clock_.now(); }
-  void record(const graph::Node& node, const graph::Cost& cost, double start, double end);
+  void record(const Record& record);
   const std::vector<Record>& records() const { return records_; }
   void write_trace(const std::string& path) const;  // whole or not at all
 

@@ -37,6 +37,12 @@ class StageRunner {
   virtual void bind_input(int input, const void* data, DType dtype) = 0;
   // A Program without nodes does nothing.
   virtual void run(StageProgram program, const graph::RunState& state) = 0;
+  // The last backward of a step: sums of gradients over ranks may begin beside it and go on behind
+  // it, until finish_sums().
+  virtual void run_leaving_sums(StageProgram program, const graph::RunState& state) {
+    run(program, state);
+  }
+  virtual void finish_sums(const graph::RunState& state) { run(StageProgram::kReduce, state); }
   // Of the run before.
   virtual graph::Operand output(const std::string& name) const = 0;
   virtual comm::Buffer variable(const std::string& name) = 0;

@@ -10,7 +10,7 @@ PipelineForward::PipelineForward(const passes::ShardedGraph& sharded,
                                  ThreadPool& pool, const Ranks& ranks)
     : ranks_(ranks), pipe_(comm::group_along(ranks.mesh(), ranks.rank(), {"pipe"})) {
   const schedule::Schedule forwards = schedule::forwards(schedule.stages);
-  chunks_ = chunks_of(sharded, forwards.stages, pipe_.index, passes::Recompute::kNone);
+  chunks_ = forward_chunks(sharded, forwards.stages, pipe_.index);
   std::vector<runtime::VariableStore*> held;
   for (const graph::Stage& chunk : chunks_) {
     held.push_back(&stores.chunk(static_cast<size_t>(schedule.stages.chunk(0, chunk.index))));

@@ -2,29 +2,38 @@
 
 #include "ashlar/passes/fuse.h"
 #include "ashlar/passes/plan_memory.h"
-#include "ashlar/passes/round_gradients.h"
 #include "ashlar/passes/split_stages.h"
 #include "ashlar/schedule/slots.h"
 
 namespace ashlar::train {
 
-// Recomputation comes behind the split: then no segment of it lies across a border.
+namespace {
+
 std::vector<graph::Stage> chunks_of(const passes::ShardedGraph& sharded,
-                                    const schedule::StageMap& stages, int index,
-                                    passes::Recompute recompute, DType gradients) {
+                                    const schedule::StageMap& stages, int index) {
   const auto all = passes::split_stages(sharded.graph, stages.stages(), sharded.alike);
   std::vector<graph::Stage> chunks;
   for (const schedule::Chunk& chunk : stages.chunks(index)) {
     chunks.push_back(all[static_cast<size_t>(chunk.stage)]);
-    graph::Graph& graph = chunks.back().graph;
-    graph = passes::round_gradients(passes::fuse(passes::recompute(graph, recompute)), gradients);
   }
   return chunks;
 }
 
+}  // namespace
+
+std::vector<graph::Stage> forward_chunks(const passes::ShardedGraph& sharded,
+                                         const schedule::StageMap& stages, int index) {
+  std::vector<graph::Stage> chunks = chunks_of(sharded, stages, index);
+  for (graph::Stage& chunk : chunks) chunk.graph = passes::fuse(chunk.graph);
+  return chunks;
+}
+
+// Recomputation comes behind the split: then no segment of it lies across a border.
 std::vector<graph::Stage> build_chunks(const StepSpec& spec) {
-  return chunks_of(build_sharded_graph(spec), spec.schedule->stages,
-                   spec.shard.mesh.coordinate(spec.rank, "pipe"), spec.recompute, spec.grad_dtype);
+  std::vector<graph::Stage> chunks = chunks_of(build_sharded_graph(spec), spec.schedule->stages,
+                                               spec.shard.mesh.coordinate(spec.rank, "pipe"));
+  for (graph::Stage& chunk : chunks) chunk.graph = finish_training_graph(chunk.graph, spec);
+  return chunks;
 }
 
 std::vector<graph::PlannedPrograms> plan_chunk_memory(const std::vector<graph::Stage>& chunks,

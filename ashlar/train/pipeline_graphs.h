@@ -13,13 +13,12 @@
 
 namespace ashlar::train {
 
-// The chunks of rank `index` of the pipe, as the schedule numbers them. sharded: behind shard.
-// gradients: what those of matrices are kept in.
-std::vector<graph::Stage> chunks_of(const passes::ShardedGraph& sharded,
-                                    const schedule::StageMap& stages, int index,
-                                    passes::Recompute recompute, DType gradients = DType::kF32);
+// The chunks of rank `index` of the pipe, as the schedule numbers them, for forward alone. sharded:
+// behind shard.
+std::vector<graph::Stage> forward_chunks(const passes::ShardedGraph& sharded,
+                                         const schedule::StageMap& stages, int index);
 
-// The same of a step; spec.schedule is there.
+// Those of a step, through all passes; spec.schedule is there.
 std::vector<graph::Stage> build_chunks(const StepSpec& spec);
 
 // The plans of memory of the chunks.

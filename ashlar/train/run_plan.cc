@@ -159,8 +159,7 @@ class Planner {
       const schedule::Schedule forwards = schedule::forwards(schedule.stages);
       std::vector<graph::Stage> valid_chunks;
       if (validates) {
-        valid_chunks =
-            chunks_of(valid, forwards.stages, rank.ranks.pipe_index(), passes::Recompute::kNone);
+        valid_chunks = forward_chunks(valid, forwards.stages, rank.ranks.pipe_index());
         validation = pipeline(rank, valid_chunks, forwards).bytes;
       }
       for (size_t c = 0; c < rank.chunks.size(); ++c) {

@@ -102,6 +102,12 @@ passes::ShardedGraph build_sharded_graph(const StepSpec& spec) {
   return shard(build_whole_graph(spec, training), spec);
 }
 
+graph::Graph finish_training_graph(const graph::Graph& sharded, const StepSpec& spec) {
+  graph::Graph graph = passes::fuse(passes::recompute(sharded, spec.recompute));
+  graph = passes::round_gradients(passes::prefetch_parameters(graph), spec.grad_dtype);
+  return passes::bucket_gradients(graph, spec.bucket_bytes);
+}
+
 TrainingGraph build_training_graph(const StepSpec& spec) {
   TrainingGraph result;
   graph::Graph graph = build_whole_graph(spec, result);
@@ -110,9 +116,7 @@ TrainingGraph build_training_graph(const StepSpec& spec) {
     graph = std::move(sharded.graph);
     result.placements = std::move(sharded.variables);
   }
-  graph = passes::prefetch_parameters(passes::fuse(passes::recompute(graph, spec.recompute)));
-  graph = passes::round_gradients(graph, spec.grad_dtype);
-  result.graph = passes::bucket_gradients(graph, spec.bucket_bytes);
+  result.graph = finish_training_graph(graph, spec);
   return result;
 }
 

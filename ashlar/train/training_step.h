@@ -59,8 +59,10 @@ struct TrainingGraph {
 };
 TrainingGraph build_training_graph(const StepSpec& spec);
 
-// The same behind shard, before recompute and fuse: what pipelines cut into stages.
+// The same behind shard, before recompute and fuse: what pipelines cut into stages. The rest of the
+// passes is for each stage.
 passes::ShardedGraph build_sharded_graph(const StepSpec& spec);
+graph::Graph finish_training_graph(const graph::Graph& sharded, const StepSpec& spec);
 
 class TrainingStep final : public OptimizerStep {
  public:

@@ -1,5 +1,6 @@
 #include "tests/train/pipe_layout.h"
 
+#include "ashlar/base/clock.h"
 #include "ashlar/base/cpu.h"
 #include "ashlar/comm/thread_ranks.h"
 #include "ashlar/runtime/stored_variables.h"
@@ -11,6 +12,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -89,6 +91,34 @@ class PipeRank {
     result.losses.push_back(whole_loss(totals.loss));
     result.aux_losses.push_back(totals.aux_loss);
     result.norms.push_back(totals.grad_norm());
+  }
+
+  // Records what the kernels do from now on.
+  void profile() {
+    if (!executors_) return;
+    profiler_.emplace(clock_);
+    for (size_t c = 0; c < chunks_.size(); ++c) {
+      executors_->executor(static_cast<int>(c)).set_profiler(&*profiler_);
+    }
+  }
+  void count_buckets(int& all, int& early) const {
+    if (!profiler_) return;
+    for (const graph::Stage& chunk : chunks_) {
+      const auto& nodes = chunk.graph.nodes();
+      double end = 0;  // of backward
+      for (const bool sums : {false, true}) {
+        for (const auto& record : profiler_->records()) {
+          if (record.node < nodes.data() || record.node >= nodes.data() + nodes.size()) continue;
+          const graph::Phase phase = record.node->phase;
+          if (sums && phase == graph::Phase::kReduce) {
+            ++all;
+            early += record.start < end ? 1 : 0;
+          } else if (!sums && phase < graph::Phase::kReduce) {
+            end = std::max(end, record.end);
+          }
+        }
+      }
+    }
   }
 
   // What the kernels' run takes of the rank's device.
@@ -181,6 +211,8 @@ class PipeRank {
   std::optional<runtime::ChunkExecutors> executors_;
   std::vector<runtime::StageRunner*> runners_;
   std::optional<runtime::Pipeline> pipeline_;
+  SteadyClock clock_;
+  std::optional<runtime::Profiler> profiler_;
 };
 
 void collect(PipeRank& rank, int index, LayoutResult& owned, Parameters& copies) {
@@ -208,6 +240,8 @@ PipeResult run_pipe_layout(const LayoutJob& job, const PipeLayout& layout, Arith
   const int ranks = Mesh::standard(layout.layout.mesh).size();
   PipeResult result;
   LayoutResult& trained = result.trained;
+  result.buckets.resize(static_cast<size_t>(ranks));
+  result.early_buckets.resize(static_cast<size_t>(ranks));
   trained.bytes.resize(static_cast<size_t>(ranks));
   trained.traffic.resize(static_cast<size_t>(ranks));
   trained.arena_bytes.resize(static_cast<size_t>(ranks));
@@ -217,13 +251,17 @@ PipeResult run_pipe_layout(const LayoutJob& job, const PipeLayout& layout, Arith
   comm::run_ranks(ranks, [&](comm::Communicator& comm) {
     PipeRank rank(job, layout, arithmetic, comm);
     LayoutResult mine;
-    for (int64_t step = 1; step <= job.steps; ++step) rank.step(step, mine);
+    for (int64_t step = 1; step <= job.steps; ++step) {
+      if (step == job.steps) rank.profile();
+      rank.step(step, mine);
+    }
     const std::lock_guard lock(mutex);
     collect(rank, comm.rank(), trained, copies);
     const auto index = static_cast<size_t>(comm.rank());
     trained.traffic[index] = comm.counters();
     trained.arena_bytes[index] = rank.activation_bytes();
     trained.device_bytes[index] = rank.device_bytes();
+    rank.count_buckets(result.buckets[index], result.early_buckets[index]);
     if (!trained.losses.empty()) {  // every rank knows the same
       EXPECT_EQ(mine.losses, trained.losses) << layout.str();
       EXPECT_EQ(mine.aux_losses, trained.aux_losses) << layout.str();

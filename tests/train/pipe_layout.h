@@ -21,6 +21,9 @@ struct PipeLayout {
 struct PipeResult {
   LayoutResult trained;
   int copies = 0;  // tensors that several stages or directions hold, beside the owner's
+  // A rank, of the last step, with the kernels: buckets of gradients, and those that left before
+  // backward had ended on their chunk.
+  std::vector<int> buckets, early_buckets;
 };
 
 // The job's microbatches are the schedule's. Copies of a parameter must be equal to the bit.
