@@ -67,17 +67,15 @@ struct ReluSquared {
 };
 struct Tanh {
   ASHLAR_INLINE Vec value(Vec x) { return tanh(x); }
+  // 1 - tanh^2 without its cancellation.
   ASHLAR_INLINE Vec grad(Vec x) {
-    const Vec y = tanh(x);
-    return fnma(y, y, broadcast(1));
+    const Vec u = x + x;
+    return broadcast(4) * sigmoid(u) * sigmoid(-u);
   }
 };
 struct Sigmoid {
   ASHLAR_INLINE Vec value(Vec x) { return sigmoid(x); }
-  ASHLAR_INLINE Vec grad(Vec x) {
-    const Vec y = sigmoid(x);
-    return y * (broadcast(1) - y);
-  }
+  ASHLAR_INLINE Vec grad(Vec x) { return sigmoid(x) * sigmoid(-x); }
 };
 
 // f(type) with the type of the activation.
