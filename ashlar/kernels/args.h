@@ -126,26 +126,29 @@ struct AttentionArgs {
   AttentionMask mask;
   int64_t tokens = 0, seqs = 0;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  int64_t value_dim = 0;                       // E; 0: D
   const int32_t* row_start = nullptr;          // [S+1]
   const AttentionSegment* segments = nullptr;  // [S] instead, if set; no row of q, k in two
   DType dtype = DType::kF32;                   // of q, k, v, and out, which is f32 with segments
   const void* q = nullptr;                     // [T,H,D], row stride q_stride
   const void* k = nullptr;                     // [T,K,D]
-  const void* v = nullptr;                     // [T,K,D]
+  const void* v = nullptr;                     // [T,K,E]
   int64_t q_stride = 0, k_stride = 0, v_stride = 0;
   AttentionDropout dropout;
-  void* out = nullptr;   // [T,H,D] contiguous
+  void* out = nullptr;   // [T,H,E] contiguous
   float* lse = nullptr;  // [T,H] log-sum-exp of the scores; may be null
+
+  int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
 // With segments, d_q, d_k and d_v are f32 and what these pairs give is added to them; out (of
 // `dtype` here) and lse are those over all keys.
 struct AttentionGradArgs {
   AttentionArgs forward;        // as in forward; out and lse are inputs here
-  const void* d_out = nullptr;  // [T,H,D]
+  const void* d_out = nullptr;  // [T,H,E]
   void* d_q = nullptr;          // [T,H,D] contiguous
   void* d_k = nullptr;          // [T,K,D] contiguous
-  void* d_v = nullptr;          // [T,K,D] contiguous
+  void* d_v = nullptr;          // [T,K,E] contiguous
 };
 
 // The cache of one layer: k_pool [blocks][K][D][kCacheBlock] (transposed, so that one vector holds
@@ -162,10 +165,13 @@ struct KvWriteArgs {
   void* v_pool = nullptr;
 };
 
+// Where v_pool is null, k_pool is [blocks][kCacheBlock][D], the keys of one head in rows, of which
+// the first E elements are the values too (latent attention, latent_args.h); else E is D.
 struct PagedAttentionArgs {
   AttentionMask mask;
   int64_t tokens = 0, seqs = 0;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  int64_t value_dim = 0;                 // E; 0: D
   const int32_t* row_start = nullptr;    // [S+1] rows of q of each sequence
   const int32_t* context = nullptr;      // [S] keys of the sequence, its new rows included: row i
                                          // of n new rows stands at position context - n + i
@@ -177,7 +183,9 @@ struct PagedAttentionArgs {
   DType pool_dtype = DType::kF32;
   const void* k_pool = nullptr;
   const void* v_pool = nullptr;
-  void* out = nullptr;  // [T,H,D] contiguous
+  void* out = nullptr;  // [T,H,E] contiguous
+
+  int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
 // ---------------------------------------------------------------- norms
@@ -238,11 +246,12 @@ struct ColumnSumArgs {
 };
 
 // ---------------------------------------------------------------- rotary positions
-// Rotates pairs of x[t,h,:rotary_dim] by the angle of positions[t]; table is [P, rotary_dim] f32:
-// rotary_dim/2 cosines, then rotary_dim/2 sines. interleaved: pairs (2i, 2i+1), else (i, i+half).
-// inverse: rotates back (the gradient). Channels beyond rotary_dim are copied. y may be x.
+// Rotates pairs of the rotary_dim channels of x[t,h,:] from rotary_begin on by the angle of
+// positions[t]; table is [P, rotary_dim] f32: rotary_dim/2 cosines, then rotary_dim/2 sines.
+// interleaved: pairs (2i, 2i+1), else (i, i+half). inverse: rotates back (the gradient). The other
+// channels are copied. y may be x.
 struct RopeArgs {
-  int64_t tokens = 0, heads = 0, head_dim = 0, rotary_dim = 0;
+  int64_t tokens = 0, heads = 0, head_dim = 0, rotary_begin = 0, rotary_dim = 0;
   DType dtype = DType::kF32;
   const void* x = nullptr;  // [T,H,D], row stride x_stride
   int64_t x_stride = 0;

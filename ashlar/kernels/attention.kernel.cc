@@ -10,8 +10,8 @@ namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 static int64_t thread_bytes(const AttentionArgs& args) {
   Scratch scratch{nullptr};
-  take_query_tile(scratch, args.mask, args.head_dim);
-  take_key_buffer(scratch, args.head_dim);
+  take_query_tile(scratch, args.mask, args.head_dim, args.values());
+  take_key_buffer(scratch, args.head_dim, args.values());
   return scratch.used;
 }
 
@@ -31,8 +31,8 @@ static void attention(const AttentionArgs& args, const Team& team) {
 
   const auto run = [&](int64_t task, int thread) {
     Scratch scratch{thread_scratch + thread * bytes};
-    QueryTile tile = take_query_tile(scratch, args.mask, args.head_dim);
-    const KeyBuffer buffer = take_key_buffer(scratch, args.head_dim);
+    QueryTile tile = take_query_tile(scratch, args.mask, args.head_dim, args.values());
+    const KeyBuffer buffer = take_key_buffer(scratch, args.head_dim, args.values());
     const TilePlace place = find_tile(index, task / columns);
     const int64_t kv_head = task % columns / shape.parts;
     const int64_t in_group = task % shape.parts * shape.heads;

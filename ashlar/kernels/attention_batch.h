@@ -26,9 +26,9 @@ struct BatchKeys {
             key_row + begin - present.begin};
   }
 
-  // Slab [D][16] of these rows of x.
-  void load_transposed(const void* x, int64_t stride, const Slab& rows, float* slab) const {
-    const int64_t D = args.head_dim;
+  // Slab [D][16] of these rows of x, whose heads have size D.
+  void load_transposed(const void* x, int64_t stride, int64_t D, const Slab& rows,
+                       float* slab) const {
     const int64_t element = rows.row * stride + kv_head * D;
     if (args.dtype == DType::kF32) {
       transpose_slab(static_cast<const float*>(x) + element, stride, rows.skip, rows.count, D,
@@ -43,14 +43,14 @@ struct BatchKeys {
   }
 
   // Whether rows of f32 can be read where they lie, as whole vectors.
-  bool in_place() const { return args.dtype == DType::kF32 && args.head_dim % kLanes == 0; }
+  bool in_place(int64_t D) const { return args.dtype == DType::kF32 && D % kLanes == 0; }
   // 16 rows of x from the slab's first key on, of which those that are present may be read: where
   // they lie, or else in `memory`, [16][width].
-  const float* load_rows(const void* x, int64_t stride, const Slab& rows, float* memory) const {
-    const int64_t D = args.head_dim;
+  const float* load_rows(const void* x, int64_t stride, int64_t D, const Slab& rows,
+                         float* memory) const {
     const int64_t width = round_up(D, kLanes);
     const int64_t element = rows.row * stride + kv_head * D;
-    if (in_place()) return static_cast<const float*>(x) + element - rows.skip * stride;
+    if (in_place(D)) return static_cast<const float*>(x) + element - rows.skip * stride;
     for (int64_t i = 0; i < rows.count; ++i) {
       load_row(x, args.dtype, element + i * stride, D, memory + (rows.skip + i) * width);
     }
@@ -58,16 +58,17 @@ struct BatchKeys {
   }
 
   KeyTile<float> load(int64_t block, int64_t slab_begin, int64_t slab_end) const {
-    const int64_t D = args.head_dim;
-    const int64_t width = round_up(D, kLanes);
+    const int64_t D = args.head_dim, values = args.values();
+    const int64_t width = round_up(values, kLanes);
     KeyTile<float> tile{};
-    tile.v_stride = in_place() ? args.v_stride : width;
+    tile.v_stride = in_place(values) ? args.v_stride : width;
     for (int64_t slab = slab_begin; slab < slab_end; ++slab) {
       const Slab rows = slab_at(block + slab * kSlab);
       float* k = buffer.k + slab * kSlab * D;
-      load_transposed(args.k, args.k_stride, rows, k);
+      load_transposed(args.k, args.k_stride, D, rows, k);
       tile.k[slab] = k;
-      tile.v[slab] = load_rows(args.v, args.v_stride, rows, buffer.v + slab * kSlab * width);
+      tile.v[slab] =
+          load_rows(args.v, args.v_stride, values, rows, buffer.v + slab * kSlab * width);
     }
     return tile;
   }

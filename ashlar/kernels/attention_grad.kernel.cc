@@ -16,12 +16,16 @@ struct GradCall {
   const AttentionGradArgs& args;
   const AttentionArgs& forward;
   TileShape shape;
-  int64_t group, width;
+  int64_t group, width, value_width;
 };
 static GradCall grad_call(const AttentionGradArgs& args) {
   const AttentionArgs& forward = args.forward;
-  return {args, forward, tile_shape(forward.heads, forward.kv_heads, kGradRows),
-          forward.heads / forward.kv_heads, round_up(forward.head_dim, kLanes)};
+  return {args,
+          forward,
+          tile_shape(forward.heads, forward.kv_heads, kGradRows),
+          forward.heads / forward.kv_heads,
+          round_up(forward.head_dim, kLanes),
+          round_up(forward.values(), kLanes)};
 }
 
 // What one thread works in.
@@ -31,9 +35,9 @@ struct GradWork {
   float* d_q;  // [kGradRows][width], of one tile
 };
 static GradWork take_work(Scratch& scratch, const AttentionArgs& forward) {
-  const int64_t head_dim = forward.head_dim;
-  GradWork work{take_grad_tile(scratch, forward.mask, head_dim),
-                take_grad_buffer(scratch, head_dim), nullptr};
+  const int64_t D = forward.head_dim, E = forward.values();
+  GradWork work{take_grad_tile(scratch, forward.mask, D, E), take_grad_buffer(scratch, D, E),
+                nullptr};
   work.d_q = scratch.take<float>(kGradRows * work.tile.width);
   return work;
 }
@@ -93,7 +97,7 @@ struct GradSequence {
   void visit_block(GradWork& work, int64_t block, float* d_q) const {
     const GradKeys loaded = load_keys(work.buffer, block);
     clear(loaded.d_k, loaded.count * call.width);
-    clear(loaded.d_v, loaded.count * call.width);
+    clear(loaded.d_v, loaded.count * call.value_width);
     for (int64_t begin = 0; begin < segment.queries; begin += call.shape.positions) {
       for (int64_t part = 0; part < call.shape.parts; ++part) {
         const QueryRows at = rows_of(begin, part);
@@ -107,8 +111,8 @@ struct GradSequence {
     for (int64_t i = loaded.begin; i < loaded.count; ++i) {
       const int64_t key = block + i - segment.key_begin;
       const int64_t row = (segment.key_row + key) * call.forward.kv_heads + kv_head;
-      store_grad(loaded.d_k + i * call.width, call.args.d_k, row);
-      store_grad(loaded.d_v + i * call.width, call.args.d_v, row);
+      store_grad(loaded.d_k + i * call.width, call.forward.head_dim, call.args.d_k, row);
+      store_grad(loaded.d_v + i * call.value_width, call.forward.values(), call.args.d_v, row);
     }
   }
 
@@ -131,8 +135,7 @@ struct GradSequence {
     const int64_t in_group = at.first_head - kv_head * call.group;
     return (begin * call.group + in_group * at.positions) * call.width;
   }
-  void store_grad(const float* from, void* to, int64_t row) const {
-    const int64_t D = call.forward.head_dim;
+  void store_grad(const float* from, int64_t D, void* to, int64_t row) const {
     if (call.forward.segments != nullptr) {
       add_row(from, D, static_cast<float*>(to) + row * D);
     } else {
@@ -141,7 +144,7 @@ struct GradSequence {
   }
   void store_query_grads(const float* d_q, const QueryRows& at) const {
     for (int64_t r = 0; r < at.positions * at.heads; ++r) {
-      store_grad(d_q + r * call.width, call.args.d_q,
+      store_grad(d_q + r * call.width, call.forward.head_dim, call.args.d_q,
                  (at.first_row + r / at.heads) * at.total_heads + at.first_head + r % at.heads);
     }
   }

@@ -14,9 +14,11 @@ inline constexpr int64_t kGradRows = 48;
 
 struct GradTile {
   int64_t rows, head_dim, width;
+  int64_t value_dim, value_width;
   TileDropout dropout;
   float* q;        // [rows][width]
-  float* d_out;    // [rows][width]
+  float* d_out;    // [rows][value_width]
+  float* out;      // [value_width], of one row
   float* p;        // [rows][kKeyBlock], behind grad_of_scores those that weighed values
   float* d_s;      // [rows][kKeyBlock]
   float* lse;      // [rows]
@@ -27,13 +29,16 @@ struct GradTile {
   RowBias bias;
 };
 ASHLAR_INLINE GradTile take_grad_tile(Scratch& scratch, const AttentionMask& mask,
-                                      int64_t head_dim) {
+                                      int64_t head_dim, int64_t value_dim) {
   GradTile tile;
   tile.rows = 0;
   tile.head_dim = head_dim;
   tile.width = round_up(head_dim, kLanes);
+  tile.value_dim = value_dim;
+  tile.value_width = round_up(value_dim, kLanes);
   tile.q = scratch.take<float>(kGradRows * tile.width);
-  tile.d_out = scratch.take<float>(kGradRows * tile.width);
+  tile.d_out = scratch.take<float>(kGradRows * tile.value_width);
+  tile.out = scratch.take<float>(tile.value_width);
   tile.p = scratch.take<float>(kGradRows * kKeyBlock);
   tile.d_s = scratch.take<float>(kGradRows * kKeyBlock);
   tile.lse = scratch.take<float>(kGradRows);
@@ -53,18 +58,19 @@ struct GradKeys {
   const float* k_rows[kSlabs];  // 16 rows, k_stride apart
   int64_t k_stride;
   float* d_k;  // [kKeyBlock][width]
-  float* d_v;
+  float* d_v;  // [kKeyBlock][value_width]
 };
 struct GradBuffer {
   KeyBuffer keys;  // its v holds the rows of k
-  float* v;        // [kSlabs][D][16]
+  float* v;        // [kSlabs][value_dim][16]
   float* d_k;      // [kKeyBlock][width]
-  float* d_v;
+  float* d_v;      // [kKeyBlock][value_width]
 };
-ASHLAR_INLINE GradBuffer take_grad_buffer(Scratch& scratch, int64_t head_dim) {
-  const int64_t width = round_up(head_dim, kLanes);
-  return {take_key_buffer(scratch, head_dim), scratch.take<float>(kKeyBlock * head_dim),
-          scratch.take<float>(kKeyBlock * width), scratch.take<float>(kKeyBlock * width)};
+ASHLAR_INLINE GradBuffer take_grad_buffer(Scratch& scratch, int64_t head_dim, int64_t value_dim) {
+  const int64_t width = round_up(head_dim, kLanes), value_width = round_up(value_dim, kLanes);
+  return {take_key_buffer(scratch, head_dim, larger(head_dim, value_dim)),
+          scratch.take<float>(kKeyBlock * value_dim), scratch.take<float>(kKeyBlock * width),
+          scratch.take<float>(kKeyBlock * value_width)};
 }
 
 // The 16-lane sum of row reductions (args.h, norms).
@@ -78,7 +84,7 @@ static inline void load_grad_rows(GradTile& tile, const QueryRows& at,
                                   const AttentionGradArgs& args, const AttentionDropout& dropout,
                                   int64_t first_position, KeyRange present) {
   const AttentionArgs& forward = args.forward;
-  const int64_t D = tile.head_dim;
+  const int64_t D = tile.head_dim, E = tile.value_dim;
   tile.rows = at.positions * at.heads;
   tile.dropout = tile_dropout(dropout, at);
   for (int i = 0; i < kTileRows; ++i) tile.ones[i] = 1;
@@ -89,10 +95,10 @@ static inline void load_grad_rows(GradTile& tile, const QueryRows& at,
       const int64_t head = at.first_head + h;
       const int64_t row = (at.first_row + i) * at.total_heads + head;
       float* q = tile.q + r * tile.width;
-      float* d_out = tile.d_out + r * tile.width;
-      load_row(forward.out, forward.dtype, row * D, D, q);  // only for delta
-      load_row(args.d_out, forward.dtype, row * D, D, d_out);
-      tile.delta[r] = dot_rows(d_out, q, tile.width);
+      float* d_out = tile.d_out + r * tile.value_width;
+      load_row(forward.out, forward.dtype, row * E, E, tile.out);
+      load_row(args.d_out, forward.dtype, row * E, E, d_out);
+      tile.delta[r] = dot_rows(d_out, tile.out, tile.value_width);
       load_row(forward.q, forward.dtype, (at.first_row + i) * forward.q_stride + head * D, D, q);
       tile.lse[r] = forward.lse[row];
       tile.begin[r] = static_cast<int32_t>(visible.begin);
@@ -106,24 +112,24 @@ static inline void load_grad_rows(GradTile& tile, const QueryRows& at,
 static inline GradKeys load_grad_keys(const BatchKeys& source, const GradBuffer& buffer,
                                       int64_t block) {
   const AttentionArgs& args = source.args;
-  const int64_t D = args.head_dim;
+  const int64_t D = args.head_dim, E = args.values();
   const int64_t width = round_up(D, kLanes);
   GradKeys keys{};
   keys.begin = larger(0, source.present.begin - block);
   keys.count = smaller(kKeyBlock, source.present.end - block);
-  keys.k_stride = source.in_place() ? args.k_stride : width;
+  keys.k_stride = source.in_place(D) ? args.k_stride : width;
   keys.d_k = buffer.d_k;
   keys.d_v = buffer.d_v;
   for (int64_t slab = keys.begin / kSlab; slab * kSlab < keys.count; ++slab) {
     const BatchKeys::Slab rows = source.slab_at(block + slab * kSlab);
     float* k_slab = buffer.keys.k + slab * kSlab * D;
-    float* v_slab = buffer.v + slab * kSlab * D;
-    source.load_transposed(args.k, args.k_stride, rows, k_slab);
-    source.load_transposed(args.v, args.v_stride, rows, v_slab);
+    float* v_slab = buffer.v + slab * kSlab * E;
+    source.load_transposed(args.k, args.k_stride, D, rows, k_slab);
+    source.load_transposed(args.v, args.v_stride, E, rows, v_slab);
     keys.k_slabs[slab] = k_slab;
     keys.v_slabs[slab] = v_slab;
     keys.k_rows[slab] =
-        source.load_rows(args.k, args.k_stride, rows, buffer.keys.v + slab * kSlab * width);
+        source.load_rows(args.k, args.k_stride, D, rows, buffer.keys.v + slab * kSlab * width);
   }
   return keys;
 }
@@ -192,26 +198,27 @@ static inline void grad_of_row(const AttentionMask& mask, const GradTile& tile, 
 
 static inline void grad_scores(const AttentionMask& mask, const GradTile& tile,
                                const GradKeys& keys, int64_t block) {
-  for_grad_groups(tile, block, keys.count,
-                  [&](int64_t r0, int64_t rows, int64_t begin, int64_t end) {
-                    const int64_t slab_begin = begin / kSlab, slab_end = ceil_div(end, kSlab);
-                    const int64_t at = r0 * tile.width, score_at = r0 * kKeyBlock;
-                    score_rows(rows,
-                               ScoreArgs<float>{tile.q + at, tile.width, tile.head_dim,
-                                                keys.k_slabs, nullptr, tile.p + score_at},
-                               slab_begin, slab_end);
-                    score_rows(rows,
-                               ScoreArgs<float>{tile.d_out + at, tile.width, tile.head_dim,
-                                                keys.v_slabs, nullptr, tile.d_s + score_at},
-                               slab_begin, slab_end);
-                    for (int64_t r = r0; r < r0 + rows; ++r) {
-                      if (mask.softcap > 0) {
-                        grad_of_row<true>(mask, tile, r, block, slab_begin, slab_end);
-                      } else {
-                        grad_of_row<false>(mask, tile, r, block, slab_begin, slab_end);
-                      }
-                    }
-                  });
+  for_grad_groups(
+      tile, block, keys.count, [&](int64_t r0, int64_t rows, int64_t begin, int64_t end) {
+        const int64_t slab_begin = begin / kSlab, slab_end = ceil_div(end, kSlab);
+        const int64_t at = r0 * tile.width, score_at = r0 * kKeyBlock;
+        const int64_t out_at = r0 * tile.value_width;
+        score_rows(rows,
+                   ScoreArgs<float>{tile.q + at, tile.width, tile.head_dim, keys.k_slabs, nullptr,
+                                    tile.p + score_at},
+                   slab_begin, slab_end);
+        score_rows(rows,
+                   ScoreArgs<float>{tile.d_out + out_at, tile.value_width, tile.value_dim,
+                                    keys.v_slabs, nullptr, tile.d_s + score_at},
+                   slab_begin, slab_end);
+        for (int64_t r = r0; r < r0 + rows; ++r) {
+          if (mask.softcap > 0) {
+            grad_of_row<true>(mask, tile, r, block, slab_begin, slab_end);
+          } else {
+            grad_of_row<false>(mask, tile, r, block, slab_begin, slab_end);
+          }
+        }
+      });
 }
 
 // d_v += p^T d_out and d_k += d_s^T q, each key over the rows that see its group of keys.
@@ -226,9 +233,9 @@ static inline void add_key_grads(const GradTile& tile, const GradKeys& keys, int
     if (row_begin >= row_end) continue;
     const int64_t at = row_begin * tile.width, score_at = row_begin * kKeyBlock + k0;
     const int64_t rows = row_end - row_begin;
-    for_columns<Gather>(count, tile.width,
-                        GatherArgs{tile.p + score_at, tile.d_out + at, rows, tile.width,
-                                   keys.d_v + k0 * tile.width, 0});
+    for_columns<Gather>(count, tile.value_width,
+                        GatherArgs{tile.p + score_at, tile.d_out + row_begin * tile.value_width,
+                                   rows, tile.value_width, keys.d_v + k0 * tile.value_width, 0});
     for_columns<Gather>(count, tile.width,
                         GatherArgs{tile.d_s + score_at, tile.q + at, rows, tile.width,
                                    keys.d_k + k0 * tile.width, 0});

@@ -39,13 +39,13 @@ struct KeyTile {
 // Memory for keys that must be converted or transposed first.
 struct KeyBuffer {
   float* k;     // [kSlabs][D][16]
-  float* v;     // [kKeyBlock][width]
-  float* rows;  // [16][width]
+  float* v;     // [kKeyBlock][width], of values
+  float* rows;  // [16][width], of either
 };
-ASHLAR_INLINE KeyBuffer take_key_buffer(Scratch& scratch, int64_t head_dim) {
-  const int64_t width = round_up(head_dim, kLanes);
-  return {scratch.take<float>(kKeyBlock * head_dim), scratch.take<float>(kKeyBlock * width),
-          scratch.take<float>(kSlab * width)};
+ASHLAR_INLINE KeyBuffer take_key_buffer(Scratch& scratch, int64_t head_dim, int64_t value_dim) {
+  const int64_t width = round_up(head_dim, kLanes), value_width = round_up(value_dim, kLanes);
+  return {scratch.take<float>(kKeyBlock * head_dim), scratch.take<float>(kKeyBlock * value_width),
+          scratch.take<float>(kSlab * larger(width, value_width))};
 }
 
 struct SpanState {  // of the rows of a tile: softmax over some keys, not yet divided by the sum
@@ -84,24 +84,27 @@ ASHLAR_INLINE RowBias take_row_bias(Scratch& scratch, const AttentionMask& mask,
 struct QueryTile {
   AttentionMask mask;
   TileDropout dropout;
-  int64_t rows, head_dim, width;  // width: head_dim rounded up to kLanes
-  float* q;                       // [rows][width]
-  float* scores;                  // [rows][kKeyBlock], then probabilities
-  float* rescale;                 // [rows] what the new maximum makes of sums so far
-  float* ones;                    // [rows]
-  int32_t* begin;                 // [rows] the keys each row sees; ascending
+  int64_t rows, head_dim, width;   // width: head_dim rounded up to kLanes
+  int64_t value_dim, value_width;  // the same of values
+  float* q;                        // [rows][width]
+  float* scores;                   // [rows][kKeyBlock], then probabilities
+  float* rescale;                  // [rows] what the new maximum makes of sums so far
+  float* ones;                     // [rows]
+  int32_t* begin;                  // [rows] the keys each row sees; ascending
   int32_t* end;
   RowBias bias;
   SpanState span, merged;
 };
 ASHLAR_INLINE QueryTile take_query_tile(Scratch& scratch, const AttentionMask& mask,
-                                        int64_t head_dim) {
+                                        int64_t head_dim, int64_t value_dim) {
   QueryTile tile;
   tile.mask = mask;
   tile.dropout = {};
   tile.rows = 0;
   tile.head_dim = head_dim;
   tile.width = round_up(head_dim, kLanes);
+  tile.value_dim = value_dim;
+  tile.value_width = round_up(value_dim, kLanes);
   tile.q = scratch.take<float>(kQueryRows * tile.width);
   tile.scores = scratch.take<float>(kQueryRows * kKeyBlock);
   tile.rescale = scratch.take<float>(kQueryRows + kRowPadding);
@@ -109,8 +112,8 @@ ASHLAR_INLINE QueryTile take_query_tile(Scratch& scratch, const AttentionMask& m
   tile.begin = scratch.take<int32_t>(kQueryRows);
   tile.end = scratch.take<int32_t>(kQueryRows);
   tile.bias = take_row_bias(scratch, mask, kQueryRows);
-  tile.span = take_span_state(scratch, kQueryRows, tile.width);
-  tile.merged = take_span_state(scratch, kQueryRows, tile.width);
+  tile.span = take_span_state(scratch, kQueryRows, tile.value_width);
+  tile.merged = take_span_state(scratch, kQueryRows, tile.value_width);
   return tile;
 }
 
@@ -132,7 +135,7 @@ ASHLAR_INLINE void load_queries(QueryTile& tile, const QueryRows& at, const void
 }
 
 ASHLAR_INLINE void start_span(const QueryTile& tile, const SpanState& state) {
-  clear(state.out, tile.rows * tile.width);
+  clear(state.out, tile.rows * tile.value_width);
   for (int64_t r = 0; r < tile.rows; ++r) {
     state.max[r] = -kInfinity;
     state.sum[r] = 0;
@@ -198,10 +201,17 @@ static inline void weigh_rows(const QueryTile& tile, const KeyTile<T>& keys, int
                               int64_t rows, int64_t block) {
   const auto clip = [&](int32_t key) { return larger(0, smaller(key - block, kKeyBlock)); };
   const auto weigh = [&](int64_t r, int64_t count, int64_t begin, int64_t end, const float* scale) {
-    const WeighArgs<T> args{
-        tile.scores + r * kKeyBlock,    scale,      keys.v, keys.next_k, keys.v_stride, begin, end,
-        tile.span.out + r * tile.width, tile.width, 0};
-    for_columns<Weigh<T, kStream>>(count, tile.width, args);
+    const WeighArgs<T> args{tile.scores + r * kKeyBlock,
+                            scale,
+                            keys.v,
+                            keys.next_k,
+                            keys.v_stride,
+                            begin,
+                            end,
+                            tile.span.out + r * tile.value_width,
+                            tile.value_width,
+                            0};
+    for_columns<Weigh<T, kStream>>(count, tile.value_width, args);
   };
   const int64_t last = r0 + rows - 1;
   const int64_t begin = clip(tile.begin[last]);
@@ -291,9 +301,9 @@ static inline void merge_span(const QueryTile& tile, const SpanState& span) {
       if (span.sum[r] == 0) continue;
       const bool first = merged.sum[r] == 0;
       const Vec a = broadcast(old_scale[i]), b = broadcast(span_scale[i]);
-      float* to = merged.out + r * tile.width;
-      const float* from = span.out + r * tile.width;
-      for (int64_t d = 0; d < tile.width; d += kLanes) {
+      float* to = merged.out + r * tile.value_width;
+      const float* from = span.out + r * tile.value_width;
+      for (int64_t d = 0; d < tile.value_width; d += kLanes) {
         const Vec x = load(from + d);
         store(to + d, first ? x : fma(load(to + d), a, x * b));
       }
@@ -329,10 +339,10 @@ ASHLAR_INLINE void load_outputs(const QueryTile& tile, const QueryRows& at, cons
   for (int64_t r = 0; r < tile.rows; ++r) {
     const int64_t row =
         (at.first_row + r / at.heads) * at.total_heads + at.first_head + r % at.heads;
-    float* to = tile.merged.out + r * tile.width;
-    load_row(out, DType::kF32, row * tile.head_dim, tile.head_dim, to);
+    float* to = tile.merged.out + r * tile.value_width;
+    load_row(out, DType::kF32, row * tile.value_dim, tile.value_dim, to);
     const Vec scale = broadcast(tile.dropout.keep_rate);
-    for (int64_t d = 0; d < tile.width; d += kLanes) store(to + d, load(to + d) * scale);
+    for (int64_t d = 0; d < tile.value_width; d += kLanes) store(to + d, load(to + d) * scale);
     tile.merged.max[r] = lse[row];
     tile.merged.sum[r] = lse[row] == -kInfinity ? 0 : 1;
   }
@@ -346,8 +356,8 @@ ASHLAR_INLINE void store_outputs(const QueryTile& tile, const QueryRows& at, voi
         (at.first_row + r / at.heads) * at.total_heads + at.first_head + r % at.heads;
     const float sum = tile.merged.sum[r];
     const float scale = sum == 0 ? 0 : 1 / (sum * tile.dropout.keep_rate);
-    store_row(tile.merged.out + r * tile.width, tile.head_dim, scale, out, dtype,
-              row * tile.head_dim);
+    store_row(tile.merged.out + r * tile.value_width, tile.value_dim, scale, out, dtype,
+              row * tile.value_dim);
     if (lse != nullptr) {
       float log_sum[kLanes];
       store(log_sum, log(broadcast(sum)));

@@ -92,4 +92,25 @@ struct MoeWeightGradArgs {
   float* d_weights = nullptr;              // [T,k]
 };
 
+// y[t] = sigmoid(gate[t]) x[t] (+ residual[t] where it is set): an expert that all tokens share.
+struct RowGateArgs {
+  int64_t rows = 0, width = 0;
+  DType dtype = DType::kF32;       // of x, residual and y
+  const void* x = nullptr;         // [T,C]
+  const float* gate = nullptr;     // [T]
+  const void* residual = nullptr;  // [T,C]; may be null, may be y
+  void* y = nullptr;               // [T,C]
+};
+// d_x[t] = sigmoid(gate[t]) d_y[t]; d_gate[t] = s (1 - s) d_y[t] . x[t], by the contract of row
+// reductions (args.h).
+struct RowGateGradArgs {
+  int64_t rows = 0, width = 0;
+  DType dtype = DType::kF32;    // of x, d_y and d_x
+  const void* x = nullptr;      // [T,C]
+  const float* gate = nullptr;  // [T]
+  const void* d_y = nullptr;    // [T,C]
+  void* d_x = nullptr;          // [T,C]; may be d_y
+  float* d_gate = nullptr;      // [T]
+};
+
 }  // namespace ashlar::kernels

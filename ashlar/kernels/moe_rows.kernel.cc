@@ -1,6 +1,8 @@
-// Rows of a mixture of experts: to the experts and back to their tokens, with their gradients.
+// Rows of a mixture of experts: to the experts and back to their tokens, and those of the expert
+// that all share, with their gradients.
 #include "ashlar/kernels/rows_parallel.h"
 #include "ashlar/kernels/table.h"
+#include "ashlar/kernels/vec_math.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 namespace {
@@ -79,12 +81,51 @@ void moe_weight_grad(const MoeWeightGradArgs& args, const Team& team) {
   });
 }
 
+void row_gate(const RowGateArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    using T = decltype(element);
+    parallel_rows(team, args.rows, args.width, [&](int64_t t) {
+      const T* x = static_cast<const T*>(args.x) + t * args.width;
+      const T* residual = static_cast<const T*>(args.residual);
+      T* y = static_cast<T*>(args.y) + t * args.width;
+      const Vec gate = sigmoid(broadcast(args.gate[t]));
+      for_each_vec(args.width, [&](int64_t i, auto count) {
+        Vec z = gate * load(x + i, count);
+        if (residual != nullptr) z = z + load(residual + t * args.width + i, count);
+        store(y + i, z, count);
+      });
+    });
+  });
+}
+
+void row_gate_grad(const RowGateGradArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    using T = decltype(element);
+    parallel_rows(team, args.rows, args.width, [&](int64_t t) {
+      const T* x = static_cast<const T*>(args.x) + t * args.width;
+      const T* d_y = static_cast<const T*>(args.d_y) + t * args.width;
+      T* d_x = static_cast<T*>(args.d_x) + t * args.width;
+      const Vec gate = sigmoid(broadcast(args.gate[t]));
+      Vec sum = zero();
+      for_each_vec(args.width, [&](int64_t i, auto count) {
+        const Vec d = load(d_y + i, count);
+        sum = fma(d, load(x + i, count), sum);
+        store(d_x + i, gate * d, count);
+      });
+      const float s = reduce_max(gate);
+      args.d_gate[t] = s * (1 - s) * reduce_add(sum);
+    });
+  });
+}
+
 }  // namespace
 
 void fill_moe_rows(KernelTable& table) {
   table.moe_dispatch = moe_dispatch;
   table.moe_combine = moe_combine;
   table.moe_weight_grad = moe_weight_grad;
+  table.row_gate = row_gate;
+  table.row_gate_grad = row_gate_grad;
 }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

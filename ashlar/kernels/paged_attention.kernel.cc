@@ -79,11 +79,48 @@ struct ConvertedKeys {
   }
 };
 
+// Rows that are a key and, as far as a value is wide, its value: keys are transposed, values read
+// where they lie if they can be.
+struct LatentKeys {
+  static constexpr bool kStream = false;
+
+  PagedHead head;
+  KeyBuffer buffer;
+
+  KeyTile<float> load(int64_t block, int64_t slab_begin, int64_t slab_end) const {
+    const PagedAttentionArgs& args = head.args;
+    const int64_t D = args.head_dim, E = args.values();
+    const int64_t width = round_up(D, kLanes), value_width = round_up(E, kLanes);
+    const bool in_place = args.pool_dtype == DType::kF32;
+    const bool values_in_place = in_place && value_width == E;
+    KeyTile<float> tile{};
+    tile.v_stride = values_in_place ? D : value_width;
+    for (int64_t slab = slab_begin; slab < slab_end; ++slab) {
+      const int64_t element = head.element(block + slab * kSlab);
+      const float* rows = in_place ? static_cast<const float*>(args.k_pool) + element : buffer.rows;
+      float* k = buffer.k + slab * kSlab * D;
+      float* v = buffer.v + slab * kSlab * value_width;
+      tile.k[slab] = k;
+      tile.v[slab] = values_in_place ? rows : v;
+      for (int64_t i = 0; i < kSlab && !in_place; ++i) {
+        load_row(args.k_pool, args.pool_dtype, element + i * D, D, buffer.rows + i * width);
+      }
+      transpose_slab(rows, in_place ? D : width, 0, kSlab, D, k);
+      for (int64_t i = 0; i < kSlab && !values_in_place; ++i) {
+        load_row(args.k_pool, args.pool_dtype, element + i * D, E, v + i * value_width);
+      }
+    }
+    return tile;
+  }
+};
+
 // Calls f with the source of keys for a tile of so many rows.
 template <typename F>
 ASHLAR_INLINE void with_keys(const PagedHead& head, const KeyBuffer& buffer, int64_t rows, F f) {
   const DType dtype = head.args.pool_dtype;
-  if (rows > 2 * kTileRows || head.args.head_dim % kLanes != 0) {
+  if (head.args.v_pool == nullptr) {
+    f(LatentKeys{head, buffer});
+  } else if (rows > 2 * kTileRows || head.args.head_dim % kLanes != 0) {
     f(ConvertedKeys{head, buffer});
   } else if (dtype == DType::kF32) {
     f(CachedKeys<float>{head});
@@ -101,14 +138,14 @@ static constexpr int64_t kTilesPerThread = 2;
 
 static int64_t thread_bytes(const PagedAttentionArgs& args) {
   Scratch scratch{nullptr};
-  take_query_tile(scratch, args.mask, args.head_dim);
-  take_key_buffer(scratch, args.head_dim);
+  take_query_tile(scratch, args.mask, args.head_dim, args.values());
+  take_key_buffer(scratch, args.head_dim, args.values());
   return scratch.used;
 }
 
-static int64_t span_state_bytes(int64_t rows, int64_t head_dim) {
+static int64_t span_state_bytes(int64_t rows, int64_t value_dim) {
   Scratch scratch{nullptr};
-  take_span_state(scratch, rows, round_up(head_dim, kLanes));
+  take_span_state(scratch, rows, round_up(value_dim, kLanes));
   return scratch.used;
 }
 
@@ -118,7 +155,7 @@ static int64_t paged_attention_scratch(const PagedAttentionArgs& args, int threa
   const int64_t spans = ceil_div(args.block_table_stride * kCacheBlock, kKeySpan);
   const int64_t split = threads > 1 ? kTilesPerThread * threads * spans : 0;
   return tile_index_bytes(args.seqs) + threads * thread_bytes(args) +
-         split * span_state_bytes(rows, args.head_dim);
+         split * span_state_bytes(rows, args.values());
 }
 
 // One call: the tiles, and what a task needs to work on one.
@@ -138,8 +175,8 @@ struct PagedCall {
   };
   Work open(int64_t number, int thread) const {
     Scratch scratch{thread_scratch + thread * thread_bytes};
-    QueryTile tile = take_query_tile(scratch, args.mask, args.head_dim);
-    const KeyBuffer buffer = take_key_buffer(scratch, args.head_dim);
+    QueryTile tile = take_query_tile(scratch, args.mask, args.head_dim, args.values());
+    const KeyBuffer buffer = take_key_buffer(scratch, args.head_dim, args.values());
     const TilePlace place = find_tile(index, number / columns);
     const int64_t group = args.heads / args.kv_heads;
     const int64_t kv_head = number % columns / shape.parts;
@@ -172,8 +209,8 @@ static void attend_tiles(const PagedCall& call, const Team& team) {
 // A task for each span of each tile, then a task for each tile that merges its spans.
 static void attend_spans(const PagedCall& call, const Team& team, int64_t spans, int64_t rows,
                          std::byte* memory) {
-  const int64_t width = round_up(call.args.head_dim, kLanes);
-  const int64_t bytes = span_state_bytes(rows, call.args.head_dim);
+  const int64_t width = round_up(call.args.values(), kLanes);
+  const int64_t bytes = span_state_bytes(rows, call.args.values());
   const auto state_of = [&](int64_t task) {
     Scratch scratch{memory + task * bytes};
     return take_span_state(scratch, rows, width);

@@ -8,7 +8,7 @@ namespace {
 
 template <typename T>
 struct Token {
-  const T* x;
+  const T* x;  // the channels that rotate, of the first head
   T* y;
   const float* cosines;
   const float* sines;
@@ -17,8 +17,9 @@ struct Token {
 template <typename T>
 ASHLAR_INLINE Token<T> token(const RopeArgs& args, int64_t t) {
   const float* row = args.table + args.positions[t] * args.rotary_dim;
-  return {static_cast<const T*>(args.x) + t * args.x_stride,
-          static_cast<T*>(args.y) + t * args.heads * args.head_dim, row, row + args.rotary_dim / 2};
+  return {static_cast<const T*>(args.x) + t * args.x_stride + args.rotary_begin,
+          static_cast<T*>(args.y) + t * args.heads * args.head_dim + args.rotary_begin, row,
+          row + args.rotary_dim / 2};
 }
 
 // Pairs (i, i + half).
@@ -71,10 +72,14 @@ template <typename T>
 ASHLAR_INLINE void copy_rest(const RopeArgs& args, int64_t t) {
   const Token<T> at = token<T>(args, t);
   for (int64_t h = 0; h < args.heads; ++h) {
-    const int64_t first = h * args.head_dim + args.rotary_dim;
-    for_each_vec(args.head_dim - args.rotary_dim, [&](int64_t d, auto count) {
-      store(at.y + first + d, load(at.x + first + d, count), count);
-    });
+    const auto copy = [&](int64_t first, int64_t channels) {
+      first += h * args.head_dim;
+      for_each_vec(channels, [&](int64_t d, auto count) {
+        store(at.y + first + d, load(at.x + first + d, count), count);
+      });
+    };
+    copy(-args.rotary_begin, args.rotary_begin);
+    copy(args.rotary_dim, args.head_dim - args.rotary_begin - args.rotary_dim);
   }
 }
 

@@ -12,6 +12,7 @@
   void fill_gemm(KernelTable& table);        \
   void fill_cast(KernelTable& table);        \
   void fill_attention(KernelTable& table);   \
+  void fill_latent(KernelTable& table);      \
   void fill_norm(KernelTable& table);        \
   void fill_column_sum(KernelTable& table);  \
   void fill_rope(KernelTable& table);        \
@@ -25,6 +26,7 @@
     fill_gemm(table);                        \
     fill_cast(table);                        \
     fill_attention(table);                   \
+    fill_latent(table);                      \
     fill_norm(table);                        \
     fill_column_sum(table);                  \
     fill_rope(table);                        \

@@ -5,6 +5,7 @@
 
 #include "ashlar/base/isa_tier.h"
 #include "ashlar/kernels/args.h"
+#include "ashlar/kernels/latent_args.h"
 #include "ashlar/kernels/moe_args.h"
 #include "ashlar/kernels/parallel.h"
 
@@ -29,6 +30,10 @@ struct KernelTable {
   void (*kv_write)(const KvWriteArgs& args, const Team& team);
   int64_t (*paged_attention_scratch)(const PagedAttentionArgs& args, int threads);
   void (*paged_attention)(const PagedAttentionArgs& args, const Team& team);
+
+  void (*latent_keys)(const LatentKeysArgs& args, const Team& team);
+  void (*latent_keys_grad)(const LatentKeysGradArgs& args, const Team& team);
+  void (*latent_write)(const LatentWriteArgs& args, const Team& team);
 
   void (*rms_norm)(const NormArgs& args, const Team& team);
   void (*layer_norm)(const NormArgs& args, const Team& team);
@@ -64,6 +69,8 @@ struct KernelTable {
   void (*moe_dispatch)(const MoeDispatchArgs& args, const Team& team);
   void (*moe_combine)(const MoeCombineArgs& args, const Team& team);
   void (*moe_weight_grad)(const MoeWeightGradArgs& args, const Team& team);
+  void (*row_gate)(const RowGateArgs& args, const Team& team);
+  void (*row_gate_grad)(const RowGateGradArgs& args, const Team& team);
 
   void (*adamw)(const AdamWArgs& args, const Team& team);
   int64_t (*sum_squares_scratch)(int64_t elements);

@@ -92,7 +92,7 @@ AttentionResults ulysses_results(const ContextCase& c, int tensor, std::vector<i
   AttentionTensors all = context_inputs(c, DType::kF32);
   for (Tensor* x : {&all.q, &all.k, &all.v, &all.d_out}) *x = x->to(DType::kF64);
   const Tensor row_start = ints(c.row_start());
-  AttentionResults results = {Tensor(DType::kF64, all.q.shape()),
+  AttentionResults results = {Tensor(DType::kF64, all.d_out.shape()),
                               Tensor(DType::kF64, Shape{c.rows(), c.heads})};
   for (const Tensor* x : {&all.q, &all.k, &all.v}) results.emplace_back(DType::kF64, x->shape());
   std::vector<AttentionResults> of_rank(static_cast<size_t>(mesh.size()));

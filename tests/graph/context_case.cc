@@ -15,6 +15,7 @@ int64_t ContextCase::rows() const {
 AttentionSpec ContextCase::spec() const {
   AttentionSpec spec{.heads = heads, .kv_heads = kv_heads, .head_dim = head_dim, .mask = mask};
   spec.dropout = dropout;
+  spec.value_dim = value_dim;
   spec.dropout_path = "attend";
   return spec;
 }
@@ -48,6 +49,7 @@ const std::vector<ContextCase>& context_cases() {
         made.push_back({"packed", ranks, two, packed, causal, 6, 3, 16});
         made.push_back({"packed full", ranks, two, packed, full, 3, 1});
         made.push_back({"uneven", ranks, uneven, {50, 20, 30}, capped});
+        made.push_back({"narrow values", ranks, uneven, {50, 20, 30}, causal, 2, 2, 9, 0, 5});
         made.push_back({"dropout", ranks, two, packed, causal, 4, 2, 9, 0.3});
       }
     }
@@ -60,12 +62,13 @@ const std::vector<ContextCase>& context_cases() {
 }
 
 AttentionTensors context_inputs(const ContextCase& c, DType dtype) {
-  const auto matrix = [&](const char* name, int64_t heads) {
-    const int64_t width = heads * c.head_dim;
+  const auto matrix = [&](const char* name, int64_t heads, int64_t head_dim) {
+    const int64_t width = heads * head_dim;
     return floats(dtype, Shape{c.rows(), width}, counter_values(name, c.rows() * width));
   };
-  return {matrix("q", c.heads), matrix("k", c.kv_heads), matrix("v", c.kv_heads),
-          matrix("d_out", c.heads)};
+  const int64_t values = c.spec().values();
+  return {matrix("q", c.heads, c.head_dim), matrix("k", c.kv_heads, c.head_dim),
+          matrix("v", c.kv_heads, values), matrix("d_out", c.heads, values)};
 }
 
 AttentionTensors rows_of(const AttentionTensors& all, const std::vector<RowRun>& runs) {

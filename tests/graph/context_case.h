@@ -19,6 +19,7 @@ struct ContextCase {
   kernels::AttentionMask mask = {.causal = true, .scale = 0.5f};
   int64_t heads = 2, kv_heads = 2, head_dim = 9;
   double dropout = 0;
+  int64_t value_dim = 0;  // 0: head_dim
 
   int64_t rows() const;
   AttentionSpec spec() const;

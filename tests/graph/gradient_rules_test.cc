@@ -3,6 +3,7 @@
 #include "ashlar/graph/ops/attention.h"
 #include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/graph/ops/grouped_linear.h"
+#include "ashlar/graph/ops/latent_attention.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/loss.h"
 #include "ashlar/graph/ops/moe_assign.h"
@@ -11,6 +12,7 @@
 #include "ashlar/graph/ops/moe_rows.h"
 #include "ashlar/graph/ops/norm.h"
 #include "ashlar/graph/ops/rope.h"
+#include "ashlar/graph/ops/row_gate.h"
 #include "ashlar/graph/ops/rows.h"
 #include "ashlar/graph/ops/softcap.h"
 #include "ashlar/runtime/reference_run.h"
@@ -74,6 +76,30 @@ ValueId loss_of(Builder& b, const ValueId bias, double softcap) {
   return linear_cross_entropy(b, matrix(b, "x", 5), weight(b, "w", {6, 5}),
                               b.input("ids", DType::kI32, {Symbol::kTokens}),
                               b.constant("scale", {1}, {0.25f}), "loss", bias, softcap);
+}
+// Values of another size than keys.
+ValueId attention_values_of(Builder& b) {
+  AttentionSpec spec{.heads = 4, .kv_heads = 2, .head_dim = 3, .mask = {.scale = 0.7f}};
+  spec.value_dim = 2;
+  const ValueId rows = b.input("row_start", DType::kI32, {Dim(Symbol::kSeqs, 1, 1)});
+  return attention(b, matrix(b, "q", 12), matrix(b, "k", 6), matrix(b, "v", 4), rows, spec, "a");
+}
+ValueId latent_keys_of(Builder& b) {
+  const LatentSpec spec{.heads = 2, .own = 3, .shared = 2, .value = 2};
+  const auto [k, v] = latent_keys(b, matrix(b, "x", 10), matrix(b, "shared", 2), spec, "keys");
+  AttentionSpec attends{.heads = 2, .kv_heads = 2, .head_dim = 5, .mask = {.scale = 0.7f}};
+  attends.value_dim = 2;
+  const ValueId rows = b.input("row_start", DType::kI32, {Dim(Symbol::kSeqs, 1, 1)});
+  return attention(b, matrix(b, "q", 10), k, v, rows, attends, "a");
+}
+ValueId row_gate_of(Builder& b) {
+  return row_gate(b, matrix(b, "x", 5), matrix(b, "gate", 1), matrix(b, "residual", 5), "gate");
+}
+template <bool interleaved>
+ValueId rope_end_of(Builder& b) {
+  const ValueId positions = b.input("positions", DType::kI32, {Symbol::kTokens});
+  const ValueId table = b.constant("table", {9, 4}, counter_values("table", 36));
+  return rope(b, matrix(b, "x", 12), positions, table, {2, 6, 4, interleaved, 2}, "rope");
 }
 template <bool interleaved>
 ValueId rope_of(Builder& b) {
@@ -179,6 +205,8 @@ const std::vector<Case>& cases() {
       {"layer_norm_of_each_head", head_norm_of<NormKind::kLayer, true, true>, {}, {"x", "w", "b"}},
       {"rope", rope_of<false>, {{"positions", {0, 1, 2, 0, 1, 8, 3}}}, {"x"}},
       {"rope_interleaved", rope_of<true>, {{"positions", {0, 1, 2, 0, 1, 8, 3}}}, {"x"}},
+      {"rope_end", rope_end_of<false>, {{"positions", {0, 1, 2, 0, 1, 8, 3}}}, {"x"}},
+      {"rope_end_interleaved", rope_end_of<true>, {{"positions", {0, 1, 2, 0, 1, 8, 3}}}, {"x"}},
       {"gather_rows",
        [](Builder& b) {
          return gather_rows(b, weight(b, "table", {6, 5}),
@@ -209,6 +237,9 @@ const std::vector<Case>& cases() {
       {"attention_softcap", attention_of<true, 0, 2>, kPacked, {"q", "k", "v"}},
       {"attention_alibi", alibi_of, kPacked, {"q", "k", "v"}},
       {"attention_dropout", attention_of<true, 0, 0, 30>, kPacked, {"q", "k", "v"}},
+      {"attention_values", attention_values_of, kPacked, {"q", "k", "v"}},
+      {"latent_keys", latent_keys_of, kPacked, {"q", "x", "shared"}},
+      {"row_gate", row_gate_of, {}, {"x", "gate"}},
       {"attention_all", attention_of<true, 4, 2, 50>, kPacked, {"q", "k", "v"}},
       {"loss",
        [](Builder& b) {

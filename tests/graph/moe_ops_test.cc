@@ -6,6 +6,7 @@
 #include "ashlar/graph/ops/moe_load.h"
 #include "ashlar/graph/ops/moe_route.h"
 #include "ashlar/graph/ops/moe_rows.h"
+#include "ashlar/graph/ops/row_gate.h"
 #include "tests/graph/counter_values.h"
 #include "tests/graph/graph_run.h"
 #include "tests/kernels/tier_fixture.h"
@@ -163,6 +164,20 @@ TEST_P(MoeOpTest, RowsToExpertsAndBack) {
         check(graph, data,
               fmt::format("rows {} {} x {}, {}", name(dtype), rows, width, spec.capacity), 2);
       }
+    }
+  }
+}
+
+TEST_P(MoeOpTest, RowGate) {
+  for (const DType dtype : kDTypes) {
+    for (size_t i = 0; i < std::size(kOddSizes); ++i) {
+      const int64_t rows = kOddSizes[i], width = kOddSizes[(i + 1) % std::size(kOddSizes)];
+      const Graph graph = with_backward([&](Builder& b) {
+        return row_gate(b, matrix(b, "x", dtype, width), matrix(b, "gate", DType::kF32, 1),
+                        matrix(b, "residual", dtype, width), "gate");
+      });
+      check(graph, {.bindings = bind_tokens(rows)},
+            fmt::format("row gate {} {} x {}", name(dtype), rows, width));
     }
   }
 }

@@ -59,7 +59,7 @@ AttentionResults ring_results(const ContextCase& c, DType dtype, const RunOp& ru
   const AttentionTensors all = context_inputs(c, dtype == DType::kF64 ? DType::kF32 : dtype);
   AttentionResults results;
   const DType lse_dtype = dtype == DType::kF64 ? DType::kF64 : DType::kF32;
-  results.emplace_back(dtype, all.q.shape());
+  results.emplace_back(dtype, all.d_out.shape());
   results.emplace_back(lse_dtype, Shape{c.rows(), c.heads});
   for (const Tensor* x : {&all.q, &all.k, &all.v}) results.emplace_back(dtype, x->shape());
   if (sent != nullptr) sent->resize(static_cast<size_t>(c.ranks));

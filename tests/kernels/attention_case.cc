@@ -17,6 +17,7 @@ AttentionArgs arguments(const AttentionCase& shape, const AttentionInputs& input
   args.heads = shape.heads;
   args.kv_heads = shape.kv_heads;
   args.head_dim = shape.head_dim;
+  args.value_dim = shape.value_dim;
   args.row_start = row_start.data();
   args.dtype = inputs.qkv.dtype();
   args.q = inputs.q();
@@ -53,6 +54,10 @@ std::vector<AttentionCase> attention_cases() {
       {{200, 50}, 5, 1, 64, mask(true, 70, 64, 0), {0.25f, kDropoutKey, 3, 1 << 20, 0}},
       {{90, 33}, 2, 2, 16, mask(true, 20, 16, 2.0f), {0.9f, 1, 4, 7, 2}},
       {{9}, 200, 2, 16, mask(true, 0, 16, 0), {0.3f, kDropoutKey, 5, 0, 0}},
+      // Values narrower and wider than keys.
+      {{1, 7, 0, 130, 33}, 3, 3, 24, mask(true, 0, 24, 0), {}, 16},
+      {{200, 50}, 2, 2, 48, mask(true, 70, 48, 3.0f), {0.25f, kDropoutKey, 3, 5, 0}, 33},
+      {{90, 65}, 4, 2, 20, mask(false, 0, 20, 0), {}, 52},
   };
 }
 
@@ -76,7 +81,8 @@ AttentionCase AttentionCase::sequence(int64_t first, int32_t length) const {
 }
 
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c) {
-  out << c.heads << " heads of " << c.head_dim << " over " << c.kv_heads << ", lengths";
+  out << c.heads << " heads of " << c.head_dim << "/" << c.values() << " over " << c.kv_heads
+      << ", lengths";
   for (const int32_t length : c.lengths) out << ' ' << length;
   return out << (c.mask.causal ? ", causal" : ", full") << ", window " << c.mask.window
              << ", softcap " << c.mask.softcap << ", dropout " << c.dropout.rate;
@@ -86,11 +92,11 @@ AttentionInputs::AttentionInputs(const AttentionCase& shape, DType dtype)
     : heads(shape.heads),
       kv_heads(shape.kv_heads),
       head_dim(shape.head_dim),
+      width(shape.fused_width()),
       qkv(dtype, random_values("qkv", shape.tokens() * shape.fused_width())) {}
 
 AttentionInputs AttentionInputs::rows(int64_t begin, int64_t count) const {
   AttentionInputs part = *this;
-  const int64_t width = (heads + 2 * kv_heads) * head_dim;
   part.qkv = qkv.slice(begin * width, count * width);
   return part;
 }
@@ -101,7 +107,7 @@ const void* AttentionInputs::at(int64_t element) const {
 
 AttentionOutputs run_attention(const KernelTable& table, TestTeam& team, const AttentionCase& shape,
                                const AttentionInputs& inputs) {
-  AttentionOutputs outputs{Array(inputs.qkv.dtype(), shape.tokens() * shape.heads * shape.head_dim),
+  AttentionOutputs outputs{Array(inputs.qkv.dtype(), shape.tokens() * shape.heads * shape.values()),
                            Array(DType::kF32, shape.tokens() * shape.heads)};
   const std::vector<int32_t> row_start = shape.row_start();
   AttentionArgs args = arguments(shape, inputs, row_start);
@@ -115,10 +121,11 @@ AttentionGradients run_attention_grad(const KernelTable& table, TestTeam& team,
                                       const AttentionCase& shape, const AttentionInputs& inputs,
                                       const AttentionOutputs& outputs, const Array& d_out) {
   const DType dtype = inputs.qkv.dtype();
-  const int64_t kv_elements = shape.tokens() * shape.kv_heads * shape.head_dim;
+  const int64_t kv_rows = shape.tokens() * shape.kv_heads;
   AttentionOutputs copy = outputs;
-  AttentionGradients gradients{Array(dtype, d_out.size()), Array(dtype, kv_elements),
-                               Array(dtype, kv_elements)};
+  AttentionGradients gradients{Array(dtype, shape.tokens() * shape.heads * shape.head_dim),
+                               Array(dtype, kv_rows * shape.head_dim),
+                               Array(dtype, kv_rows * shape.values())};
   const std::vector<int32_t> row_start = shape.row_start();
   AttentionGradArgs args;
   args.forward = arguments(shape, inputs, row_start);
@@ -139,7 +146,7 @@ AttentionReference attention_reference(const AttentionCase& shape, const Attenti
   const std::vector<int32_t> row_start = shape.row_start();
   const auto size = [&](int64_t width) { return static_cast<size_t>(shape.tokens() * width); };
   AttentionReference wanted;
-  wanted.out.resize(size(shape.heads * shape.head_dim));
+  wanted.out.resize(size(shape.heads * shape.values()));
   wanted.lse.resize(size(shape.heads));
   ref::AttentionArgs args;
   args.mask = shape.mask;
@@ -148,6 +155,7 @@ AttentionReference attention_reference(const AttentionCase& shape, const Attenti
   args.heads = shape.heads;
   args.kv_heads = shape.kv_heads;
   args.head_dim = shape.head_dim;
+  args.value_dim = shape.value_dim;
   args.row_start = row_start.data();
   args.q = qkv.data();
   args.k = args.q + shape.heads * shape.head_dim;
@@ -162,9 +170,9 @@ AttentionReference attention_reference(const AttentionCase& shape, const Attenti
   // The gradient reads the output as the kernel left it, rounded.
   std::vector<double> out = rounded(inputs.qkv.dtype(), wanted.out);
   args.out = out.data();
-  wanted.d_q.resize(wanted.out.size());
+  wanted.d_q.resize(size(shape.heads * shape.head_dim));
   wanted.d_k.resize(size(shape.kv_heads * shape.head_dim));
-  wanted.d_v.resize(wanted.d_k.size());
+  wanted.d_v.resize(size(shape.kv_heads * shape.values()));
   ref::attention_grad(
       {args, d_out.data(), wanted.d_q.data(), wanted.d_k.data(), wanted.d_v.data()});
   return wanted;
@@ -181,7 +189,7 @@ const std::vector<AttentionExample>& attention_examples() {
       for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
         const AttentionInputs inputs(shape, dtype);
         const Array d_out(dtype,
-                          random_values("d_out", shape.tokens() * shape.heads * shape.head_dim));
+                          random_values("d_out", shape.tokens() * shape.heads * shape.values()));
         made.push_back({shape, inputs, d_out, attention_reference(shape, inputs, d_out.values())});
       }
     }

@@ -1,5 +1,6 @@
 // Inputs of attention tests: sequences of given lengths with q, k and v in one fused [T, (H + 2K)
-// D] array, as a linear layer leaves them, and the references of what kernels make of them.
+// D] array, as a linear layer leaves them (values may have a head size of their own), and the
+// references of what kernels make of them.
 #pragma once
 
 #include "ashlar/kernels/args.h"
@@ -18,13 +19,15 @@ struct AttentionCase {
   int64_t heads = 1, kv_heads = 1, head_dim = 16;
   AttentionMask mask;
   AttentionDropout dropout = {};
+  int64_t value_dim = 0;  // 0: head_dim
 
   int64_t tokens() const;
   int64_t seqs() const { return static_cast<int64_t>(lengths.size()); }
   std::vector<int32_t> row_start() const;
   // The sequence of rows [first, first + length) alone, as the same tokens of the step.
   AttentionCase sequence(int64_t first, int32_t length) const;
-  int64_t fused_width() const { return (heads + 2 * kv_heads) * head_dim; }
+  int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
+  int64_t fused_width() const { return (heads + kv_heads) * head_dim + kv_heads * values(); }
 };
 std::ostream& operator<<(std::ostream& out, const AttentionCase& c);
 
@@ -33,8 +36,8 @@ struct AttentionInputs {
   // The rows [begin, begin + count) alone.
   AttentionInputs rows(int64_t begin, int64_t count) const;
 
-  int64_t heads, kv_heads, head_dim;
-  Array qkv;  // [T, (H + 2K) D]
+  int64_t heads, kv_heads, head_dim, width;
+  Array qkv;  // [T, width]
   const void* q() const { return at(0); }
   const void* k() const { return at(heads * head_dim); }
   const void* v() const { return at((heads + kv_heads) * head_dim); }

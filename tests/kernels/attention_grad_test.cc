@@ -49,7 +49,9 @@ TEST_P(AttentionGrad, ASequenceAloneHasTheBitsItHasInABatch) {
     const AttentionCase& shape = example.shape;
     const AttentionOutputs outputs = reference_outputs(example);
     const AttentionGradients batch = run(table(), teams()[1], example);
-    const int64_t width = shape.heads * shape.head_dim, kv_width = shape.kv_heads * shape.head_dim;
+    const int64_t q_width = shape.heads * shape.head_dim, width = shape.heads * shape.values();
+    const int64_t k_width = shape.kv_heads * shape.head_dim;
+    const int64_t v_width = shape.kv_heads * shape.values();
     int64_t row = 0;
     for (const int32_t length : shape.lengths) {
       if (length == 0) continue;
@@ -60,9 +62,9 @@ TEST_P(AttentionGrad, ASequenceAloneHasTheBitsItHasInABatch) {
       const AttentionGradients alone =
           run_attention_grad(table(), teams()[0], one, example.inputs.rows(row, length),
                              one_outputs, example.d_out.slice(row * width, length * width));
-      EXPECT_EQ(alone.d_q, batch.d_q.slice(row * width, length * width)) << example;
-      EXPECT_EQ(alone.d_k, batch.d_k.slice(row * kv_width, length * kv_width)) << example;
-      EXPECT_EQ(alone.d_v, batch.d_v.slice(row * kv_width, length * kv_width)) << example;
+      EXPECT_EQ(alone.d_q, batch.d_q.slice(row * q_width, length * q_width)) << example;
+      EXPECT_EQ(alone.d_k, batch.d_k.slice(row * k_width, length * k_width)) << example;
+      EXPECT_EQ(alone.d_v, batch.d_v.slice(row * v_width, length * v_width)) << example;
       row += length;
     }
   }

@@ -86,25 +86,28 @@ void set_shape(const AttentionCase& shape, const std::vector<AttentionSegment>& 
   args.heads = shape.heads;
   args.kv_heads = shape.kv_heads;
   args.head_dim = shape.head_dim;
+  args.value_dim = shape.value_dim;
   args.segments = segments.data();
   args.q_stride = shape.fused_width();
-  args.k_stride = args.v_stride = shape.kv_heads * shape.head_dim;
+  args.k_stride = shape.kv_heads * shape.head_dim;
+  args.v_stride = shape.kv_heads * shape.values();
   args.dropout = shape.dropout;
 }
 
-int64_t kv_width(const AttentionCase& shape) { return shape.kv_heads * shape.head_dim; }
+int64_t k_width(const AttentionCase& shape) { return shape.kv_heads * shape.head_dim; }
+int64_t v_width(const AttentionCase& shape) { return shape.kv_heads * shape.values(); }
 
 // Keys and values of one piece, as their own arrays.
 struct Piece {
   Piece(const AttentionExample& example, int piece) : rows(key_rows(example.shape, piece)) {
     const AttentionCase& shape = example.shape;
     const std::vector<double> qkv = example.inputs.qkv.values();
-    const int64_t width = kv_width(shape), begin = shape.heads * shape.head_dim;
-    const auto part = [&](int64_t at) {
+    const int64_t begin = shape.heads * shape.head_dim;
+    const auto part = [&](int64_t at, int64_t width) {
       return gather(qkv.data(), shape.fused_width(), at, width, rows);
     };
-    k64 = part(begin);
-    v64 = part(begin + width);
+    k64 = part(begin, k_width(shape));
+    v64 = part(begin + k_width(shape), v_width(shape));
     k = Array(example.inputs.qkv.dtype(), k64);
     v = Array(example.inputs.qkv.dtype(), v64);
   }
@@ -120,7 +123,7 @@ AttentionOutputs run_pieces(const KernelTable& table, TestTeam& team,
     return Array(DType::kF32,
                  std::vector<double>(static_cast<size_t>(shape.tokens() * width), value));
   };
-  AttentionOutputs outputs{filled(shape.heads * shape.head_dim, 0),
+  AttentionOutputs outputs{filled(shape.heads * shape.values(), 0),
                            filled(shape.heads, -std::numeric_limits<double>::infinity())};
   for (const int key_piece : kKeyOrder) {
     const Piece keys(example, key_piece);
@@ -147,11 +150,12 @@ AttentionGradients run_pieces_grad(const KernelTable& table, TestTeam& team,
   Array out(example.inputs.qkv.dtype(), example.wanted.out);
   Array lse(DType::kF32, example.wanted.lse);
   Array d_q(DType::kF32, std::vector<double>(static_cast<size_t>(tokens * width)));
-  std::vector<double> d_k(static_cast<size_t>(tokens * kv_width(shape))), d_v(d_k.size());
+  std::vector<double> d_k(static_cast<size_t>(tokens * k_width(shape)));
+  std::vector<double> d_v(static_cast<size_t>(tokens * v_width(shape)));
   for (const int key_piece : kKeyOrder) {
     const Piece keys(example, key_piece);
     Array part_k(DType::kF32, std::vector<double>(keys.k64.size()));
-    Array part_v = part_k;
+    Array part_v(DType::kF32, std::vector<double>(keys.v64.size()));
     for (int query_piece = 0; query_piece < kPieces; ++query_piece) {
       const auto segments = segments_of(shape, query_piece, key_piece);
       AttentionGradArgs args;
@@ -169,8 +173,8 @@ AttentionGradients run_pieces_grad(const KernelTable& table, TestTeam& team,
       table.attention_grad(args,
                            team.with_scratch(table.attention_grad_scratch(args, team.threads())));
     }
-    scatter_add(part_k.values(), keys.rows, kv_width(shape), d_k);
-    scatter_add(part_v.values(), keys.rows, kv_width(shape), d_v);
+    scatter_add(part_k.values(), keys.rows, k_width(shape), d_k);
+    scatter_add(part_v.values(), keys.rows, v_width(shape), d_v);
   }
   return {d_q, Array(DType::kF32, d_k), Array(DType::kF32, d_v)};
 }
@@ -187,7 +191,7 @@ AttentionReference reference_of_pieces(const AttentionExample& example) {
   const auto each_pair = [&](auto f) {
     for (const int key_piece : kKeyOrder) {
       const Piece keys(example, key_piece);
-      std::vector<double> part_k(keys.k64.size()), part_v(keys.k64.size());
+      std::vector<double> part_k(keys.k64.size()), part_v(keys.v64.size());
       for (int query_piece = 0; query_piece < kPieces; ++query_piece) {
         const auto segments = segments_of(shape, query_piece, key_piece);
         ref::AttentionArgs args;
@@ -199,8 +203,8 @@ AttentionReference reference_of_pieces(const AttentionExample& example) {
         args.lse = found.lse.data();
         f(args, part_k, part_v);
       }
-      scatter_add(part_k, keys.rows, kv_width(shape), found.d_k);
-      scatter_add(part_v, keys.rows, kv_width(shape), found.d_v);
+      scatter_add(part_k, keys.rows, k_width(shape), found.d_k);
+      scatter_add(part_v, keys.rows, v_width(shape), found.d_v);
     }
   };
   each_pair([](const ref::AttentionArgs& args, auto&, auto&) { ref::attention(args); });

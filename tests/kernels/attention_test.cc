@@ -46,7 +46,7 @@ TEST_P(Attention, ASequenceAloneHasTheBitsItHasInABatch) {
       const AttentionCase one = shape.sequence(row, length);
       const AttentionOutputs alone =
           run_attention(table(), teams()[0], one, example.inputs.rows(row, length));
-      const int64_t width = shape.heads * shape.head_dim;
+      const int64_t width = shape.heads * shape.values();
       EXPECT_EQ(alone.out, batch.out.slice(row * width, length * width)) << example;
       EXPECT_EQ(alone.lse, batch.lse.slice(row * shape.heads, length * shape.heads)) << example;
       row += length;

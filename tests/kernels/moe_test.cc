@@ -249,5 +249,38 @@ TEST_P(MoeTest, LoadAndItsGradientMatchReference) {
   }
 }
 
+TEST_P(MoeTest, RowGateMatchesReference) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {7, 17}, {700, 320}}) {
+      const Array x(dtype, random_values("x", rows * width));
+      const Array residual(dtype, random_values("residual", rows * width));
+      const Array d_y(dtype, random_values("d_y", rows * width));
+      const Array gate(DType::kF32, random_values("gate", rows, 3));
+      const auto x64 = x.values(), residual64 = residual.values(), d_y64 = d_y.values(),
+                 gate64 = gate.values();
+      std::vector<double> y64(x64.size()), alone64(x64.size()), d_x64(x64.size()),
+          d_gate64(gate64.size());
+      ref::row_gate({rows, width, x64.data(), gate64.data(), residual64.data(), y64.data()});
+      ref::row_gate({rows, width, x64.data(), gate64.data(), nullptr, alone64.data()});
+      ref::row_gate_grad(
+          {rows, width, x64.data(), gate64.data(), d_y64.data(), d_x64.data(), d_gate64.data()});
+      for (TestTeam& team : teams()) {
+        Array y(dtype, rows * width), alone = y, d_x = y, d_gate(DType::kF32, rows);
+        table().row_gate({rows, width, dtype, x.data(), gate.floats(), residual.data(), y.data()},
+                         team.with_scratch());
+        table().row_gate({rows, width, dtype, x.data(), gate.floats(), nullptr, alone.data()},
+                         team.with_scratch());
+        table().row_gate_grad(
+            {rows, width, dtype, x.data(), gate.floats(), d_y.data(), d_x.data(), d_gate.floats()},
+            team.with_scratch());
+        expect_close(y, y64, "y");
+        expect_close(alone, alone64, "y without residual");
+        expect_close(d_x, d_x64, "d_x");
+        expect_close(d_gate, d_gate64, "d_gate");
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ashlar::kernels

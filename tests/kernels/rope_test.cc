@@ -19,6 +19,7 @@ constexpr int64_t kPositions = 50;
 struct Case {
   int64_t tokens, heads, head_dim, rotary_dim, x_stride;
   bool interleaved, inverse;
+  int64_t rotary_begin = 0;
 };
 
 std::vector<Case> cases() {
@@ -30,14 +31,17 @@ std::vector<Case> cases() {
       all.push_back({4, 1, 6, 2, 6, interleaved, inverse});
       all.push_back({700, 5, 64, 64, 320, interleaved, inverse});
       all.push_back({2, 2, 576, 576, 1152, interleaved, inverse});
+      all.push_back({5, 3, 48, 16, 150, interleaved, inverse, 32});  // the last channels
+      all.push_back({4, 2, 13, 6, 26, interleaved, inverse, 5});
     }
   }
   return all;
 }
 
 std::string describe(const Case& c) {
-  return fmt::format("{}x{}x{} rotary {}{}{}", c.tokens, c.heads, c.head_dim, c.rotary_dim,
-                     c.interleaved ? " interleaved" : "", c.inverse ? " inverse" : "");
+  return fmt::format("{}x{}x{} rotary {} from {}{}{}", c.tokens, c.heads, c.head_dim, c.rotary_dim,
+                     c.rotary_begin, c.interleaved ? " interleaved" : "",
+                     c.inverse ? " inverse" : "");
 }
 
 std::vector<double> angle_table(int64_t rotary_dim) {
@@ -75,6 +79,7 @@ Array run_kernel(const KernelTable& table, const Team& team, const Case& c, cons
   args.tokens = tokens;
   args.heads = c.heads;
   args.head_dim = c.head_dim;
+  args.rotary_begin = c.rotary_begin;
   args.rotary_dim = c.rotary_dim;
   args.dtype = in.dtype;
   args.x = x.data();
@@ -96,6 +101,7 @@ std::vector<double> run_reference(const Case& c, const std::vector<double>& x,
   args.tokens = c.tokens;
   args.heads = c.heads;
   args.head_dim = c.head_dim;
+  args.rotary_begin = c.rotary_begin;
   args.rotary_dim = c.rotary_dim;
   args.x = x.data();
   args.x_stride = c.x_stride;
@@ -138,6 +144,7 @@ TEST_P(RopeTest, WorksInPlace) {
     args.tokens = c.tokens;
     args.heads = c.heads;
     args.head_dim = c.head_dim;
+    args.rotary_begin = c.rotary_begin;
     args.rotary_dim = c.rotary_dim;
     args.dtype = in.dtype;
     args.x = args.y = x.data();

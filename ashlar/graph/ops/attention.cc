@@ -21,6 +21,25 @@ void check_heads(std::string_view op, const AttentionSpec& spec, const ValueType
                op, q.str(), spec.heads, spec.head_dim);
 }
 
+void check_pools(std::string_view op, const AttentionSpec& spec, const ValueType& k,
+                 const ValueType& v) {
+  const int64_t block = kernels::kCacheBlock;
+  if (!v.present) {
+    check_rank(op, "k_pool", k, 3);
+    ASHLAR_CHECK(spec.kv_heads == 1 && spec.values() <= spec.head_dim,
+                 "{}: {} key-value heads with values of {} in keys of {}, wanted one, and values "
+                 "that are part of it",
+                 op, spec.kv_heads, spec.values(), spec.head_dim);
+    check_shape(op, "k_pool", k, {k.shape[0], block, spec.head_dim});
+    return;
+  }
+  ASHLAR_CHECK(spec.values() == spec.head_dim, "{}: values of {} in a cache of keys of {}", op,
+               spec.values(), spec.head_dim);
+  check_rank(op, "k_pool", k, 4);
+  check_shape(op, "k_pool", k, {k.shape[0], spec.kv_heads, spec.head_dim, block});
+  check_type(op, "v_pool", v, {k.dtype, {k.shape[0], spec.kv_heads, block, spec.head_dim}});
+}
+
 kernels::AttentionGradArgs grad_args(const AttentionSpec& spec, std::span<const Operand> in,
                                      std::span<const Operand> out) {
   kernels::AttentionGradArgs args;
@@ -93,7 +112,7 @@ kernels::PagedAttentionArgs paged_args(const AttentionSpec& spec, std::span<cons
   args.q = in[0].data;
   args.pool_dtype = in[1].dtype;
   args.k_pool = in[1].data;
-  args.v_pool = in[2].data;
+  if (in[2].present) args.v_pool = in[2].data;
   args.row_start = in[3].as<int32_t>();
   args.context = in[4].as<int32_t>();
   args.block_table = in[5].as<int32_t>();
@@ -113,12 +132,12 @@ std::vector<ValueType> AttentionOp::infer(std::span<const ValueType> in) const {
   ASHLAR_CHECK(spec_.dropout >= 0 && static_cast<float>(spec_.dropout) < 1,
                "{}: dropout {} is not in [0, 1)", kind(), spec_.dropout);
   const Dim tokens = in[0].shape[0];
-  const ValueType kv{in[0].dtype, {tokens, spec_.kv_heads * spec_.head_dim}};
-  check_type(kind(), "k", in[1], kv);
-  check_type(kind(), "v", in[2], kv);
+  const DType dtype = in[0].dtype;
+  check_type(kind(), "k", in[1], {dtype, {tokens, spec_.kv_heads * spec_.head_dim}});
+  check_type(kind(), "v", in[2], {dtype, {tokens, spec_.kv_heads * spec_.values()}});
   check_rank(kind(), "row_start", in[3], 1);
   check_dtype(kind(), "row_start", in[3], DType::kI32);
-  return {in[0], {DType::kF32, {tokens, spec_.heads}}};
+  return {{dtype, {tokens, spec_.heads * spec_.values()}}, {DType::kF32, {tokens, spec_.heads}}};
 }
 
 void AttentionOp::gradient(GradientContext& context) const {
@@ -150,7 +169,7 @@ OpPtr AttentionOp::local(const LocalSite& site) const {
 
 Cost AttentionOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
   const double pairs = batch_pairs(spec_.mask, in[3], in[0].shape[0]);
-  return {4 * pairs * static_cast<double>(spec_.heads * spec_.head_dim), Op::cost(in, out).bytes};
+  return {2 * pairs * both_widths(spec_), Op::cost(in, out).bytes};
 }
 
 int64_t AttentionOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand>,
@@ -179,8 +198,9 @@ std::string AttentionGradOp::attributes() const { return spec_text(spec_); }
 
 std::vector<ValueType> AttentionGradOp::infer(std::span<const ValueType> in) const {
   check_inputs(kind(), in, 7);
-  check_type(kind(), "out", in[4], in[0]);
-  check_type(kind(), "d_out", in[6], in[0]);
+  const ValueType out{in[0].dtype, {in[0].shape[0], spec_.heads * spec_.values()}};
+  check_type(kind(), "out", in[4], out);
+  check_type(kind(), "d_out", in[6], out);
   return {in[0], in[1], in[2]};
 }
 
@@ -200,7 +220,7 @@ OpPtr AttentionGradOp::local(const LocalSite& site) const {
 Cost AttentionGradOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
   const double pairs = batch_pairs(spec_.mask, in[3], in[0].shape[0]);
   // dV, dP, dQ, dK; the scores computed again are not counted (MFU counts no recomputation).
-  return {8 * pairs * static_cast<double>(spec_.heads * spec_.head_dim), Op::cost(in, out).bytes};
+  return {4 * pairs * both_widths(spec_), Op::cost(in, out).bytes};
 }
 
 int64_t AttentionGradOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand> out,
@@ -287,16 +307,11 @@ std::vector<ValueType> PagedAttentionOp::infer(std::span<const ValueType> in) co
   check_inputs(kind(), in, 6);
   check_heads(kind(), spec_, in[0]);
   ASHLAR_CHECK(spec_.dropout == 0, "{}: dropout {} is for training only", kind(), spec_.dropout);
-  check_rank(kind(), "k_pool", in[1], 4);
-  const Dim blocks = in[1].shape[0];
-  check_shape(kind(), "k_pool", in[1],
-              {blocks, spec_.kv_heads, spec_.head_dim, kernels::kCacheBlock});
-  check_type(kind(), "v_pool", in[2],
-             {in[1].dtype, {blocks, spec_.kv_heads, kernels::kCacheBlock, spec_.head_dim}});
+  check_pools(kind(), spec_, in[1], in[2]);
   check_rank(kind(), "row_start", in[3], 1);
   check_rank(kind(), "context", in[4], 1);
   check_rank(kind(), "block_table", in[5], 2);
-  return {in[0]};
+  return {{in[0].dtype, {in[0].shape[0], spec_.heads * spec_.values()}}};
 }
 
 Cost PagedAttentionOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
@@ -308,10 +323,11 @@ Cost PagedAttentionOp::cost(std::span<const Operand> in, std::span<const Operand
     pairs += visible_pairs(spec_.mask, rows, context);
     keys += static_cast<double>(context);
   }
-  const auto width = static_cast<double>(spec_.heads * spec_.head_dim);
-  const auto kv_width = static_cast<double>(spec_.kv_heads * spec_.head_dim);
-  return {4 * pairs * width, 2 * keys * kv_width * static_cast<double>(size_of(in[1].dtype)) +
-                                 operand_bytes(in.first(1)) + operand_bytes(out)};
+  const int64_t pools = in[2].present ? 2 : 1;
+  const auto key_bytes =
+      static_cast<double>(pools * spec_.kv_heads * spec_.head_dim * size_of(in[1].dtype));
+  return {2 * pairs * both_widths(spec_),
+          keys * key_bytes + operand_bytes(in.first(1)) + operand_bytes(out)};
 }
 
 int64_t PagedAttentionOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand> out,
@@ -329,7 +345,7 @@ void PagedAttentionOp::reference(const ReferenceCall& call) const {
   args.seqs = in[4].shape[0];
   args.q = in[0].as<double>();
   args.k_pool = in[1].as<double>();
-  args.v_pool = in[2].as<double>();
+  if (in[2].present) args.v_pool = in[2].as<double>();
   args.row_start = in[3].as<int32_t>();
   args.context = in[4].as<int32_t>();
   args.block_table = in[5].as<int32_t>();

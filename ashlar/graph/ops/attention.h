@@ -1,6 +1,7 @@
 // Attention: over the batch's own keys (training, packed documents) and over the paged key-value
 // cache (serving). The batch is sequences laid end to end; documents kept apart are simply
-// sequences. Dims: T tokens, S sequences, H query heads, K key-value heads, D head dim.
+// sequences. Dims: T tokens, S sequences, H query heads, K key-value heads, D head dim, E that of
+// values, which may differ in training.
 #pragma once
 
 #include "ashlar/graph/builder.h"
@@ -14,9 +15,11 @@ struct AttentionSpec {
   std::string dropout_path = {};   // the mask's key, beside the seed; attention() sets it
   int64_t first_head = 0;          // of the model's, where ranks share the heads
   std::vector<float> slopes = {};  // ALiBi's, of all the model's heads; none: no ALiBi
+  int64_t value_dim = 0;           // 0: head_dim
+  int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
-// (q [T,H*D], k [T,K*D], v [T,K*D], row_start i32 [S+1]) -> (out [T,H*D], lse f32 [T,H]). Dropout
+// (q [T,H*D], k [T,K*D], v [T,K*E], row_start i32 [S+1]) -> (out [T,H*E], lse f32 [T,H]). Dropout
 // keeps no mask: gradient and recomputation draw it again.
 class AttentionOp : public Op {
  public:
@@ -76,7 +79,9 @@ class KvWriteOp : public Op {
 };
 
 // (q [T,H*D], k_pool, v_pool, row_start i32 [S+1], context i32 [S], block_table i32 [S,blocks])
-// -> out [T,H*D]. context counts a sequence's keys, its new rows included.
+// -> out [T,H*D]. context counts a sequence's keys, its new rows included. Without v_pool, k_pool
+// is [blocks,16,D], rows of one key-value head that begin with their values: out is [T,H*E]
+// (latent_attention.h).
 class PagedAttentionOp : public Op {
  public:
   explicit PagedAttentionOp(AttentionSpec spec) : spec_(std::move(spec)) {}

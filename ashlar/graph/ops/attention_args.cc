@@ -11,6 +11,7 @@ namespace ashlar::graph {
 std::string spec_text(const AttentionSpec& spec) {
   std::string text =
       fmt::format("heads={} kv_heads={} dim={}", spec.heads, spec.kv_heads, spec.head_dim);
+  if (spec.values() != spec.head_dim) text += fmt::format(" values={}", spec.values());
   if (spec.mask.causal) text += " causal";
   if (spec.mask.window > 0) text += fmt::format(" window={}", spec.mask.window);
   if (spec.mask.softcap > 0) text += fmt::format(" softcap={}", spec.mask.softcap);

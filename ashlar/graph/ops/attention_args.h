@@ -11,6 +11,11 @@ namespace ashlar::graph {
 
 std::string spec_text(const AttentionSpec& spec);
 
+// Of keys and values over all heads: what a pair costs in multiply-adds.
+inline double both_widths(const AttentionSpec& spec) {
+  return static_cast<double>(spec.heads * (spec.head_dim + spec.values()));
+}
+
 // Query-key pairs that are not masked, of n queries ending at position `keys`.
 double visible_pairs(const kernels::AttentionMask& mask, int64_t queries, int64_t keys);
 // Pairs of a batch: exact when row_start is bound, else for sequences of equal length.
@@ -28,6 +33,7 @@ Args common_args(const AttentionSpec& spec, const Operand& q) {
   args.heads = spec.heads;
   args.kv_heads = spec.kv_heads;
   args.head_dim = spec.head_dim;
+  args.value_dim = spec.values();
   args.q_stride = q.shape[1];
   return args;
 }

@@ -31,8 +31,8 @@ class Memory {
   Buffer take(DType dtype, int64_t elements) {
     return {dtype, take(elements * size_of(dtype)), elements};
   }
-  RingBlock take_block(DType dtype, int64_t elements) {
-    return {take(dtype, elements), take(dtype, elements)};
+  RingBlock take_block(DType dtype, const RingSize& size) {
+    return {take(dtype, size.k), take(dtype, size.v)};
   }
   int64_t used() const { return used_; }
 
@@ -41,10 +41,11 @@ class Memory {
   int64_t used_ = 0;
 };
 
-// Elements of k that any rank may hold.
-int64_t most_elements(const ContextRing& ring, const Operand& k) {
+// What any rank may hold of k and v.
+RingSize most_elements(const ContextRing& ring, std::span<const Operand> in) {
   const comm::Group& group = ring.on.group;
-  return most_context_rows(ring.cut, group.size(), group.index, k.shape[0]) * k.shape[1];
+  const int64_t rows = most_context_rows(ring.cut, group.size(), group.index, in[1].shape[0]);
+  return {rows * in[1].shape[1], rows * in[2].shape[1]};
 }
 
 struct ForwardMemory {
@@ -52,11 +53,15 @@ struct ForwardMemory {
   Buffer out;  // f32, where out is not
   std::byte* kernel;
 };
-ForwardMemory take_forward(Memory& memory, const ContextRing& ring, std::span<const Operand> in) {
-  const int64_t most = most_elements(ring, in[1]);
+ForwardMemory take_forward(Memory& memory, const AttentionSpec& spec, const ContextRing& ring,
+                           std::span<const Operand> in) {
+  const RingSize most = most_elements(ring, in);
   ForwardMemory taken{};
   for (RingBlock& block : taken.keys) block = memory.take_block(in[1].dtype, most);
-  if (in[0].dtype != DType::kF32) taken.out = memory.take(DType::kF32, in[0].shape.elements());
+  const int64_t heads = in[0].shape[1] / spec.head_dim;
+  if (in[0].dtype != DType::kF32) {
+    taken.out = memory.take(DType::kF32, in[0].shape[0] * heads * spec.values());
+  }
   taken.kernel = memory.take(0);
   return taken;
 }
@@ -74,13 +79,14 @@ struct GradMemory {
   std::byte* kernel;
 };
 GradMemory take_grad(Memory& memory, const ContextRing& ring, std::span<const Operand> in) {
-  const int64_t most = most_elements(ring, in[1]);
+  const RingSize most = most_elements(ring, in);
   GradMemory taken{};
   for (RingBlock& block : taken.keys) block = memory.take_block(in[1].dtype, most);
   for (RingBlock& block : taken.sums.passed) block = memory.take_block(DType::kF32, most);
   taken.sums.arrived = memory.take_block(DType::kF32, most);
   if (in[0].dtype != DType::kF32) {
-    taken.sums.home = memory.take_block(DType::kF32, in[1].shape.elements());
+    taken.sums.home =
+        memory.take_block(DType::kF32, {in[1].shape.elements(), in[2].shape.elements()});
     taken.d_q = memory.take(DType::kF32, in[0].shape.elements());
   }
   taken.kernel = memory.take(0);
@@ -106,7 +112,7 @@ template <typename Args, typename Attend>
 void forward(const RingRound& round, const Args& args, const RingBlock& own,
              const std::array<RingBlock, 2>& buffers, Attend attend) {
   using Float = std::remove_pointer_t<decltype(args.lse)>;
-  std::fill_n(static_cast<Float*>(args.out), args.tokens * args.heads * args.head_dim, Float{0});
+  std::fill_n(static_cast<Float*>(args.out), args.tokens * args.heads * args.values(), Float{0});
   std::fill_n(args.lse, args.tokens * args.heads, -std::numeric_limits<Float>::infinity());
   round.go(own, buffers, [&](const RingBlock& block, int owner) {
     round.meet_block(args, block, owner, attend);
@@ -120,9 +126,9 @@ void backward(const RingRound& round, const Args& args, const RingBlock& own,
   int step = 0;
   std::array<Pending, 2> leaving;
   const auto visit = [&](const RingBlock& block, int owner) {
-    const RingBlock arrived = sums.arrived.of(block.k.elements);
+    const RingBlock arrived = sums.arrived.of(block.size());
     const RingBlock mine =
-        step == 0 ? sums.home : sums.passed[static_cast<size_t>(step % 2)].of(block.k.elements);
+        step == 0 ? sums.home : sums.passed[static_cast<size_t>(step % 2)].of(block.size());
     std::array<Pending, 2> coming;
     if (step >= 2) coming = round.receive(kGradTag, arrived);
     clear(mine);
@@ -141,7 +147,7 @@ void backward(const RingRound& round, const Args& args, const RingBlock& own,
   };
   round.go(own, buffers, visit);
   if (round.ranks() == 1) return;
-  const RingBlock arrived = sums.arrived.of(own.k.elements);
+  const RingBlock arrived = sums.arrived.of(own.size());
   std::array<Pending, 2> coming = round.receive(kGradTag, arrived);
   round.wait(coming);
   add(arrived, sums.home);
@@ -165,6 +171,15 @@ double pairs_of(const ContextRing& ring, const kernels::AttentionMask& mask, con
   return pairs;
 }
 
+// Block i of `count` in `memory`.
+auto reference_blocks(const RingSize& most, int64_t count, std::vector<double>& memory) {
+  memory.resize(static_cast<size_t>(count * (most.k + most.v)));
+  return [most, base = memory.data()](int64_t i) {
+    double* at = base + i * (most.k + most.v);
+    return RingBlock{{DType::kF64, at, most.k}, {DType::kF64, at + most.k, most.v}};
+  };
+}
+
 std::string ring_text(const AttentionSpec& spec, const ContextRing& ring) {
   return fmt::format("{} {} of {}{}", spec_text(spec), ring.on.group.name, ring.on.group.size(),
                      ring.cut.zigzag ? " zigzag" : "");
@@ -181,20 +196,20 @@ OpPtr RingAttentionOp::gradient_op() const {
 
 Cost RingAttentionOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
   const double pairs = pairs_of(ring_, spec().mask, in[0], in[3]);
-  return {4 * pairs * static_cast<double>(spec().heads * spec().head_dim), Op::cost(in, out).bytes};
+  return {2 * pairs * both_widths(spec()), Op::cost(in, out).bytes};
 }
 
 // A call of the kernel has at most one segment a document.
 int64_t RingAttentionOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand>,
                                        const kernels::KernelTable& table, int threads) const {
   Memory memory(nullptr);
-  take_forward(memory, ring_, in);
+  take_forward(memory, spec(), ring_, in);
   return memory.used() + table.attention_scratch(forward_args(spec(), in), threads);
 }
 
 void RingAttentionOp::traffic(const TrafficCall& call) const {
   const std::span<const Operand> in = call.inputs;
-  const RingRound round(kind(), ring_, &call.comm, in[1], in[3], spec().mask);
+  const RingRound round(kind(), ring_, &call.comm, in, spec().mask);
   const RingBlock own = block_of(in.subspan(1, 2));
   round.go(own, {own, own}, [](const RingBlock&, int) {});
 }
@@ -203,8 +218,8 @@ void RingAttentionOp::run(const KernelCall& call) const {
   const std::span<const Operand> in = call.inputs;
   const Operand& out = call.outputs[0];
   Memory memory(call.team.scratch);
-  const ForwardMemory taken = take_forward(memory, ring_, in);
-  const RingRound round(kind(), ring_, call.comm, in[1], in[3], spec().mask);
+  const ForwardMemory taken = take_forward(memory, spec(), ring_, in);
+  const RingRound round(kind(), ring_, call.comm, in, spec().mask);
   auto args = forward_args(spec(), in);
   args.dropout = dropout_args(spec(), call.state);
   args.out = taken.out.data != nullptr ? taken.out.data : out.data;
@@ -217,13 +232,9 @@ void RingAttentionOp::run(const KernelCall& call) const {
 
 void RingAttentionOp::reference(const ReferenceCall& call) const {
   const std::span<const Operand> in = call.inputs;
-  const int64_t most = most_elements(ring_, in[1]);
-  std::vector<double> memory(static_cast<size_t>(4 * most));
-  const auto block = [&](int64_t i) {
-    double* at = memory.data() + 2 * i * most;
-    return RingBlock{{DType::kF64, at, most}, {DType::kF64, at + most, most}};
-  };
-  const RingRound round(kind(), ring_, call.comm, in[1], in[3], spec().mask);
+  std::vector<double> memory;
+  const auto block = reference_blocks(most_elements(ring_, in), 2, memory);
+  const RingRound round(kind(), ring_, call.comm, in, spec().mask);
   auto args = forward_args_f64(spec(), in);
   args.dropout = dropout_args(spec(), call.state);
   args.out = call.outputs[0].as<double>();
@@ -237,7 +248,7 @@ std::string RingAttentionGradOp::attributes() const { return ring_text(spec(), r
 
 Cost RingAttentionGradOp::cost(std::span<const Operand> in, std::span<const Operand> out) const {
   const double pairs = pairs_of(ring_, spec().mask, in[0], in[3]);
-  return {8 * pairs * static_cast<double>(spec().heads * spec().head_dim), Op::cost(in, out).bytes};
+  return {4 * pairs * both_widths(spec()), Op::cost(in, out).bytes};
 }
 
 int64_t RingAttentionGradOp::scratch_bytes(std::span<const Operand> in, std::span<const Operand>,
@@ -252,12 +263,13 @@ int64_t RingAttentionGradOp::scratch_bytes(std::span<const Operand> in, std::spa
 // Keys and values go round, and behind them, in f32, the sums of their gradients.
 void RingAttentionGradOp::traffic(const TrafficCall& call) const {
   const std::span<const Operand> in = call.inputs;
-  const RingRound round(kind(), ring_, &call.comm, in[1], in[3], spec().mask);
+  const RingRound round(kind(), ring_, &call.comm, in, spec().mask);
   const RingBlock own = block_of(in.subspan(1, 2));
   int step = 0;
   round.go(own, {own, own}, [&](const RingBlock& block, int) {
-    const Buffer sums{DType::kF32, nullptr, block.k.elements};
-    if (step++ > 0) round.send(kGradTag, {sums, sums});
+    const RingSize size = block.size();
+    if (step++ == 0) return;
+    round.send(kGradTag, {{DType::kF32, nullptr, size.k}, {DType::kF32, nullptr, size.v}});
   });
 }
 
@@ -270,7 +282,7 @@ void RingAttentionGradOp::run(const KernelCall& call) const {
     taken.d_q = buffer_of(out[0]);
     taken.sums.home = block_of(out.subspan(1, 2));
   }
-  const RingRound round(kind(), ring_, call.comm, in[1], in[3], spec().mask);
+  const RingRound round(kind(), ring_, call.comm, in, spec().mask);
   kernels::AttentionGradArgs args;
   args.forward = forward_args(spec(), in);
   args.forward.dropout = dropout_args(spec(), call.state);
@@ -298,13 +310,9 @@ void RingAttentionGradOp::run(const KernelCall& call) const {
 
 void RingAttentionGradOp::reference(const ReferenceCall& call) const {
   const std::span<const Operand> in = call.inputs, out = call.outputs;
-  const int64_t most = most_elements(ring_, in[1]);
-  std::vector<double> memory(static_cast<size_t>(10 * most));
-  const auto block = [&](int64_t i) {
-    double* at = memory.data() + 2 * i * most;
-    return RingBlock{{DType::kF64, at, most}, {DType::kF64, at + most, most}};
-  };
-  const RingRound round(kind(), ring_, call.comm, in[1], in[3], spec().mask);
+  std::vector<double> memory;
+  const auto block = reference_blocks(most_elements(ring_, in), 5, memory);
+  const RingRound round(kind(), ring_, call.comm, in, spec().mask);
   kernels::ref::AttentionGradArgs args;
   args.forward = forward_args_f64(spec(), in);
   args.forward.dropout = dropout_args(spec(), call.state);

@@ -14,37 +14,43 @@ namespace ashlar::graph {
 // Messages between neighbours; of one tag they arrive in the order sent.
 inline constexpr int kKeyTag = 0, kGradTag = 1;
 
+struct RingSize {  // elements
+  int64_t k = 0, v = 0;
+};
+
 // Keys and values of one rank, or the gradients of both.
 struct RingBlock {
   comm::Buffer k, v;
 
-  RingBlock of(int64_t elements) const {
+  RingSize size() const { return {k.elements, v.elements}; }
+  RingBlock of(const RingSize& size) const {
     RingBlock part = *this;
-    part.k.elements = part.v.elements = elements;
+    part.k.elements = size.k;
+    part.v.elements = size.v;
     return part;
   }
 };
 
-// One run of a ring op on one rank.
+// One run of a ring op on one rank, of inputs (q, k, v, row_start, ...).
 class RingRound {
  public:
   RingRound(std::string_view op, const ContextRing& ring, comm::Communicator* comm,
-            const Operand& k, const Operand& row_start, const kernels::AttentionMask& mask)
+            std::span<const Operand> in, const kernels::AttentionMask& mask)
       : ring_(ring),
         comm_(communicator(op, comm)),
-        row_start_(row_start.as<int32_t>(), static_cast<size_t>(row_start.shape[0])),
+        row_start_(in[3].as<int32_t>(), static_cast<size_t>(in[3].shape[0])),
         mask_(mask),
-        width_(k.shape[1]) {
+        width_{in[1].shape[1], in[2].shape[1]} {
     const int64_t wanted = rows_of(index());
-    ASHLAR_CHECK(k.shape[0] == wanted,
+    ASHLAR_CHECK(in[1].shape[0] == wanted,
                  "{} {}: rank {} of {} has {} rows, wanted {} of a microbatch of {} (rows of {})",
-                 op, ring.on.label, index(), ranks(), k.shape[0], wanted, row_start_.back(),
+                 op, ring.on.label, index(), ranks(), in[1].shape[0], wanted, row_start_.back(),
                  ring.cut.seq);
   }
 
   int ranks() const { return ring_.on.group.size(); }
-  // Elements of k, or of v, that a rank owns.
-  int64_t elements_of(int rank) const { return rows_of(rank) * width_; }
+  // What a rank owns of k and v.
+  RingSize size_of(int rank) const { return {rows_of(rank) * width_.k, rows_of(rank) * width_.v}; }
 
   std::array<comm::Pending, 2> send(int tag, const RingBlock& block) const {
     return {comm_.start_send(group(), neighbour(1), tag, block.k, label()),
@@ -67,7 +73,7 @@ class RingRound {
       RingBlock next;
       std::array<comm::Pending, 2> leaving, coming;
       if (step + 1 < ranks()) {
-        next = buffers[static_cast<size_t>(step % 2)].of(elements_of(neighbour(-step - 1)));
+        next = buffers[static_cast<size_t>(step % 2)].of(size_of(neighbour(-step - 1)));
         leaving = send(kKeyTag, block);
         coming = receive(kKeyTag, next);
       }
@@ -112,7 +118,7 @@ class RingRound {
   comm::Communicator& comm_;
   std::span<const int32_t> row_start_;
   const kernels::AttentionMask& mask_;
-  int64_t width_;  // of k and v
+  RingSize width_;  // of a row
 };
 
 }  // namespace ashlar::graph

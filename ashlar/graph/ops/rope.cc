@@ -8,7 +8,8 @@ namespace ashlar::graph {
 namespace ref = kernels::ref;
 
 std::string RopeOp::attributes() const {
-  return fmt::format("heads={} dim={} rotary={}{}", spec_.heads, spec_.head_dim, spec_.rotary_dim,
+  return fmt::format("heads={} dim={} rotary={}{}{}", spec_.heads, spec_.head_dim, spec_.rotary_dim,
+                     spec_.rotary_begin > 0 ? fmt::format(" from {}", spec_.rotary_begin) : "",
                      spec_.interleaved ? " interleaved" : "");
 }
 
@@ -18,6 +19,9 @@ std::vector<ValueType> RopeOp::infer(std::span<const ValueType> in) const {
   ASHLAR_CHECK(in[0].shape[1] == Dim(spec_.heads * spec_.head_dim),
                "rope: x is {}, wanted width {} heads x {}", in[0].str(), spec_.heads,
                spec_.head_dim);
+  ASHLAR_CHECK(spec_.rotary_begin >= 0 && spec_.rotary_begin + spec_.rotary_dim <= spec_.head_dim,
+               "rope: channels {} to {} of a head of size {}", spec_.rotary_begin,
+               spec_.rotary_begin + spec_.rotary_dim, spec_.head_dim);
   check_type(kind(), "positions", in[1], {DType::kI32, {in[0].shape[0]}});
   check_rank(kind(), "table", in[2], 2);
   ASHLAR_CHECK(in[2].shape[1] == Dim(spec_.rotary_dim), "rope: table is {}, wanted width {}",
@@ -52,6 +56,7 @@ void RopeOp::run(const KernelCall& call) const {
   args.tokens = x.shape[0];
   args.heads = spec_.heads;
   args.head_dim = spec_.head_dim;
+  args.rotary_begin = spec_.rotary_begin;
   args.rotary_dim = spec_.rotary_dim;
   args.dtype = x.dtype;
   args.x = x.data;
@@ -70,6 +75,7 @@ void RopeOp::reference(const ReferenceCall& call) const {
   args.tokens = x.shape[0];
   args.heads = spec_.heads;
   args.head_dim = spec_.head_dim;
+  args.rotary_begin = spec_.rotary_begin;
   args.rotary_dim = spec_.rotary_dim;
   args.x = x.as<double>();
   args.x_stride = x.shape[1];

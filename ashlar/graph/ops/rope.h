@@ -8,8 +8,9 @@ namespace ashlar::graph {
 
 struct RopeSpec {
   int64_t heads = 0, head_dim = 0;
-  int64_t rotary_dim = 0;    // leading channels that rotate; even
+  int64_t rotary_dim = 0;    // channels of a head that rotate; even
   bool interleaved = false;  // pairs (2i, 2i+1) instead of (i, i + rotary_dim/2)
+  int64_t rotary_begin = 0;  // the first of them
 };
 
 // (x [T, heads*head_dim], positions i32 [T], table f32 [P, rotary_dim]) -> y like x.

@@ -119,17 +119,17 @@ void merge(const double* more, double more_lse, int64_t head_dim, double* out, d
 }  // namespace
 
 void attention(const AttentionArgs& args) {
-  const int64_t D = args.head_dim;
+  const int64_t D = args.head_dim, E = args.values();
   const int64_t group = args.heads / args.kv_heads;
-  std::vector<double> out(static_cast<size_t>(D));
+  std::vector<double> out(static_cast<size_t>(E));
   for_each_query(args, [&](const Query& query) {
     const auto [t, h, token, position, keys, first_key] = query;
-    double* to = args.out + (t * args.heads + h) * D;
+    double* to = args.out + (t * args.heads + h) * E;
     double* lse = args.lse == nullptr ? nullptr : args.lse + t * args.heads + h;
     if (keys.begin == keys.end) return;  // of a segment
     const double* q = args.q + t * args.q_stride + h * D;
     const double* k = args.k + (first_key + keys.begin) * args.k_stride + h / group * D;
-    const double* v = args.v + (first_key + keys.begin) * args.v_stride + h / group * D;
+    const double* v = args.v + (first_key + keys.begin) * args.v_stride + h / group * E;
     std::vector<double> scores;
     for (int64_t j = 0; j < keys.end - keys.begin; ++j) {
       scores.push_back(capped(args.mask, dot(q, k + j * args.k_stride, D)) +
@@ -142,9 +142,9 @@ void attention(const AttentionArgs& args) {
       return passed(args.dropout, at.token, at.head, at.keys.begin + j);
     };
     const double found =
-        weigh_values(scores, D, value, factor, args.segments != nullptr ? out.data() : to);
+        weigh_values(scores, E, value, factor, args.segments != nullptr ? out.data() : to);
     if (args.segments != nullptr) {
-      merge(out.data(), found, D, to, *lse);
+      merge(out.data(), found, E, to, *lse);
     } else if (lse != nullptr) {
       *lse = found;
     }
@@ -156,31 +156,32 @@ void attention(const AttentionArgs& args) {
 // where m = mask / (1 - rate) of dropout. With segments, gradients start from what is there.
 void attention_grad(const AttentionGradArgs& args) {
   const AttentionArgs& forward = args.forward;
-  const int64_t D = forward.head_dim;
+  const int64_t D = forward.head_dim, E = forward.values();
   const int64_t group = forward.heads / forward.kv_heads;
   if (forward.segments == nullptr) {
     std::fill_n(args.d_q, forward.tokens * forward.heads * D, 0.0);
     std::fill_n(args.d_k, forward.tokens * forward.kv_heads * D, 0.0);
-    std::fill_n(args.d_v, forward.tokens * forward.kv_heads * D, 0.0);
+    std::fill_n(args.d_v, forward.tokens * forward.kv_heads * E, 0.0);
   }
   for_each_query(forward, [&](const Query& query) {
     const auto [t, h, token, position, keys, first_key] = query;
     const int64_t row = (t * forward.heads + h) * D;
     const double* q = forward.q + t * forward.q_stride + h * D;
-    const double* d_out = args.d_out + row;
-    const double delta = dot(d_out, forward.out + row, D);
+    const int64_t out_row = (t * forward.heads + h) * E;
+    const double* d_out = args.d_out + out_row;
+    const double delta = dot(d_out, forward.out + out_row, E);
     for (int64_t j = first_key + keys.begin; j < first_key + keys.end; ++j) {
       const double* k = forward.k + j * forward.k_stride + h / group * D;
-      const double* v = forward.v + j * forward.v_stride + h / group * D;
+      const double* v = forward.v + j * forward.v_stride + h / group * E;
       const double score = capped(forward.mask, dot(q, k, D));
       const double bias = alibi(forward.mask, h, position, j - first_key);
       const double p = std::exp(score + bias - forward.lse[t * forward.heads + h]);
       const double m = passed(forward.dropout, token, h, j - first_key);
-      const double d_dot = p * (m * dot(d_out, v, D) - delta) * capped_grad(forward.mask, score);
-      const int64_t kv_row = (j * forward.kv_heads + h / group) * D;
+      const double d_dot = p * (m * dot(d_out, v, E) - delta) * capped_grad(forward.mask, score);
+      const int64_t kv_head = j * forward.kv_heads + h / group;
+      for (int64_t d = 0; d < E; ++d) args.d_v[kv_head * E + d] += m * p * d_out[d];
       for (int64_t d = 0; d < D; ++d) {
-        args.d_v[kv_row + d] += m * p * d_out[d];
-        args.d_k[kv_row + d] += d_dot * q[d];
+        args.d_k[kv_head * D + d] += d_dot * q[d];
         args.d_q[row + d] += d_dot * k[d];
       }
     }
@@ -203,8 +204,9 @@ void kv_write(const KvWriteArgs& args) {
 }
 
 void paged_attention(const PagedAttentionArgs& args) {
-  const int64_t D = args.head_dim;
+  const int64_t D = args.head_dim, E = args.values();
   const int64_t group = args.heads / args.kv_heads;
+  const bool latent = args.v_pool == nullptr;  // rows that are key and value
   for (int64_t s = 0; s < args.seqs; ++s) {
     const int32_t* table = args.block_table + s * args.block_table_stride;
     const int64_t rows = args.row_start[s + 1] - args.row_start[s];
@@ -219,16 +221,16 @@ void paged_attention(const PagedAttentionArgs& args) {
         const double* q = args.q + t * args.q_stride + h * D;
         std::vector<double> scores;
         for (int64_t j = keys.begin; j < keys.end; ++j) {
-          const double* k = args.k_pool + base(j) + j % kCacheBlock;
-          scores.push_back(capped(args.mask, dot(q, k, D, kCacheBlock)) +
+          const double* k = args.k_pool + base(j) + j % kCacheBlock * (latent ? D : 1);
+          scores.push_back(capped(args.mask, dot(q, k, D, latent ? 1 : kCacheBlock)) +
                            alibi(args.mask, h, position, j));
         }
         const auto value = [&](int64_t j, int64_t d) {
           j += keys.begin;
-          return args.v_pool[base(j) + j % kCacheBlock * D + d];
+          return (latent ? args.k_pool : args.v_pool)[base(j) + j % kCacheBlock * D + d];
         };
         const auto whole = [](int64_t) { return 1.0; };
-        weigh_values(scores, D, value, whole, args.out + (t * args.heads + h) * D);
+        weigh_values(scores, E, value, whole, args.out + (t * args.heads + h) * E);
       }
     }
   }

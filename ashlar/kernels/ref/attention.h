@@ -13,22 +13,25 @@ struct AttentionArgs {
   AttentionMask mask;
   int64_t tokens = 0, seqs = 0;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  int64_t value_dim = 0;                       // E; 0: D
   const int32_t* row_start = nullptr;          // [S+1]
   const AttentionSegment* segments = nullptr;  // [S] instead, if set
   const double* q = nullptr;                   // [T,H,D], row stride q_stride
   const double* k = nullptr;                   // [T,K,D]
-  const double* v = nullptr;                   // [T,K,D]
+  const double* v = nullptr;                   // [T,K,E]
   int64_t q_stride = 0, k_stride = 0, v_stride = 0;
   AttentionDropout dropout;
-  double* out = nullptr;  // [T,H,D] contiguous
+  double* out = nullptr;  // [T,H,E] contiguous
   double* lse = nullptr;  // [T,H]; may be null
+
+  int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 struct AttentionGradArgs {
   AttentionArgs forward;          // as in forward; out and lse are inputs here
-  const double* d_out = nullptr;  // [T,H,D]
+  const double* d_out = nullptr;  // [T,H,E]
   double* d_q = nullptr;          // [T,H,D] contiguous
   double* d_k = nullptr;          // [T,K,D] contiguous
-  double* d_v = nullptr;          // [T,K,D] contiguous
+  double* d_v = nullptr;          // [T,K,E] contiguous
 };
 struct KvWriteArgs {
   int64_t tokens = 0, kv_heads = 0, head_dim = 0;
@@ -43,6 +46,7 @@ struct PagedAttentionArgs {
   AttentionMask mask;
   int64_t tokens = 0, seqs = 0;
   int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  int64_t value_dim = 0;                 // E; 0: D
   const int32_t* row_start = nullptr;    // [S+1]
   const int32_t* context = nullptr;      // [S]
   const int32_t* block_table = nullptr;  // [S, block_table_stride]
@@ -51,7 +55,9 @@ struct PagedAttentionArgs {
   int64_t q_stride = 0;
   const double* k_pool = nullptr;
   const double* v_pool = nullptr;
-  double* out = nullptr;  // [T,H,D] contiguous
+  double* out = nullptr;  // [T,H,E] contiguous
+
+  int64_t values() const { return value_dim > 0 ? value_dim : head_dim; }
 };
 
 // out = softmax(scale * q k^T + mask) v (Vaswani et al. 2017, equation 1), with dropout of what

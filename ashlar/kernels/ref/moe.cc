@@ -234,4 +234,22 @@ void moe_weight_grad(const MoeRowsArgs& args) {
   }
 }
 
+void row_gate(const RowGateArgs& args) {
+  for (int64_t i = 0; i < args.rows * args.width; ++i) {
+    const double added = args.residual != nullptr ? args.residual[i] : 0;
+    args.y[i] = sigmoid(args.gate[i / args.width]) * args.x[i] + added;
+  }
+}
+
+void row_gate_grad(const RowGateGradArgs& args) {
+  for (int64_t t = 0; t < args.rows; ++t) {
+    const double s = sigmoid(args.gate[t]);
+    args.d_gate[t] = 0;
+    for (int64_t i = t * args.width; i < (t + 1) * args.width; ++i) {
+      args.d_gate[t] += s * (1 - s) * args.d_y[i] * args.x[i];
+      args.d_x[i] = s * args.d_y[i];
+    }
+  }
+}
+
 }  // namespace ashlar::kernels::ref

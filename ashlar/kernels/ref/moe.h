@@ -61,4 +61,22 @@ void moe_dispatch(const MoeRowsArgs& args);
 void moe_combine(const MoeRowsArgs& args);
 void moe_weight_grad(const MoeRowsArgs& args);
 
+struct RowGateArgs {
+  int64_t rows = 0, width = 0;
+  const double* x = nullptr;         // [T,C]
+  const double* gate = nullptr;      // [T]
+  const double* residual = nullptr;  // [T,C]; may be null
+  double* y = nullptr;               // [T,C]
+};
+struct RowGateGradArgs {
+  int64_t rows = 0, width = 0;
+  const double* x = nullptr;     // [T,C]
+  const double* gate = nullptr;  // [T]
+  const double* d_y = nullptr;   // [T,C]
+  double* d_x = nullptr;         // [T,C]; may be d_y
+  double* d_gate = nullptr;      // [T]
+};
+void row_gate(const RowGateArgs& args);
+void row_gate_grad(const RowGateGradArgs& args);
+
 }  // namespace ashlar::kernels::ref

@@ -11,14 +11,17 @@ void rope(const RopeArgs& args) {
       const double* x = args.x + t * args.x_stride + h * args.head_dim;
       double* y = args.y + (t * args.heads + h) * args.head_dim;
       for (int64_t i = 0; i < half; ++i) {
-        const int64_t first = args.interleaved ? 2 * i : i;
-        const int64_t second = args.interleaved ? 2 * i + 1 : i + half;
+        const int64_t first = args.rotary_begin + (args.interleaved ? 2 * i : i);
+        const int64_t second = first + (args.interleaved ? 1 : half);
         const double cosine = cosines[i], sine = args.inverse ? -sines[i] : sines[i];
         const double a = x[first], b = x[second];
         y[first] = a * cosine - b * sine;
         y[second] = b * cosine + a * sine;
       }
-      for (int64_t d = args.rotary_dim; d < args.head_dim; ++d) y[d] = x[d];
+      for (int64_t d = 0; d < args.head_dim; ++d) {
+        const bool rotates = d >= args.rotary_begin && d < args.rotary_begin + args.rotary_dim;
+        if (!rotates) y[d] = x[d];
+      }
     }
   }
 }

@@ -7,7 +7,7 @@
 namespace ashlar::kernels::ref {
 
 struct RopeArgs {
-  int64_t tokens = 0, heads = 0, head_dim = 0, rotary_dim = 0;
+  int64_t tokens = 0, heads = 0, head_dim = 0, rotary_begin = 0, rotary_dim = 0;
   const double* x = nullptr;  // [T,H,D], row stride x_stride
   int64_t x_stride = 0;
   const int32_t* positions = nullptr;  // [T]
