@@ -80,7 +80,8 @@ WeightPlan plan_weights(const models::DecoderConfig& config, const GetShape& sha
   std::vector<TensorSpec> tensors;
   for (WeightRule& rule : models::weight_rules(config)) {
     std::vector<ParameterPart> parts = parts_of(rule, shape);
-    tensors.push_back({rule.tensor, options.dtype, shape_in_file(rule, parts)});
+    const DType dtype = rule.f32 ? DType::kF32 : options.dtype;
+    tensors.push_back({rule.tensor, dtype, shape_in_file(rule, parts)});
     plan.parts[rule.tensor] = std::move(parts);
     plan.rules[tensors.back().name] = std::move(rule);
   }
@@ -96,7 +97,7 @@ std::vector<FileRecord> write_weights(const std::string& folder, const WeightPla
     records.push_back(formats::write_safetensors(
         join_path(folder, file.name), file.tensors,
         [&](const TensorSpec& spec) {
-          return in_file(plan.rules.at(spec.name), plan.parts.at(spec.name), get, options.dtype);
+          return in_file(plan.rules.at(spec.name), plan.parts.at(spec.name), get, spec.dtype);
         },
         file_options(options)));
   }

@@ -81,7 +81,7 @@ std::string norms_of(const models::DecoderConfig& config) {
 }
 
 int64_t cache_bytes_per_token(const models::DecoderConfig& config) {
-  return 2 * config.layers * config.kv_heads * config.head_dim * size_of(DType::kF32);
+  return config.cached_per_token() * size_of(DType::kF32);
 }
 
 Json facts_of(const bundle::Bundle& model, int64_t context) {

@@ -22,8 +22,7 @@ generate::ModelOptions options_for(const ModelFlags& flags, const models::Decode
   options.set_dtype(flags.dtype);
   limits.context = flags.context;
   if (limits.context == 0) {
-    const int64_t token_bytes =
-        2 * config.layers * config.kv_heads * config.head_dim * size_of(options.cache);
+    const int64_t token_bytes = config.cached_per_token() * size_of(options.cache);
     const int64_t most = std::max<int64_t>(kCacheBytes / token_bytes, generate::kBlockTokens);
     if (config.max_positions > most) {
       limits.context = most;

@@ -4,6 +4,7 @@
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/rows.h"
 #include "ashlar/models/decoder_attention.h"
+#include "ashlar/models/decoder_latent.h"
 #include "ashlar/models/decoder_mlp.h"
 #include "ashlar/models/mixture.h"
 #include "ashlar/models/rope_table.h"
@@ -101,30 +102,34 @@ class Decoder {
       return config_.residual_from_norm ? normed : from;
     };
     const ValueId normed = input_norm(x, "attn_norm");
-    const ValueId y =
-        behind(attention(parts_, at_, keys_, i, normed, residual_of(x, normed)), "attn_norm");
+    const ValueId y = behind(attend(i, normed, residual_of(x, normed)), "attn_norm");
     switch (config_.mlp_input) {
       case MlpInput::kAttention: {
         const ValueId inner = input_norm(y, "mlp_norm");
-        return behind(feed_forward(inner, residual_of(y, inner)), "mlp_norm");
+        return behind(feed_forward(i, inner, residual_of(y, inner)), "mlp_norm");
       }
       case MlpInput::kLayer:
-        return feed_forward(input_norm(x, "mlp_norm"), y);
+        return feed_forward(i, input_norm(x, "mlp_norm"), y);
       case MlpInput::kLayerOneNorm:
-        return feed_forward(normed, y);
+        return feed_forward(i, normed, y);
     }
     return y;
   }
 
-  ValueId feed_forward(ValueId x, ValueId residual) {
-    return config_.mixture.experts > 0 ? mixture(x, residual) : mlp(parts_, x, residual);
+  ValueId attend(int64_t layer, ValueId x, ValueId residual) {
+    return config_.latent.enabled ? latent_attention(parts_, at_, keys_, layer, x, residual)
+                                  : attention(parts_, at_, keys_, layer, x, residual);
+  }
+
+  ValueId feed_forward(int64_t layer, ValueId x, ValueId residual) {
+    return config_.has_experts(layer) ? mixture(x, residual) : mlp(parts_, x, residual);
   }
 
   ValueId mixture(ValueId x, ValueId residual) {
     const auto scope = b_.scope("mlp");
     const bool adds = parts_.joins_plainly();  // the sum is the last op's epilogue
-    const MixtureStates y = mixture_of_experts(b_, config_, parts_.options(), x,
-                                               adds ? residual : ValueId{}, expert_load_);
+    const MixtureStates y =
+        mixture_of_experts(parts_, x, adds ? residual : ValueId{}, expert_load_);
     expert_load_ = y.load;
     return adds ? y.y : parts_.join(residual, y.y, "combine");
   }

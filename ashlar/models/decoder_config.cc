@@ -38,6 +38,23 @@ void check_mixture(const std::string& where, const MixtureConfig& mixture) {
   if (mixture.experts == 0) return;
   check_sizes(where, {{"number of experts", mixture.experts, kMaxExperts},
                       {"experts per token", mixture.per_token, mixture.experts}});
+  ASHLAR_CHECK(mixture.scale > 0, "{}: routed scaling factor {} is not positive", where,
+               mixture.scale);
+  const bool divides = mixture.groups >= 1 && mixture.experts % mixture.groups == 0;
+  ASHLAR_CHECK(
+      divides && mixture.top_groups >= 1 && mixture.top_groups <= mixture.groups,
+      "{}: {} of {} groups of {} experts, wanted a number that divides the experts, and as "
+      "many of them or fewer",
+      where, mixture.top_groups, mixture.groups, mixture.experts);
+  const int64_t size = mixture.experts / mixture.groups;
+  ASHLAR_CHECK(mixture.per_token <= mixture.top_groups * size && mixture.group_best <= size,
+               "{}: {} experts per token out of {} groups of {}, which are compared by their best "
+               "{}: wanted larger groups or more of them",
+               where, mixture.per_token, mixture.top_groups, size, mixture.group_best);
+  ASHLAR_CHECK(!mixture.balance || mixture.score == kernels::RouteScore::kSoftmax,
+               "{}: the load-balancing loss is that of a softmax, and this router has sigmoids: "
+               "leave it out (moe.aux_loss_coef=0)",
+               where);
   ASHLAR_CHECK(mixture.coefficient >= 0, "{}: load-balancing coefficient {} is negative", where,
                mixture.coefficient);
 }
@@ -79,6 +96,20 @@ void check_rope(const std::string& where, const RopeConfig& rope, int64_t head_d
 }
 
 }  // namespace
+
+bool DecoderConfig::has_experts(int64_t index) const {
+  return mixture.experts > 0 && index >= mixture.dense_first && !layer(index).dense;
+}
+
+int64_t DecoderConfig::expert_ffn() const { return mixture.ffn > 0 ? mixture.ffn : ffn; }
+
+int64_t DecoderConfig::shared_ffn() const {
+  return mixture.shared_ffn > 0 ? mixture.shared_ffn : mixture.shared_experts * expert_ffn();
+}
+
+int64_t DecoderConfig::cached_per_token() const {
+  return layers * (latent.enabled ? latent.rank + latent.shared : 2 * kv_heads * head_dim);
+}
 
 const LayerConfig& DecoderConfig::layer(int64_t index) const {
   return pattern[static_cast<size_t>(index) % pattern.size()];
@@ -122,8 +153,20 @@ void DecoderConfig::resize(const DecoderSizes& sizes) {
   if (positions == Positions::kRotary) rope.rotary_dim = head_dim;
   const bool local = std::ranges::any_of(pattern, &LayerConfig::local_rope);
   if (local) local_rope.rotary_dim = head_dim;
+  if (latent.enabled) resize_latent(sizes.head_dim);
   if (sizes.experts > 0) mixture.experts = sizes.experts;
   if (sizes.experts_per_token > 0) mixture.per_token = sizes.experts_per_token;
+}
+
+void DecoderConfig::resize_latent(int64_t asked) {
+  const auto set = [](int64_t& size, int64_t usual) { size = size > 0 ? size : usual; };
+  const int64_t head = asked > 0 ? asked : head_dim;
+  set(latent.own, head);
+  set(latent.shared, std::max<int64_t>(head / 4 * 2, 2));
+  set(latent.value, head);
+  set(latent.rank, 4 * head);
+  head_dim = latent.key();
+  rope.rotary_dim = latent.shared;
 }
 
 void DecoderConfig::validate(const std::string& where) const {
@@ -135,6 +178,19 @@ void DecoderConfig::validate(const std::string& where) const {
                       {"head size", head_dim, kMaxWidth / std::max<int64_t>(heads, 1)},
                       {"MLP width", ffn, kMaxWidth},
                       {"number of positions", max_positions, kMaxRows}});
+  if (latent.enabled) {
+    check_sizes(where,
+                {{"rank of latents", latent.rank, kMaxWidth},
+                 {"channels of a head's own keys", latent.own, kMaxWidth},
+                 {"channels of the shared key", latent.shared, kMaxWidth},
+                 {"channels of a value", latent.value, kMaxWidth / std::max<int64_t>(heads, 1)}});
+    ASHLAR_CHECK(head_dim == latent.key() && rope.rotary_dim == latent.shared,
+                 "{}: keys of {} channels of which {} rotate, wanted {} and {}", where, head_dim,
+                 rope.rotary_dim, latent.key(), latent.shared);
+    ASHLAR_CHECK(kv_heads == heads,
+                 "{}: {} key-value heads, but latent attention has as many as heads ({})", where,
+                 kv_heads, heads);
+  }
   ASHLAR_CHECK(heads % kv_heads == 0, "{}: {} heads are not a multiple of {} key-value heads",
                where, heads, kv_heads);
   ASHLAR_CHECK(norm_eps > 0, "{}: norm epsilon {} is not positive", where, norm_eps);
@@ -175,23 +231,34 @@ DecoderConfig DecoderConfig::as_inference() const {
   return config;
 }
 
-int64_t active_parameter_count(const DecoderConfig& config) {
-  if (config.mixture.experts == 0) return parameter_count(config);
-  DecoderConfig fewer = config;  // as if there were only as many experts as a token meets
-  fewer.mixture.experts = config.mixture.per_token;
-  const int64_t routers = config.layers * config.width;  // a row of each for every expert
-  return parameter_count(fewer) + routers * (config.mixture.experts - config.mixture.per_token);
-}
+namespace {
 
-int64_t parameter_count(const DecoderConfig& config) {
+// Sums what `count` makes of each parameter.
+template <typename Count>
+int64_t sum_parameters(const DecoderConfig& config, Count count) {
   DecoderOptions options;
   options.max_positions = 1;  // the rotary table is no parameter
   const graph::Graph graph = build_logits(config, options);
-  int64_t count = 0;
+  int64_t sum = 0;
   for (const graph::Variable& variable : graph.variables()) {
-    if (variable.kind == graph::VariableKind::kParameter) count += variable.shape.elements();
+    if (variable.kind == graph::VariableKind::kParameter) sum += count(variable);
   }
-  return count;
+  return sum;
+}
+
+}  // namespace
+
+int64_t active_parameter_count(const DecoderConfig& config) {
+  return sum_parameters(config, [&](const graph::Variable& variable) {
+    const int64_t elements = variable.shape.elements();
+    const bool experts = !variable.dims.empty() && variable.dims.front() == "expert";
+    return experts ? elements / config.mixture.experts * config.mixture.per_token : elements;
+  });
+}
+
+int64_t parameter_count(const DecoderConfig& config) {
+  return sum_parameters(config,
+                        [](const graph::Variable& variable) { return variable.shape.elements(); });
 }
 
 }  // namespace ashlar::models

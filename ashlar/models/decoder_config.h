@@ -2,6 +2,7 @@
 // it from their config.json (family.h); decoder.h builds graphs from it and asks nothing else.
 #pragma once
 
+#include "ashlar/graph/ops/moe_route.h"
 #include "ashlar/graph/ops/norm.h"
 
 #include <cstdint>
@@ -62,22 +63,49 @@ enum class QkNorm : uint8_t {
 struct LayerConfig {
   int64_t window = 0;       // > 0: a query sees that many keys, its own included
   bool local_rope = false;  // rotates by DecoderConfig::local_rope
+  bool dense = false;       // has a plain MLP where others have a mixture of experts
   bool operator==(const LayerConfig&) const = default;
 };
 
-// A mixture of experts in place of each layer's MLP (Mixtral, Jiang et al. 2024): a router sends
-// every token to `per_token` of `experts` MLPs of width ffn.
+// A mixture of experts in place of a layer's MLP (Mixtral, Jiang et al. 2024): a router sends every
+// token to `per_token` of `experts` MLPs.
 struct MixtureConfig {
   int64_t experts = 0;  // 0: a plain MLP
   int64_t per_token = 2;
-  bool renormalise = true;    // a token's weights sum to 1; else those of the softmax over all
+  bool renormalise = true;    // a token's weights sum to 1 (before the scale)
   bool balance = false;       // training adds coefficient * balance (graph/ops/moe_load.h)
   double coefficient = 0.02;  // of the load-balancing loss
+  int64_t ffn = 0;            // of each expert; 0: the model's
+  int64_t dense_first = 0;    // so many first layers have plain MLPs
+  // How a score comes from logits, and which groups of experts are chosen among (RouteRule).
+  kernels::RouteScore score = kernels::RouteScore::kSoftmax;
+  bool correction = false;  // a bias of each expert moves the choice; training leaves it as it is
+  double scale = 1;         // of the weights
+  int64_t groups = 1, top_groups = 1, group_best = 1;
+  // Experts that all tokens share, as one MLP of their widths together.
+  int64_t shared_experts = 0;
+  int64_t shared_ffn = 0;    // of that MLP; 0: shared_experts times an expert's
+  bool shared_gate = false;  // each token weighs it by a sigmoid
   // Training only (graph/ops/moe_assign.h). A file does not say them.
   double capacity = 0;         // factor; 0: nothing is dropped
   bool padded = false;         // where ranks exchange rows, in messages of that size
   bool random_second = false;  // GShard's
   bool operator==(const MixtureConfig&) const = default;
+};
+
+// Latent attention (MLA: DeepSeek-V2, Liu et al. 2024) in place of queries, keys and values that
+// are projected by themselves: keys and values of all heads come from a latent of `rank` channels.
+// Of a key's channels the last are shared by all heads; they alone rotate. Sizes that are 0 follow
+// from the heads' size when a new model is made.
+struct LatentConfig {
+  bool enabled = false;
+  int64_t rank = 0;
+  int64_t query_rank = 0;                  // queries come from a latent too; 0: from the stream
+  int64_t own = 0, shared = 0, value = 0;  // channels of a key, and of a value
+  double norm_eps = 1e-6;                  // of the latents' norms, whatever the others have
+  double mscale = 0, mscale_all_dim = 0;   // as a yarn file has them; attention_scale holds both
+  int64_t key() const { return own + shared; }
+  bool operator==(const LatentConfig&) const = default;
 };
 
 // What a new model of a family is asked for; 0: as the family has it.
@@ -100,6 +128,7 @@ struct DecoderConfig {
   int64_t max_positions = 0;
   std::vector<LayerConfig> pattern = {{}};  // layer i is pattern[i mod its size]
   MixtureConfig mixture;
+  LatentConfig latent;
 
   // Of all norms. Layer norms have a bias where norm_bias says so.
   graph::NormKind norm = graph::NormKind::kRms;
@@ -147,6 +176,11 @@ struct DecoderConfig {
 
   const LayerConfig& layer(int64_t index) const;
   int64_t largest_window() const;  // 0 where no layer has one
+  bool has_experts(int64_t layer) const;
+  int64_t expert_ffn() const;  // of one expert
+  int64_t shared_ffn() const;  // of the experts that all tokens share; 0 where there are none
+  // Numbers that the cache of keys and values holds of each token, in all layers.
+  int64_t cached_per_token() const;
   double embedding_factor() const;
   // Of scores in that layer.
   double score_scale(int64_t layer) const;
@@ -161,6 +195,9 @@ struct DecoderConfig {
   // Without all that training adds: dropout, capacity, the balance of experts.
   DecoderConfig as_inference() const;
   bool operator==(const DecoderConfig&) const = default;
+
+ private:
+  void resize_latent(int64_t asked);  // of a head's own keys; 0: as head_dim is
 };
 
 // Learnt numbers, a tied head counted once.

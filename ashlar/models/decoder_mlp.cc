@@ -6,23 +6,22 @@ namespace ashlar::models {
 
 using graph::ValueId;
 
-ValueId mlp(const DecoderParts& parts, ValueId x, ValueId residual) {
+ValueId mlp_inner(const DecoderParts& parts, ValueId x, int64_t ffn) {
   graph::Builder& b = parts.builder();
-  const auto scope = b.scope("mlp");
   const DecoderConfig& config = parts.config();
-  const int64_t width = config.width, ffn = config.ffn;
-  const bool bias = config.mlp_bias;
   const auto inner_of = [&](const char* name) {
-    return parts.project(x, {name, ffn, width, "ffn", "embed", bias});
+    return parts.project(x, {name, ffn, config.width, "ffn", "embed", config.mlp_bias});
   };
-  ValueId inner;
-  if (config.gated) {
-    const ValueId gate = inner_of("gate"), up = inner_of("up");
-    inner = gated(b, gate, up, config.activation, "act");
-  } else {
-    inner = activation(b, inner_of("up"), config.activation, "act");
-  }
-  return parts.project_onto(residual, inner, {"down", width, ffn, "embed", "ffn", bias});
+  if (!config.gated) return activation(b, inner_of("up"), config.activation, "act");
+  const ValueId gate = inner_of("gate"), up = inner_of("up");
+  return gated(b, gate, up, config.activation, "act");
+}
+
+ValueId mlp(const DecoderParts& parts, ValueId x, ValueId residual) {
+  const auto scope = parts.builder().scope("mlp");
+  const DecoderConfig& config = parts.config();
+  return parts.project_onto(residual, mlp_inner(parts, x, config.ffn),
+                            {"down", config.width, config.ffn, "embed", "ffn", config.mlp_bias});
 }
 
 }  // namespace ashlar::models

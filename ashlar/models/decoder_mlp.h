@@ -6,6 +6,9 @@
 
 namespace ashlar::models {
 
+// act(gate x) * up x, or act(up x): [T, ffn], the matrices below the current scope.
+graph::ValueId mlp_inner(const DecoderParts& parts, graph::ValueId x, int64_t ffn);
+
 graph::ValueId mlp(const DecoderParts& parts, graph::ValueId x, graph::ValueId residual);
 
 }  // namespace ashlar::models

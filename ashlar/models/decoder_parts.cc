@@ -61,12 +61,13 @@ ValueId DecoderParts::project(ValueId x, const Projection& p) const {
 }
 
 ValueId DecoderParts::project_onto(ValueId residual, ValueId x, const Projection& p) const {
+  if (joins_plainly()) return project_into(residual, x, p);
+  return join(residual, project_into({}, x, p), p.name);
+}
+
+ValueId DecoderParts::project_into(ValueId residual, ValueId x, const Projection& p) const {
   const ValueId weight = matrix(p, output_std(config_));
-  graph::LinearOptions terms{.bias = bias(p)};
-  const bool plain = joins_plainly();
-  if (plain) terms.residual = residual;
-  const ValueId y = linear(b_, x, weight, terms, p.name);
-  return plain ? y : join(residual, y, p.name);
+  return linear(b_, x, weight, {.bias = bias(p), .residual = residual}, p.name);
 }
 
 bool DecoderParts::joins_plainly() const {

@@ -36,6 +36,9 @@ class DecoderParts {
 
   // A branch's last projection, joined with the residual stream.
   graph::ValueId project_onto(graph::ValueId residual, graph::ValueId x, const Projection& p) const;
+  // The same without what becomes of it: the sum alone, or the projection where residual is
+  // invalid.
+  graph::ValueId project_into(graph::ValueId residual, graph::ValueId x, const Projection& p) const;
   // residual + what becomes of y: norm, scale, dropout, those that there are.
   graph::ValueId join(graph::ValueId residual, graph::ValueId y, const std::string& name) const;
   // Whether nothing does: then the sum can be the epilogue of the op that makes y.

@@ -7,6 +7,8 @@ namespace ashlar::models {
 
 Family bloom_family();
 Family cohere_family();
+Family deepseek_v2_family();
+Family deepseek_v3_family();
 Family falcon_family();
 Family gemma_family();
 Family gemma2_family();
@@ -23,7 +25,9 @@ Family opt_family();
 Family phi_family();
 Family phi3_family();
 Family qwen2_family();
+Family qwen2_moe_family();
 Family qwen3_family();
+Family qwen3_moe_family();
 Family stablelm_family();
 Family starcoder2_family();
 

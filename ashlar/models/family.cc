@@ -13,10 +13,12 @@ namespace ashlar::models {
 
 std::span<const Family> families() {
   static const std::vector<Family> table = {
-      bloom_family(),     cohere_family(),  falcon_family(),   gemma_family(), gemma2_family(),
-      gemma3_family(),    gpt2_family(),    gpt_neox_family(), gptj_family(),  granite_family(),
-      llama_family(),     mistral_family(), mixtral_family(),  olmo2_family(), opt_family(),
-      phi_family(),       phi3_family(),    qwen2_family(),    qwen3_family(), stablelm_family(),
+      bloom_family(),     cohere_family(),   deepseek_v2_family(), deepseek_v3_family(),
+      falcon_family(),    gemma_family(),    gemma2_family(),      gemma3_family(),
+      gpt2_family(),      gpt_neox_family(), gptj_family(),        granite_family(),
+      llama_family(),     mistral_family(),  mixtral_family(),     olmo2_family(),
+      opt_family(),       phi_family(),      phi3_family(),        qwen2_family(),
+      qwen2_moe_family(), qwen3_family(),    qwen3_moe_family(),   stablelm_family(),
       starcoder2_family()};
   return table;
 }
@@ -75,6 +77,10 @@ std::vector<WeightRule> weight_rules(const DecoderConfig& config) {
 }
 
 bool is_known_buffer(const DecoderConfig& config, std::string_view tensor) {
+  // Layers behind the last predict further tokens (DeepSeek-V3): they are not part of the model.
+  if (config.latent.enabled && tensor.starts_with(fmt::format("model.layers.{}.", config.layers))) {
+    return true;
+  }
   if (config.tied_head && tensor == "lm_head.weight") return true;
   return std::ranges::any_of(find_family(config.family).buffers,
                              [&](std::string_view buffer) { return tensor.ends_with(buffer); });

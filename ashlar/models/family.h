@@ -17,7 +17,8 @@ namespace ashlar::models {
 // the other along dim 0, after transposing where `transpose` says that it is [inputs, outputs].
 // With an index it is a part of one parameter: element `index` of its dim 0 (an expert's matrix).
 // With groups, dim 0 is cut into that many: each has its share of every parameter's rows, one
-// parameter after the other (q, k and v of each head).
+// parameter after the other (q, k and v of each head). f32: written as that whatever the others
+// are.
 struct WeightRule {
   std::string tensor;
   std::vector<std::string> parameters;
@@ -28,6 +29,7 @@ struct WeightRule {
   // file's numbers are above the parameter's.
   int64_t paired_heads = 0;
   float added = 0;
+  bool f32 = false;
 };
 
 struct Family {

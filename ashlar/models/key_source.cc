@@ -1,5 +1,7 @@
 #include "ashlar/models/key_source.h"
 
+#include "ashlar/graph/ops/linear.h"
+
 #include <fmt/format.h>
 
 namespace ashlar::models {
@@ -10,6 +12,24 @@ using graph::ValueId;
 ValueId BatchKeys::attend(Builder& b, ValueId q, ValueId k, ValueId v,
                           const graph::AttentionSpec& spec) {
   return graph::attention(b, q, k, v, row_start_, spec, "attend");
+}
+
+ValueId BatchKeys::attend_latent(Builder& b, const LatentInputs& in,
+                                 const graph::LatentSpec& latent,
+                                 const graph::AttentionSpec& spec) {
+  const ValueId kv = linear(b, in.latent, in.weight, {}, "kv_b");
+  const auto [k, v] = latent_keys(b, kv, in.shared_key, latent, "keys");
+  return graph::attention(b, in.q, k, v, row_start_, spec, "attend");
+}
+
+ValueId PagedKeys::attend_latent(Builder& b, const LatentInputs& in,
+                                 const graph::LatentSpec& latent,
+                                 const graph::AttentionSpec& spec) {
+  const int64_t width = latent.latent + latent.shared;
+  const graph::VariableId rows =
+      pool(b, "latent", {blocks_, kernels::kCacheBlock, width}, {"block", "slot", "latent"});
+  return paged_latent_attention(b, in.q, in.latent, in.shared_key, in.weight, rows, batch_, latent,
+                                spec.mask, "attend");
 }
 
 ValueId PagedKeys::attend(Builder& b, ValueId q, ValueId k, ValueId v,

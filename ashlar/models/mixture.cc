@@ -7,6 +7,8 @@
 #include "ashlar/graph/ops/moe_load.h"
 #include "ashlar/graph/ops/moe_route.h"
 #include "ashlar/graph/ops/moe_rows.h"
+#include "ashlar/graph/ops/row_gate.h"
+#include "ashlar/models/decoder_mlp.h"
 #include "ashlar/models/decoder_parts.h"
 
 namespace ashlar::models {
@@ -24,6 +26,27 @@ ValueId router_weight(Builder& b, const DecoderConfig& config, const DecoderOpti
                      normal(config.initializer_range), options.weights);
 }
 
+// What moves the choice of each expert, as files have it: always f32, and no gradient reaches it.
+ValueId correction(Builder& b, int64_t experts) {
+  graph::Variable variable;
+  variable.name = b.path("router.correction");
+  variable.kind = graph::VariableKind::kParameter;
+  variable.shape = {experts};
+  variable.dims = {"router"};
+  variable.trainable = false;
+  return b.graph().current(b.graph().add_variable(std::move(variable)));
+}
+
+graph::RouteSpec route_spec(const MixtureConfig& mixture) {
+  return {.top_k = mixture.per_token,
+          .renormalise = mixture.renormalise,
+          .score = mixture.score,
+          .scale = static_cast<float>(mixture.scale),
+          .groups = mixture.groups,
+          .top_groups = mixture.top_groups,
+          .group_best = mixture.group_best};
+}
+
 // The experts' MLPs over rows sorted by expert.
 class Experts {
  public:
@@ -36,15 +59,17 @@ class Experts {
     const ValueId act = config_.gated
                             ? gated(b_, inner("gate", rows), up, config_.activation, "act")
                             : activation(b_, up, config_.activation, "act");
-    const ValueId down = matrix("down", {config_.mixture.experts, config_.width, config_.ffn},
-                                {"expert", "embed", "ffn"}, output_std(config_));
+    const ValueId down =
+        matrix("down", {config_.mixture.experts, config_.width, config_.expert_ffn()},
+               {"expert", "embed", "ffn"}, output_std(config_));
     return grouped_linear(b_, act, down, offsets_, "down");
   }
 
  private:
   ValueId inner(const std::string& name, ValueId rows) const {
-    const ValueId weight = matrix(name, {config_.mixture.experts, config_.ffn, config_.width},
-                                  {"expert", "ffn", "embed"}, config_.initializer_range);
+    const ValueId weight =
+        matrix(name, {config_.mixture.experts, config_.expert_ffn(), config_.width},
+               {"expert", "ffn", "embed"}, config_.initializer_range);
     return grouped_linear(b_, rows, weight, offsets_, name);
   }
 
@@ -59,15 +84,32 @@ class Experts {
   ValueId offsets_;
 };
 
+// The experts that all tokens share, added to what the others give.
+ValueId add_shared(const DecoderParts& parts, ValueId x, ValueId routed) {
+  Builder& b = parts.builder();
+  const DecoderConfig& config = parts.config();
+  const auto scope = b.scope("shared");
+  const int64_t ffn = config.shared_ffn();
+  const ValueId inner = mlp_inner(parts, x, ffn);
+  const Projection down{"down", config.width, ffn, "embed", "ffn", config.mlp_bias};
+  if (!config.mixture.shared_gate) return parts.project_into(routed, inner, down);
+  const ValueId weight = b.parameter("choice.weight", {1, config.width}, {"router", "embed"},
+                                     normal(config.initializer_range), parts.options().weights);
+  const ValueId gate = linear(b, x, weight, {}, "choice", DType::kF32);
+  return row_gate(b, parts.project_into({}, inner, down), gate, routed, "weighed");
+}
+
 }  // namespace
 
-MixtureStates mixture_of_experts(Builder& b, const DecoderConfig& config,
-                                 const DecoderOptions& options, ValueId x, ValueId residual,
+MixtureStates mixture_of_experts(const DecoderParts& parts, ValueId x, ValueId residual,
                                  ValueId load_so_far) {
+  Builder& b = parts.builder();
+  const DecoderConfig& config = parts.config();
+  const DecoderOptions& options = parts.options();
   const MixtureConfig& mixture = config.mixture;
   const ValueId logits = linear(b, x, router_weight(b, config, options), {}, "router", DType::kF32);
-  const graph::Route route =
-      moe_route(b, logits, {mixture.per_token, mixture.renormalise}, "route");
+  const ValueId bias = mixture.correction ? correction(b, mixture.experts) : ValueId{};
+  const graph::Route route = moe_route(b, logits, bias, route_spec(mixture), "route");
   MixtureStates result;
   if (mixture.balance) result.load = moe_load(b, logits, route.experts, load_so_far, "load");
   const graph::Assignment rows = moe_assign(
@@ -76,6 +118,7 @@ MixtureStates mixture_of_experts(Builder& b, const DecoderConfig& config,
   const ValueId inputs = moe_dispatch(b, x, rows.slots, rows.sources, "dispatch");
   const ValueId outputs = Experts(b, config, options, rows.offsets)(inputs);
   result.y = moe_combine(b, outputs, route.weights, rows.slots, rows.sources, residual, "combine");
+  if (mixture.shared_experts > 0) result.y = add_shared(parts, x, result.y);
   return result;
 }
 

@@ -21,7 +21,11 @@ models::DecoderConfig small(const std::string& family) {
                              .kv_heads = 2,
                              .head_dim = 8,
                              .ffn = 20};
-  if (family == "mixtral") sizes.experts = 4;
+  if (models::find_family(family).blank().mixture.experts > 0) {
+    sizes.experts = 4;
+    sizes.experts_per_token = 2;
+  }
+  if (family.starts_with("deepseek")) sizes.kv_heads = sizes.heads;  // latent attention's
   models::DecoderConfig config = models::new_decoder(family, sizes);
   config.initializer_range = 0.3;
   config.mixture.balance = false;
