@@ -87,7 +87,7 @@ inline constexpr int64_t kCacheBlock = 16;
 
 struct AttentionMask {
   bool causal = true;
-  int64_t window = 0;  // > 0: a query at position p sees keys p - window + 1 ... p
+  int64_t window = 0;  // > 0: p sees keys p - window + 1 ... p (not causal: p + window - 1)
   float scale = 1.0f;
   float softcap = 0;  // > 0: scores become softcap * tanh(score / softcap)
   // ALiBi (Press et al. 2022), one for each query head here: a score of the key at position j and

@@ -208,7 +208,9 @@ static bool share_by_sequence(const AttentionArgs& forward, int threads) {
   for (int64_t s = 0; s < forward.seqs; ++s) {
     const AttentionSegment segment = segment_of(forward, s);
     const int64_t keys = segment.key_end - segment.key_begin;
-    const int64_t seen = forward.mask.window > 0 ? smaller(forward.mask.window, keys) : keys;
+    const int64_t sides = forward.mask.causal ? 1 : 2;
+    const int64_t seen =
+        forward.mask.window > 0 ? smaller(sides * forward.mask.window, keys) : keys;
     const double work = static_cast<double>(segment.queries) * static_cast<double>(seen);
     most = most > work ? most : work;
     all += work;

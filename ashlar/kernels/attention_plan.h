@@ -68,11 +68,13 @@ struct KeyRange {
 
   int64_t clip(int64_t key) const { return larger(begin, smaller(key, end)); }
 };
-// Of the keys that are present; empty ranges too lie within those.
+// Of the keys that are present; empty ranges too lie within those. Neither end goes back as the
+// position goes on.
 ASHLAR_INLINE KeyRange visible_keys(const AttentionMask& mask, int64_t position, KeyRange present) {
   const bool bounded = mask.causal || mask.window > 0;
+  const int64_t end = position + (mask.causal ? 1 : mask.window);
   return {mask.window > 0 ? present.clip(position - mask.window + 1) : present.begin,
-          bounded ? present.clip(position + 1) : present.end};
+          bounded ? present.clip(end) : present.end};
 }
 
 // Sequence s of a batch, or segment s of a shared one.

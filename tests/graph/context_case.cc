@@ -36,6 +36,7 @@ const std::vector<ContextCase>& context_cases() {
     const AttentionMask causal{.causal = true, .scale = 0.5f};
     const AttentionMask full{.causal = false, .scale = 0.5f};
     const AttentionMask window{.causal = true, .window = 20, .scale = 0.5f};
+    const AttentionMask both_sides{.causal = false, .window = 20, .scale = 0.5f};
     const AttentionMask capped{.causal = true, .window = 7, .scale = 0.5f, .softcap = 2};
     // Documents that end inside pieces, one of a single token and one that is empty.
     const std::vector<int32_t> packed = {7, 41, 0, 1, 15, 64};
@@ -51,6 +52,7 @@ const std::vector<ContextCase>& context_cases() {
         made.push_back({"uneven", ranks, uneven, {50, 20, 30}, capped});
         made.push_back({"narrow values", ranks, uneven, {50, 20, 30}, causal, 2, 2, 9, 0, 5});
         made.push_back({"dropout", ranks, two, packed, causal, 4, 2, 9, 0.3});
+        made.push_back({"window to both sides", ranks, two, {64, 64}, both_sides, 4, 2});
       }
     }
     // A document over several rows, and key blocks of several tiles.

@@ -25,8 +25,9 @@ int64_t pairs(const kernels::AttentionMask& mask, int64_t queries, int64_t keys)
   for (int64_t q = keys - queries; q < keys; ++q) {
     for (int64_t k = 0; k < keys; ++k) {
       const bool future = mask.causal && k > q;
-      const bool left_behind = mask.causal && mask.window > 0 && k <= q - mask.window;
-      if (!future && !left_behind) ++count;
+      const bool left_behind = mask.window > 0 && k <= q - mask.window;
+      const bool too_far_ahead = mask.window > 0 && k >= q + mask.window;
+      if (!future && !left_behind && !too_far_ahead) ++count;
     }
   }
   return count;
@@ -36,7 +37,10 @@ const kernels::AttentionMask kMasks[] = {{.causal = false},
                                          {.causal = true},
                                          {.causal = true, .window = 1},
                                          {.causal = true, .window = 5},
-                                         {.causal = true, .window = 100}};
+                                         {.causal = true, .window = 100},
+                                         {.causal = false, .window = 1},
+                                         {.causal = false, .window = 5},
+                                         {.causal = false, .window = 100}};
 
 TEST(Cost, LinearCountsItsProducts) {
   const LinearOp op;

@@ -47,6 +47,9 @@ std::vector<AttentionCase> attention_cases() {
       {{70}, 1, 1, 256, mask(false, 0, 256, 0)},
       {{9}, 200, 2, 16, mask(true, 0, 16, 0)},  // more heads to a group than rows to a tile
       {{1100}, 1, 1, 16, mask(true, 600, 16, 0)},
+      {{200, 50, 1}, 2, 1, 16, mask(false, 70, 16, 0)},
+      {{100, 3}, 6, 2, 33, mask(false, 2, 33, 0)},
+      {{300}, 4, 2, 64, mask(false, 65, 64, 0)},
       // Dropout, tokens and heads counted from elsewhere than 0 too.
       {{1, 7, 0, 8, 9, 17, 33}, 3, 3, 20, mask(true, 0, 20, 0), {0.1f, 5, 1, 0, 0}},
       {{300}, 4, 2, 80, mask(true, 0, 80, 0), {0.1f, kDropoutKey, 77, 4096, 0}},

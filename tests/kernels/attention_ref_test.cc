@@ -50,6 +50,7 @@ const std::vector<AttentionMask> kMasks = {
     {.causal = true, .scale = 0.5f},
     {.causal = false, .scale = 0.5f},
     {.causal = true, .window = 3, .scale = 0.5f},
+    {.causal = false, .window = 2, .scale = 0.5f},
     {.causal = true, .window = 2, .scale = 0.7f, .softcap = 1.5f},
 };
 
@@ -107,6 +108,18 @@ TEST(AttentionRef, UniformScoresGiveTheMean) {
     EXPECT_NEAR(outputs.out[static_cast<size_t>(2 * kHeads * kHeadDim + d)], mean, 1e-14);
   }
   EXPECT_NEAR(outputs.lse[2 * kHeads], std::log(3.0), 1e-14);
+}
+
+TEST(AttentionRef, AWindowWithoutCausalityGoesToBothSides) {
+  Inputs in;
+  std::fill(in.q.begin(), in.q.end(), 0.0);
+  Outputs outputs;
+  ref::attention(arguments({.causal = false, .window = 2, .scale = 1}, in, outputs));
+  // The last sequence has rows 4 to 10: its first sees two keys, the next three.
+  EXPECT_NEAR(outputs.lse[4 * kHeads], std::log(2.0), 1e-14);
+  EXPECT_NEAR(outputs.lse[5 * kHeads], std::log(3.0), 1e-14);
+  EXPECT_NEAR(outputs.lse[10 * kHeads], std::log(2.0), 1e-14);
+  EXPECT_NEAR(outputs.lse[3 * kHeads], 0, 1e-14);
 }
 
 TEST(AttentionRef, PagedIsTheSameAsInBatch) {

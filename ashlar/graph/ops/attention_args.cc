@@ -22,8 +22,13 @@ std::string spec_text(const AttentionSpec& spec) {
 
 double visible_pairs(const kernels::AttentionMask& mask, int64_t queries, int64_t keys) {
   const auto n = static_cast<double>(queries), m = static_cast<double>(keys);
-  if (!mask.causal) return n * m;
   const auto w = static_cast<double>(mask.window);
+  if (!mask.causal && mask.window <= 0) return n * m;
+  if (!mask.causal) {  // both sides of each query, its own key once
+    kernels::AttentionMask side = mask;
+    side.causal = true;
+    return visible_pairs(side, queries, keys) + visible_pairs(side, queries, queries) - n;
+  }
   if (mask.window <= 0 || m <= w) return n * (m - (n - 1) / 2);
   // Queries at positions m-n .. m-1 each see min(position + 1, w) keys.
   const double short_queries = std::max(0.0, std::min(n, w - (m - n)));

@@ -36,7 +36,8 @@ int64_t keys_seen(const AttentionMask& mask, const AttentionSegment& segment, in
   };
   const bool bounded = mask.causal || mask.window > 0;
   const int64_t begin = mask.window > 0 ? clip(position - mask.window + 1) : segment.key_begin;
-  return (bounded ? clip(position + 1) : segment.key_end) - begin;
+  const int64_t end = position + (mask.causal ? 1 : mask.window);
+  return (bounded ? clip(end) : segment.key_end) - begin;
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ Keys visible_keys(const AttentionMask& mask, int64_t position, Keys present) {
   const auto [first, last] = present;
   const bool bounded = mask.causal || mask.window > 0;
   return {mask.window > 0 ? std::clamp(position - mask.window + 1, first, last) : first,
-          bounded ? std::clamp(position + 1, first, last) : last};
+          bounded ? std::clamp(position + (mask.causal ? 1 : mask.window), first, last) : last};
 }
 
 double dot(const double* a, const double* b, int64_t n, int64_t b_step = 1) {
