@@ -69,13 +69,29 @@ Bundle Bundle::open(const std::string& name) {
   }
   check_folder(path);
   const std::string file = join_path(path, kConfig);
-  return {path, models::parse_config(read_json_text(file), file)};
+  const std::string text = read_json_text(file);
+  const std::string type = models::HfConfig(text, file).text("model_type");
+  models::check_model_type(type, file);
+  if (models::is_encoder(type)) {
+    return {path, models::parse_encoder_config(text, file)};
+  }
+  return {path, models::parse_config(text, file)};
+}
+
+const models::DecoderConfig& Bundle::config() const {
+  const auto* const decoder = std::get_if<models::DecoderConfig>(&config_);
+  ASHLAR_CHECK(decoder != nullptr,
+               "model {} is an encoder ({}): it turns texts into vectors and generates none; use "
+               "`ashlar embed`",
+               path_, encoder()->family);
+  return *decoder;
 }
 
 Weights Bundle::open_weights() const {
-  if (gguf_ != nullptr) return gguf_weights(gguf_, config_);
-  return {std::make_shared<const formats::SafetensorsReader>(path_), models::weight_rules(config_),
-          kConfig, models::find_family(config_.family).prefix};
+  if (gguf_ != nullptr) return gguf_weights(gguf_, config());
+  const auto names = [](const auto& config) { return models::tensor_names(config); };
+  return {std::make_shared<const formats::SafetensorsReader>(path_), std::visit(names, config_),
+          kConfig};
 }
 
 bool Bundle::has_tokenizer() const {
@@ -100,7 +116,7 @@ text::ChatFiles Bundle::chat_files() const {
 
 GenerationConfig Bundle::generation() const {
   if (gguf_ != nullptr) return gguf_generation(gguf_->metadata());
-  GenerationConfig result = generation_config(config_);
+  GenerationConfig result = generation_config(config());
   const std::string file = join_path(path_, kGeneration);
   if (!is_file(file)) return result;
   GenerationConfig written = parse_generation_config(read_json_text(file), file);
@@ -115,7 +131,7 @@ std::map<std::string, std::string> Bundle::text_files() const {
     if (has_tokenizer()) files[kTokenizer] = tokenizer_json(gguf_->metadata());
     const text::ChatFiles chat = chat_files();
     files["tokenizer_config.json"] =
-        write_tokenizer_config(chat.special_tokens, config_.max_positions);
+        write_tokenizer_config(chat.special_tokens, config().max_positions);
     for (const text::ChatTemplateSource& source : chat.templates) {
       const bool main = source.name == "default";
       files[main ? "chat_template.jinja" : join_path(kTemplates, source.name + ".jinja")] =

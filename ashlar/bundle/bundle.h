@@ -7,6 +7,7 @@
 #include "ashlar/bundle/generation_config.h"
 #include "ashlar/bundle/weights.h"
 #include "ashlar/formats/gguf.h"
+#include "ashlar/models/encoder_family.h"
 #include "ashlar/models/family.h"
 #include "ashlar/text/chat_template.h"
 #include "ashlar/text/tokenizer.h"
@@ -14,6 +15,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <variant>
 
 namespace ashlar::bundle {
 
@@ -25,7 +28,12 @@ class Bundle {
   static Bundle open(const std::string& name);
 
   const std::string& path() const { return path_; }
-  const models::DecoderConfig& config() const { return config_; }
+  // A decoder's. Throws Error where the model is an encoder, which generates nothing.
+  const models::DecoderConfig& config() const;
+  // Null where the model is a decoder.
+  const models::EncoderConfig* encoder() const {
+    return std::get_if<models::EncoderConfig>(&config_);
+  }
 
   // The GGUF file, or null for a folder.
   const formats::GgufReader* gguf() const { return gguf_.get(); }
@@ -42,11 +50,11 @@ class Bundle {
   std::map<std::string, std::string> text_files() const;
 
  private:
-  Bundle(std::string path, models::DecoderConfig config)
-      : path_(std::move(path)), config_(std::move(config)) {}
+  using Config = std::variant<models::DecoderConfig, models::EncoderConfig>;
+  Bundle(std::string path, Config config) : path_(std::move(path)), config_(std::move(config)) {}
 
   std::string path_;
-  models::DecoderConfig config_;
+  Config config_;
   std::shared_ptr<const formats::GgufReader> gguf_;
 };
 

@@ -39,12 +39,8 @@ Shape wanted_shape(const WeightRule& rule, const graph::Graph& graph) {
 
 class Loader {
  public:
-  Loader(const Weights& weights, const models::DecoderConfig& config, const graph::Graph& graph)
-      : weights_(weights),
-        file_(weights.file()),
-        config_(config),
-        graph_(graph),
-        rules_(weights.rules()) {}
+  Loader(const Weights& weights, const graph::Graph& graph)
+      : weights_(weights), file_(weights.file()), graph_(graph), rules_(weights.rules()) {}
 
   void check(const std::string& where) const {
     std::vector<std::string> faults;
@@ -59,7 +55,6 @@ class Loader {
     }
     for (const std::string& tensor : file_.names()) {
       if (used.contains(tensor) || weights_.is_extra(tensor)) continue;
-      if (models::is_known_buffer(config_, tensor)) continue;
       faults.push_back(fmt::format("tensor '{}' {} belongs to no parameter", tensor,
                                    file_.entry(tensor).shape.str()));
     }
@@ -78,8 +73,7 @@ class Loader {
     for (const WeightRule& rule : rules_) {
       if (!is_wanted(rule)) continue;
       const std::string name = weights_.name_of(rule);
-      const Tensor tensor =
-          gather_groups(weights_.tensor(rule, name), rows_of(rule), rule.groups);
+      const Tensor tensor = gather_groups(weights_.tensor(rule, name), rows_of(rule), rule.groups);
       int64_t row = 0;
       for (const std::string& target : rule.parameters) {
         const graph::Variable& variable = parameter(graph_, target);
@@ -192,7 +186,6 @@ class Loader {
 
   const Weights& weights_;
   const formats::TensorFile& file_;
-  const models::DecoderConfig& config_;
   const graph::Graph& graph_;
   const std::vector<WeightRule>& rules_;
   std::map<std::string, Tensor> incomplete_;  // parameters of which some parts are missing
@@ -200,15 +193,13 @@ class Loader {
 
 }  // namespace
 
-void check_weights(const Weights& weights, const models::DecoderConfig& config,
-                   const graph::Graph& graph, const std::string& where) {
-  Loader(weights, config, graph).check(where);
+void check_weights(const Weights& weights, const graph::Graph& graph, const std::string& where) {
+  Loader(weights, graph).check(where);
 }
 
-int64_t load_weights(const Weights& weights, const models::DecoderConfig& config,
-                     const graph::Graph& graph, Storage storage, const std::string& where,
-                     const PutParameter& put) {
-  Loader loader(weights, config, graph);
+int64_t load_weights(const Weights& weights, const graph::Graph& graph, Storage storage,
+                     const std::string& where, const PutParameter& put) {
+  Loader loader(weights, graph);
   loader.check(where);
   return loader.load(storage, put);
 }

@@ -20,16 +20,23 @@ enum class Storage : uint8_t {
 };
 
 // Throws Error where the tensors are not exactly those that the config asks for.
-void check_weights(const Weights& weights, const models::DecoderConfig& config,
-                   const graph::Graph& graph, const std::string& where);
+void check_weights(const Weights& weights, const graph::Graph& graph, const std::string& where);
+inline void check_weights(const Weights& weights, const models::DecoderConfig&,
+                          const graph::Graph& graph, const std::string& where) {
+  check_weights(weights, graph, where);
+}
 
 // Receives each parameter in the dtype and shape the graph has for it.
 using PutParameter = std::function<void(const std::string& name, Tensor tensor)>;
 
 // where: the model, for messages. To be called before a VariableStore makes what is missing.
 // Returns how many bytes of the tensors were read (or mapped).
-int64_t load_weights(const Weights& weights, const models::DecoderConfig& config,
-                     const graph::Graph& graph, Storage storage, const std::string& where,
-                     const PutParameter& put);
+int64_t load_weights(const Weights& weights, const graph::Graph& graph, Storage storage,
+                     const std::string& where, const PutParameter& put);
+inline int64_t load_weights(const Weights& weights, const models::DecoderConfig&,
+                            const graph::Graph& graph, Storage storage, const std::string& where,
+                            const PutParameter& put) {
+  return load_weights(weights, graph, storage, where, put);
+}
 
 }  // namespace ashlar::bundle

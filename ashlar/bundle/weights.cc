@@ -38,8 +38,16 @@ Tensor pairs_from_halves(const Tensor& tensor, int64_t heads) {
 }
 
 std::string Weights::name_of(const models::WeightRule& rule) const {
-  if (!file_->contains(rule.tensor) && rule.tensor.starts_with(prefix_)) {
-    std::string bare = rule.tensor.substr(prefix_.size());
+  std::vector<std::string> candidates = {rule.tensor};
+  for (const auto& [ending, older] : older_) {
+    if (!rule.tensor.ends_with(ending)) continue;
+    candidates.push_back(rule.tensor.substr(0, rule.tensor.size() - ending.size()));
+    candidates.back() += older;
+  }
+  for (const std::string& name : candidates) {
+    if (file_->contains(name)) return name;
+    if (!name.starts_with(prefix_)) continue;
+    std::string bare = name.substr(prefix_.size());
     if (file_->contains(bare)) return bare;
   }
   return rule.tensor;

@@ -6,6 +6,7 @@
 #include "ashlar/models/family.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,10 +27,22 @@ class Weights {
         prefix_(prefix),
         extras_(std::move(extras)) {}
 
+  // Of a Hugging Face folder.
+  Weights(std::shared_ptr<const formats::TensorFile> file, models::TensorNames names,
+          std::string described_by)
+      : file_(std::move(file)),
+        rules_(std::move(names.rules)),
+        described_by_(std::move(described_by)),
+        prefix_(names.prefix),
+        older_(std::move(names.older)),
+        is_buffer_(std::move(names.is_buffer)) {}
+
   const formats::TensorFile& file() const { return *file_; }
   const std::vector<models::WeightRule>& rules() const { return rules_; }
   const std::string& described_by() const { return described_by_; }
-  bool is_extra(const std::string& name) const { return std::ranges::count(extras_, name) > 0; }
+  bool is_extra(const std::string& name) const {
+    return std::ranges::count(extras_, name) > 0 || (is_buffer_ && is_buffer_(name));
+  }
 
   const std::vector<std::string>& names() const { return file_->names(); }
   bool contains(const std::string& name) const { return file_->contains(name); }
@@ -37,7 +50,8 @@ class Weights {
   Tensor tensor(const std::string& name) const { return file_->tensor(name); }
   int64_t data_bytes() const { return file_->data_bytes(); }
 
-  // The rule's tensor in this file: base-model checkpoints leave the family's prefix away.
+  // The rule's tensor in this file: base-model checkpoints leave the family's prefix away, old ones
+  // end some names otherwise.
   std::string name_of(const models::WeightRule& rule) const;
   // The tensor of a rule as the rule's transpose and parameters have it: what the file adds or
   // orders otherwise is undone.
@@ -48,6 +62,8 @@ class Weights {
   std::vector<models::WeightRule> rules_;
   std::string described_by_;
   std::string prefix_;
+  std::vector<std::pair<std::string_view, std::string_view>> older_;
+  std::function<bool(std::string_view tensor)> is_buffer_;
   std::vector<std::string> extras_;
 };
 

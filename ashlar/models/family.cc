@@ -86,4 +86,12 @@ bool is_known_buffer(const DecoderConfig& config, std::string_view tensor) {
                              [&](std::string_view buffer) { return tensor.ends_with(buffer); });
 }
 
+TensorNames tensor_names(const DecoderConfig& config) {
+  TensorNames names;
+  names.rules = weight_rules(config);
+  names.prefix = find_family(config.family).prefix;
+  names.is_buffer = [config](std::string_view tensor) { return is_known_buffer(config, tensor); };
+  return names;
+}
+
 }  // namespace ashlar::models

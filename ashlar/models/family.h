@@ -5,10 +5,12 @@
 #include "ashlar/models/decoder_config.h"
 #include "ashlar/models/hf_config.h"
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace ashlar::models {
@@ -30,6 +32,16 @@ struct WeightRule {
   int64_t paired_heads = 0;
   float added = 0;
   bool f32 = false;
+};
+
+// How a file calls what the parameters hold.
+struct TensorNames {
+  std::vector<WeightRule> rules;
+  std::string_view prefix;  // what base-model checkpoints leave away from the names
+  // Endings of names, and those that old files have in their place.
+  std::vector<std::pair<std::string_view, std::string_view>> older;
+  // Whether a tensor that is none of the weights belongs to the family's files.
+  std::function<bool(std::string_view tensor)> is_buffer;
 };
 
 struct Family {
@@ -66,5 +78,6 @@ std::vector<WeightRule> weight_rules(const DecoderConfig& config);
 // A tensor that is none of the weights but belongs to the family's files: attention masks, rotary
 // frequencies, the copy of a tied head.
 bool is_known_buffer(const DecoderConfig& config, std::string_view tensor);
+TensorNames tensor_names(const DecoderConfig& config);
 
 }  // namespace ashlar::models

@@ -79,6 +79,17 @@ double HfConfig::number(const std::string& key, std::optional<double> fallback) 
   return value.get<double>();
 }
 
+std::vector<std::string> HfConfig::strings(const std::string& key) {
+  const json* list = impl_->find(key);
+  if (list == nullptr) return {};
+  std::vector<std::string> strings;
+  for (const json& text : *list) {
+    if (!list->is_array() || !text.is_string()) impl_->wrong(key, *list, "a list of strings");
+    strings.push_back(text.get<std::string>());
+  }
+  return strings;
+}
+
 bool HfConfig::flag(const std::string& key, bool fallback) {
   const json* value = impl_->find(key);
   if (value == nullptr) return fallback;

@@ -29,6 +29,7 @@ class HfConfig {
   // A size: an integer from 1 to 2^31-1. Without a fallback the key is required.
   int64_t size(const std::string& key, std::optional<int64_t> fallback = std::nullopt);
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
+  std::vector<std::string> strings(const std::string& key);  // of a list; none where it is absent
   bool flag(const std::string& key, bool fallback);
   std::string text(const std::string& key, std::optional<std::string> fallback = std::nullopt);
   std::vector<int64_t> token_ids(const std::string& key);  // one id, a list of ids, or none

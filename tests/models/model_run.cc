@@ -24,7 +24,7 @@ ModelRun::ModelRun(graph::Graph graph, const bundle::Bundle& model, const graph:
     : graph_(std::move(graph)) {
   const auto file = model.open_weights();
   bundle::load_weights(
-      file, model.config(), graph_, bundle::Storage::kMapped, model.path(),
+      file, graph_, bundle::Storage::kMapped, model.path(),
       [&](const std::string& name, Tensor tensor) { store_.put(name, std::move(tensor)); });
   store_.add_missing(graph_);
   const kernels::KernelTable& table = kernels::kernel_table(best_isa_tier());

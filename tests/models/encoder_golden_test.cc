@@ -1,0 +1,207 @@
+// Encoders against transformers: hidden states of two texts in one batch. Weights and ids are
+// counter_values; tests/oracles/torch_encoders.py made the goldens.
+#include "ashlar/base/atomic_file.h"
+#include "ashlar/base/error.h"
+#include "ashlar/base/json.h"
+#include "ashlar/formats/safetensors_writer.h"
+#include "ashlar/models/encoder.h"
+#include "ashlar/passes/fuse.h"
+#include "tests/base/paths.h"
+#include "tests/base/temp_dir.h"
+#include "tests/graph/counter_values.h"
+#include "tests/models/model_run.h"
+
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include <functional>
+
+namespace ashlar::testing {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+json encoder_golden(const std::string& name) {
+  return read_json<json>(test_data("encoders/" + name + ".json"));
+}
+
+Tensor counted_tensor(const std::string& name, const Shape& shape, float matrix_scale) {
+  const bool norm = name.ends_with(".weight") && (name.find("norm") != std::string::npos ||
+                                                  name.find("Norm") != std::string::npos ||
+                                                  name.find("emb_ln") != std::string::npos);
+  Tensor tensor(DType::kF32, shape);
+  std::ranges::copy(graph::counter_values(name, tensor.elements(), norm ? 0.5f : matrix_scale,
+                                          norm ? 1.0f : 0.0f),
+                    tensor.as<float>());
+  return tensor;
+}
+
+// Writes the golden's model, its tensors under the names that `rename` gives them.
+void write_model(const std::string& folder, const json& golden,
+                 const std::function<std::string(const std::string&)>& rename) {
+  write_file(join_path(folder, "config.json"), golden.at("config").dump());
+  std::vector<formats::TensorSpec> tensors;
+  std::map<std::string, std::string> names;  // those of values, by those in the file
+  for (const auto& [name, shape] : golden.at("tensors").items()) {
+    tensors.push_back({rename(name), DType::kF32, Shape(std::vector<int64_t>(shape))});
+    names[rename(name)] = name;
+  }
+  formats::write_safetensors_model(folder, tensors, [&](const formats::TensorSpec& spec) {
+    return counted_tensor(names.at(spec.name), spec.shape, golden.at("matrix_scale"));
+  });
+}
+
+void expect_golden(const bundle::Bundle& model, const json& golden) {
+  const models::EncoderConfig& config = *model.encoder();
+  const std::vector<int32_t> lengths = golden.at("lengths");
+  std::vector<int32_t> tokens, types, positions, row_start = {0};
+  for (size_t text = 0; text < lengths.size(); ++text) {
+    const std::string number = std::to_string(text);
+    const auto ids = graph::counter_ids("tokens" + number, lengths[text], 80);
+    const auto kinds = graph::counter_ids("types" + number, lengths[text], golden.at("types"));
+    for (int32_t i = 0; i < lengths[text]; ++i) {
+      tokens.push_back(ids[static_cast<size_t>(i)] + 10);
+      types.push_back(kinds[static_cast<size_t>(i)]);
+      positions.push_back(i + static_cast<int32_t>(config.first_position));
+    }
+    row_start.push_back(static_cast<int32_t>(tokens.size()));
+  }
+  const auto sizes = bindings(std::ssize(tokens), std::ssize(lengths), 0);
+  ModelRun run(passes::fuse(models::build_encoding(config)), model, sizes);
+  run.bind("tokens", tokens);
+  run.bind("positions", positions);
+  run.bind("row_start", row_start);
+  if (config.token_types > 0) run.bind("token_types", types);
+  const graph::Operand hidden = run.run(sizes, "hidden");
+  const int64_t stride = golden.at("stride");
+  int checked = 0;
+  for (const json& row : golden.at("hidden")) {
+    const float* const found = hidden.as<float>() + row.at("row").get<int64_t>() * config.width;
+    int64_t channel = 0;
+    for (const double wanted : row.at("values")) {
+      ASSERT_NEAR(found[channel], wanted, 1e-4) << "row " << row.at("row") << ", " << channel;
+      channel += stride;
+      ++checked;
+    }
+  }
+  EXPECT_EQ(checked, 14 * 16);
+}
+
+std::string same(const std::string& name) { return name; }
+
+class EncoderGolden : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EncoderGolden, HiddenStates) {
+  const json golden = encoder_golden(GetParam());
+  const TempDir folder(quick_folder());
+  write_model(folder.path(), golden, same);
+  expect_golden(bundle::Bundle::open(folder.path()), golden);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EncoderGolden,
+                         ::testing::Values("bert", "bert_relu", "roberta", "roberta_padding_5",
+                                           "xlm_roberta", "nomic", "nomic_theta", "modernbert",
+                                           "modernbert_biases"),
+                         [](const auto& model) { return std::string(model.param); });
+
+TEST(EncoderFiles, OldNamesOfNormsAndPositionBuffersAreRead) {
+  json golden = encoder_golden("bert");
+  golden["tensors"]["bert.embeddings.position_ids"] = {1, 128};
+  const TempDir folder(quick_folder());
+  write_model(folder.path(), golden, [](std::string name) {
+    for (const auto& [ending, older] : {std::pair{"LayerNorm.weight", "LayerNorm.gamma"},
+                                        std::pair{"LayerNorm.bias", "LayerNorm.beta"}}) {
+      if (name.ends_with(ending)) {
+        name = name.substr(0, name.size() - std::string(ending).size()) + older;
+      }
+    }
+    return name.starts_with("bert.") ? name : "bert." + name;
+  });
+  expect_golden(bundle::Bundle::open(folder.path()), golden);
+}
+
+// nomic-embed-text-v1's config.json has the keys of GPT-2.
+TEST(EncoderFiles, NomicsFirstKeysAreRead) {
+  json golden = encoder_golden("nomic");
+  golden["config"] = json::parse(R"({
+      "model_type": "nomic_bert", "activation_function": "swiglu", "causal": false,
+      "layer_norm_epsilon": 1e-12, "mlp_fc1_bias": false, "mlp_fc2_bias": false, "n_embd": 48,
+      "n_head": 4, "n_inner": 80, "n_layer": 3, "n_positions": 128, "parallel_block": false,
+      "prenorm": false, "qkv_proj_bias": false, "rotary_emb_base": 1000,
+      "rotary_emb_fraction": 1.0, "rotary_emb_interleaved": false, "rotary_emb_scale_base": null,
+      "rotary_scaling_factor": null, "scale_attn_weights": true, "type_vocab_size": 2,
+      "use_flash_attn": true, "use_rms_norm": false, "vocab_size": 97})");
+  const TempDir folder(quick_folder());
+  write_model(folder.path(), golden, same);
+  expect_golden(bundle::Bundle::open(folder.path()), golden);
+
+  golden["config"]["prenorm"] = true;
+  write_file(join_path(folder.path(), "config.json"), golden.at("config").dump());
+  EXPECT_THROW(bundle::Bundle::open(folder.path()), Error);
+}
+
+// ModernBERT-base's config.json says by numbers what newer ones list for each layer.
+TEST(EncoderFiles, ModernBertsFirstKeysAreRead) {
+  json golden = encoder_golden("modernbert");
+  json& config = golden["config"];
+  config.erase("layer_types");
+  config.erase("rope_parameters");
+  config["global_attn_every_n_layers"] = 3;
+  config["global_rope_theta"] = 160000.0;
+  config["local_rope_theta"] = 10000.0;
+  const TempDir folder(quick_folder());
+  write_model(folder.path(), golden, same);
+  expect_golden(bundle::Bundle::open(folder.path()), golden);
+}
+
+std::string error_with(const std::string& name, const std::string& key, const json& value) {
+  json config = encoder_golden(name).at("config");
+  config[key] = value;
+  try {
+    models::parse_encoder_config(config.dump(), "config.json");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no Error";
+}
+
+TEST(EncoderFiles, WhatIsNotUnderstoodIsRefused) {
+  EXPECT_EQ(error_with("bert", "hidden_size", 48), "no Error");
+  EXPECT_THAT(error_with("bert", "position_embedding_type", "relative_key"),
+              HasSubstr("position_embedding_type 'relative_key' is not supported"));
+  EXPECT_THAT(error_with("bert", "is_decoder", true), HasSubstr("is_decoder = true"));
+  EXPECT_THAT(error_with("bert", "mystery", 3), HasSubstr("key 'mystery' (= 3)"));
+  EXPECT_THAT(error_with("bert", "num_attention_heads", 5), HasSubstr("not a multiple"));
+  EXPECT_THAT(error_with("roberta", "max_position_embeddings", 2), HasSubstr("leaves no room"));
+  EXPECT_THAT(error_with("modernbert", "layer_types", {"full_attention"}),
+              HasSubstr("1 layers with a kind of attention, the model has 4"));
+  EXPECT_THAT(error_with("modernbert", "layer_types", {"full_attention", "x", "x", "x"}),
+              HasSubstr("layer_types holds 'x'"));
+  EXPECT_THAT(error_with("nomic", "rope_parameters", {{"rope_type", "yarn"}}),
+              HasSubstr("rope_type 'yarn'"));
+}
+
+TEST(EncoderFiles, AnUnknownTypeListsDecodersAndEncoders) {
+  const TempDir folder(quick_folder());
+  write_file(join_path(folder.path(), "config.json"), R"({"model_type": "mamba"})");
+  try {
+    bundle::Bundle::open(folder.path());
+    FAIL() << "no Error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(),
+                HasSubstr("model_type 'mamba' is not known; known are the decoders "));
+    EXPECT_THAT(error.what(), HasSubstr("and the encoders bert, roberta, "));
+  }
+}
+
+TEST(EncoderFiles, AnEncoderIsNoDecoder) {
+  const TempDir folder(quick_folder());
+  write_model(folder.path(), encoder_golden("bert"), same);
+  const bundle::Bundle model = bundle::Bundle::open(folder.path());
+  EXPECT_NE(model.encoder(), nullptr);
+  EXPECT_THROW(model.config(), Error);
+}
+
+}  // namespace
+}  // namespace ashlar::testing
