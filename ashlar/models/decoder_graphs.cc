@@ -1,5 +1,6 @@
 #include "ashlar/models/decoder_graphs.h"
 
+#include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/loss.h"
 #include "ashlar/graph/ops/moe_load.h"
@@ -79,6 +80,17 @@ Graph build_logits(const DecoderConfig& config, const DecoderOptions& options) {
   const DecoderInputs inputs = token_inputs(b);
   BatchKeys keys(row_start_input(b));
   mark_logits(b, config.as_inference(), options, inputs, keys);
+  return graph;
+}
+
+Graph build_hidden(const DecoderConfig& config, const DecoderOptions& options) {
+  Graph graph;
+  Builder b(graph);
+  const DecoderInputs inputs = token_inputs(b);
+  BatchKeys keys(row_start_input(b));
+  const ValueId x = hidden_states(b, config.as_inference(), options, inputs, keys).hidden;
+  const bool narrow = options.activations != DType::kF32;
+  graph.mark_output("hidden", narrow ? cast(b, x, DType::kF32, "hidden") : x);
   return graph;
 }
 

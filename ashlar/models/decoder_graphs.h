@@ -21,6 +21,10 @@ graph::Graph build_evaluation(const DecoderConfig& config, const DecoderOptions&
 // Adds output_rows; each sequence's keys are its own rows. Output "logits" f32 [outputs, vocab].
 graph::Graph build_logits(const DecoderConfig& config, const DecoderOptions& options = {});
 
+// Each sequence's keys are its own rows. Output "hidden" f32 [tokens, width]: the residual stream
+// behind the final norm, which is what embeddings are made of.
+graph::Graph build_hidden(const DecoderConfig& config, const DecoderOptions& options = {});
+
 struct ServingSpec {
   int64_t blocks = 0;       // of each layer's pools
   int64_t table_width = 0;  // blocks of the longest sequence

@@ -1,0 +1,119 @@
+#include "ashlar/embed/hidden_runner.h"
+
+#include "ashlar/base/error.h"
+#include "ashlar/bundle/load_weights.h"
+#include "ashlar/models/decoder_graphs.h"
+#include "ashlar/models/encoder.h"
+#include "ashlar/passes/fuse.h"
+#include "ashlar/passes/pack.h"
+#include "ashlar/passes/plan_memory.h"
+#include "ashlar/runtime/pack_weights.h"
+
+#include <algorithm>
+
+namespace ashlar::embed {
+namespace {
+
+using graph::Symbol;
+
+graph::Bindings bindings(int64_t tokens, int64_t seqs) {
+  graph::Bindings bindings;
+  bindings[Symbol::kTokens] = tokens;
+  bindings[Symbol::kSeqs] = seqs;
+  return bindings;
+}
+
+graph::Graph hidden_graph(const bundle::Bundle& model, DType compute, int64_t longest) {
+  if (const models::EncoderConfig* const encoder = model.encoder()) {
+    return models::build_encoding(*encoder, {.weights = compute, .activations = compute});
+  }
+  models::DecoderOptions options;
+  options.weights = options.activations = compute;
+  options.max_positions = longest;
+  return models::build_hidden(model.config(), options);
+}
+
+}  // namespace
+
+HiddenRunner::HiddenRunner(const bundle::Bundle& model, const HiddenLimits& limits, DType compute,
+                           const kernels::KernelTable& table, ThreadPool& pool,
+                           const OnLoading& on_loading)
+    : limits_(limits) {
+  read_sizes(model);
+  limits_.seqs = std::min(limits_.seqs, limits_.tokens);
+  max_positions_ = std::min(max_positions_, limits_.tokens);
+  graph_ = passes::pack(passes::fuse(hidden_graph(model, compute, max_positions_)), table);
+  int64_t done = 0;
+  const bundle::Weights file = model.open_weights();
+  const auto total = static_cast<double>(std::max<int64_t>(1, file.data_bytes()));
+  bundle::load_weights(file, graph_, bundle::Storage::kMapped, model.path(),
+                       [&](const std::string& name, Tensor tensor) {
+                         done += static_cast<int64_t>(tensor.bytes());
+                         if (on_loading) {
+                           on_loading("reading weights", std::min(1.0, double(done) / total));
+                         }
+                         weights_.put(name, std::move(tensor));
+                       });
+  runtime::pack_weights(graph_, weights_, table, pool, [](const std::string&) {});
+  weights_.add_missing(graph_);
+  passes::PlanOptions options;
+  options.max = bindings(limits_.tokens, limits_.seqs);
+  options.table = &table;
+  options.threads = pool.threads();
+  executor_.emplace(graph_, passes::plan_memory(graph_, options), weights_, table, pool);
+  program_ = executor_->program_index("forward");
+}
+
+void HiddenRunner::read_sizes(const bundle::Bundle& model) {
+  if (const models::EncoderConfig* const encoder = model.encoder()) {
+    width_ = encoder->width;
+    vocab_ = encoder->vocab;
+    max_positions_ = encoder->max_positions;
+    first_position_ =
+        encoder->positions == models::Positions::kLearned ? encoder->first_position : 0;
+    token_types_ = encoder->token_types;
+  } else {
+    width_ = model.config().width;
+    vocab_ = model.config().vocab;
+    max_positions_ = model.config().max_positions;
+  }
+}
+
+std::span<const float> HiddenRunner::run(std::span<const TokenizedText* const> texts) {
+  tokens_.clear();
+  positions_.clear();
+  types_.clear();
+  row_start_.assign(1, 0);
+  for (const TokenizedText* text : texts) add(*text);
+  const auto tokens = static_cast<int64_t>(tokens_.size());
+  const auto seqs = static_cast<int64_t>(texts.size());
+  ASHLAR_CHECK(tokens <= limits_.tokens && seqs <= limits_.seqs,
+               "embedding: {} tokens of {} texts in a run; room is for {} of {}", tokens, seqs,
+               limits_.tokens, limits_.seqs);
+  if (tokens == 0) return {};
+  executor_->bind_input("tokens", tokens_.data());
+  executor_->bind_input("positions", positions_.data());
+  executor_->bind_input("row_start", row_start_.data());
+  if (token_types_ > 0) executor_->bind_input("token_types", types_.data());
+  const graph::Bindings sizes = bindings(tokens, seqs);
+  executor_->run(program_, sizes, {});
+  return {executor_->output("hidden", sizes).as<float>(), static_cast<size_t>(tokens * width_)};
+}
+
+void HiddenRunner::add(const TokenizedText& text) {
+  const auto count = static_cast<int64_t>(text.ids.size());
+  ASHLAR_CHECK(count >= 1 && count <= max_positions_,
+               "embedding: a text of {} tokens, the model takes 1 to {}", count, max_positions_);
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t id = text.ids[static_cast<size_t>(i)];
+    ASHLAR_CHECK(id >= 0 && id < vocab_, "token id {} is outside the vocabulary of {} tokens", id,
+                 vocab_);
+    const int32_t type = text.types.empty() ? 0 : text.types[static_cast<size_t>(i)];
+    tokens_.push_back(id);
+    positions_.push_back(static_cast<int32_t>(first_position_ + i));
+    types_.push_back(type >= 0 && type < token_types_ ? type : 0);
+  }
+  row_start_.push_back(static_cast<int32_t>(tokens_.size()));
+}
+
+}  // namespace ashlar::embed
