@@ -4,6 +4,8 @@
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
 #include "ashlar/bundle/model_path.h"
+#include "ashlar/cli/golden_encoder.h"
+#include "ashlar/cli/golden_section.h"
 #include "ashlar/text/chat_template.h"
 #include "ashlar/train/golden_train.h"
 
@@ -26,83 +28,6 @@ using Json = nlohmann::ordered_json;
 constexpr double kLogitTolerance = 1e-4, kLossTolerance = 1e-5;
 constexpr int64_t kRows = 256;  // of logits, in one run of the model
 
-// Counts the checks of one section and keeps what went wrong first, or came nearest to it.
-class Section {
- public:
-  explicit Section(std::string name) { result_.name = std::move(name); }
-
-  void expect(bool passed, const std::function<std::string()>& what) {
-    ++result_.checks;
-    if (passed) return;
-    if (result_.failed++ == 0) first_failure_ = what();
-  }
-  // |found - wanted| <= allowed; NaN fails.
-  void expect_near(const std::string& what, double found, double wanted, double allowed) {
-    const double difference = std::fabs(found - wanted);
-    expect(difference <= allowed, [&] {
-      return fmt::format("{}: {} instead of {}, {:.2g} apart, {:.2g} allowed", what, found, wanted,
-                         difference, allowed);
-    });
-    if (difference > worst_) {
-      worst_ = difference;
-      worst_what_ = what;
-    }
-  }
-
-  SectionResult finish() {
-    result_.status = result_.checks == 0  ? SectionResult::Status::kSkipped
-                     : result_.failed > 0 ? SectionResult::Status::kFailed
-                                          : SectionResult::Status::kPassed;
-    result_.detail = result_.checks == 0   ? "the section is empty"
-                     : result_.failed > 0  ? first_failure_
-                     : worst_what_.empty() ? ""
-                                           : fmt::format("worst: {:.2g} ({})", worst_, worst_what_);
-    return result_;
-  }
-
- private:
-  SectionResult result_;
-  std::string first_failure_, worst_what_;
-  double worst_ = -1;
-};
-
-std::string shortened(const std::string& text) {
-  return Json(text.substr(0, 40)).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-// As they stand there: a cast would make another token of an id that is too large.
-std::vector<int32_t> token_ids(const Json& json) {
-  std::vector<int32_t> ids;
-  for (const auto id : json.get<std::vector<int64_t>>()) {
-    ASHLAR_CHECK(id >= 0 && id <= std::numeric_limits<int32_t>::max(), "{} is no token id", id);
-    ids.push_back(static_cast<int32_t>(id));
-  }
-  return ids;
-}
-
-std::string where_ids_differ(const std::vector<int32_t>& found,
-                             const std::vector<int32_t>& wanted) {
-  const auto [a, b] = std::ranges::mismatch(found, wanted);
-  const auto show = [](auto at, const auto& ids) {
-    return at == ids.end() ? std::string("nothing") : fmt::format("{}", *at);
-  };
-  return fmt::format("id {} is {} instead of {}", a - found.begin(), show(a, found),
-                     show(b, wanted));
-}
-
-SectionResult skipped(const std::string& name) {
-  SectionResult result;
-  result.name = name;
-  result.detail = "not in golden.json";
-  return result;
-}
-
-// One object or a list of them.
-std::vector<Json> items(const Json& section) {
-  if (section.is_array()) return {section.begin(), section.end()};
-  return {section};
-}
-
 class Golden {
  public:
   Golden(const ModelFlags& flags, const MachineFlags& machine)
@@ -120,41 +45,12 @@ class Golden {
   using Check = void (Golden::*)(const Json& item, Section& section);
 
   SectionResult section(const std::string& name, Check check) {
-    if (!json_.contains(name)) return skipped(name);
-    Section section(name);
-    for (const Json& item : items(json_[name])) {
-      try {
-        (this->*check)(item, section);
-      } catch (const Json::exception& error) {
-        fail("{}: section {}: {}", bundle::beside_model(flags_.model, "golden.json"), name,
-             json_reason(error.what()));
-      } catch (const Error& error) {  // the model cannot do what the section asks
-        section.expect(false, [&] { return std::string(error.what()); });
-      }
-    }
-    return section.finish();
+    return check_section(json_, bundle::beside_model(flags_.model, "golden.json"), name,
+                         [&](const Json& item, Section& part) { (this->*check)(item, part); });
   }
 
   void tokenizer(const Json& item, Section& section) {
-    const auto text = item.at("text").get<std::string>();
-    const text::Tokenizer& tokenizer = model_.tokenizer();
-    const auto compare = [&](const char* key, bool special) {
-      if (!item.contains(key)) return;
-      const std::vector<int32_t> wanted = token_ids(item[key]);
-      const std::vector<int32_t> found = tokenizer.encode(text, special);
-      section.expect(found == wanted, [&] {
-        return fmt::format("{} of {}: {}", key, shortened(text), where_ids_differ(found, wanted));
-      });
-    };
-    compare("ids", true);
-    compare("ids_no_special", false);
-    if (!item.contains("decoded")) return;
-    const auto wanted = item["decoded"].get<std::string>();
-    const std::vector<int32_t> ids = token_ids(item.at("ids_no_special"));
-    const std::string found = tokenizer.decode(ids, false);
-    section.expect(found == wanted, [&] {
-      return fmt::format("decoded: {} instead of {}", shortened(found), shortened(wanted));
-    });
+    check_tokenizer(model_.tokenizer(), item, section);
   }
 
   void chat(const Json& item, Section& section) {
@@ -178,7 +74,7 @@ class Golden {
   }
 
   void forward(const Json& item, Section& section) {
-    const std::vector<int32_t> ids = token_ids(item.at("ids"));
+    const std::vector<int32_t> ids = golden_ids(item.at("ids"));
     double loss = 0;
     std::vector<float> last;
     for_each_row(ids, [&](size_t row, std::span<const float> logits) {
@@ -230,8 +126,8 @@ class Golden {
   }
 
   void generate(const Json& item, Section& section) {
-    const std::vector<int32_t> prompt = token_ids(item.at("prompt_ids"));
-    const std::vector<int32_t> wanted = token_ids(item.at("greedy_ids"));
+    const std::vector<int32_t> prompt = golden_ids(item.at("prompt_ids"));
+    const std::vector<int32_t> wanted = golden_ids(item.at("greedy_ids"));
     generate::GenerateOptions options;
     options.sampling.temperature = 0;
     options.max_new = static_cast<int64_t>(wanted.size());
@@ -253,7 +149,7 @@ class Golden {
       result.detail = error.what();
       return result;
     }
-    if (!golden || golden->checks.empty()) return skipped("train");
+    if (!golden || golden->checks.empty()) return skipped_section("train");
     result.checks = static_cast<int64_t>(golden->checks.size());
     result.failed = std::ranges::count_if(
         golden->checks, [](const train::GoldenCheck& check) { return !check.passed(); });
@@ -287,6 +183,9 @@ std::string_view name(SectionResult::Status status) {
 }
 
 std::vector<SectionResult> run_golden(const ModelFlags& model, const MachineFlags& machine) {
+  if (bundle::Bundle::open(model.model).encoder() != nullptr) {
+    return run_encoder_golden(model, machine);
+  }
   return Golden(model, machine).run();
 }
 

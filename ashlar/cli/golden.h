@@ -20,8 +20,8 @@ struct SectionResult {
 
 std::string_view name(SectionResult::Status status);
 
-// All sections, in a fixed order; those the file lacks are skipped. Throws Error where there is no
-// golden.json or it is not understood.
+// All sections, in a fixed order, of a decoder or an encoder; those the file lacks are skipped.
+// Throws Error where there is no golden.json or it is not understood.
 std::vector<SectionResult> run_golden(const ModelFlags& model, const MachineFlags& machine);
 
 }  // namespace ashlar::cli

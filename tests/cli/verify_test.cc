@@ -29,6 +29,26 @@ TEST(VerifyTest, TheFixturesPass) {
   }
 }
 
+TEST(VerifyTest, AnEncodersFixturePassesAndCanFail) {
+  const Json json = ashlar_json({"verify", fixture_model("bert")});
+  for (const char* section : {"tokenizer", "forward"}) {
+    EXPECT_EQ(json["sections"][section]["status"], "passed") << section;
+    EXPECT_GT(json["sections"][section]["checks"], 0) << section;
+  }
+  const testing::TempDir folder;
+  const std::string model = copy_model("bert", folder);
+  spoil(model, [](Json& golden) {
+    golden["tokenizer"][2]["ids"][1] = 7;
+    golden["forward"][1]["cls_hidden"][5] =
+        golden["forward"][1]["cls_hidden"][5].get<double>() + 1e-3;
+  });
+  const Json spoilt = ashlar_json({"verify", model}, 1);
+  EXPECT_EQ(spoilt["sections"]["tokenizer"]["failed"], 1);
+  EXPECT_EQ(spoilt["sections"]["forward"]["failed"], 1);
+  EXPECT_THAT(spoilt["sections"]["forward"]["detail"].get<std::string>(),
+              HasSubstr("cls_hidden 5"));
+}
+
 TEST(VerifyTest, EverySectionCanFail) {
   const testing::TempDir folder;
   const std::string model = copy_model("llama", folder);

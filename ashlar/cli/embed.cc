@@ -1,0 +1,146 @@
+#include "ashlar/base/clock.h"
+#include "ashlar/base/error.h"
+#include "ashlar/base/file.h"
+#include "ashlar/base/log.h"
+#include "ashlar/base/progress.h"
+#include "ashlar/cli/flag_checks.h"
+#include "ashlar/cli/standard_input.h"
+#include "ashlar/cli/verbs.h"
+#include "ashlar/embed/embedder.h"
+#include "ashlar/kernels/table.h"
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace ashlar::cli {
+namespace {
+
+// The lines of a file, without a last empty one.
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    lines.push_back(text.substr(at, end - at));
+    if (lines.back().ends_with('\r')) lines.back().pop_back();
+    at = end + 1;
+  }
+  return lines;
+}
+
+struct Embed {
+  static constexpr const char* kName = "embed";
+  static constexpr const char* kHelp = "Turn texts into vectors";
+  static constexpr const char* kGroup = kServeGroup;
+  std::string model, file, pooling;
+  std::vector<std::string> texts;
+  MachineFlags machine;
+  DType dtype = DType::kF32;
+  int64_t max_tokens = 0, dimensions = 0;
+  std::optional<bool> normalize;
+  bool plain = false, json = false;
+
+  void add_flags(CLI::App& app) {
+    app.add_option("MODEL", model, "Model directory")->required()->option_text(" ");
+    app.add_option("TEXT", texts, "Texts to embed");
+    app.add_option("--file,-f", file, "A file with a text on each line; - is standard input")
+        ->excludes("TEXT")
+        ->option_text("FILE");
+    app.add_option("--pooling", pooling, "mean, cls, last, max, mean_sqrt or weighted_mean")
+        ->check(one_of({"mean", "cls", "last", "max", "mean_sqrt", "weighted_mean"}))
+        ->option_text("KIND=the model's");
+    app.add_flag("--normalize,!--no-normalize", normalize,
+                 "Vectors of length 1, or as they are (default: the model's)");
+    app.add_option("--max-tokens", max_tokens, "Cut texts to so many (default: the model's)")
+        ->check(positive())
+        ->option_text("N");
+    app.add_option("--dimensions", dimensions, "Keep the first so many numbers of each vector")
+        ->check(positive())
+        ->option_text("N");
+    app.add_option("--dtype", dtype, "What to compute in: f32 or bf16")
+        ->transform(compute_dtype())
+        ->option_text("DTYPE=f32");
+    app.add_flag("--plain", plain, "Numbers with spaces between them, a line for each text");
+    add_json_flag(app, json);
+    machine.add_to(app);
+    app.footer("Prints a JSON object for each text, a line each; --json: one object with all.");
+  }
+
+  int run() {
+    machine.resolve();
+    if (!file.empty()) texts = lines_of(file == "-" ? read_standard_input() : read_file(file));
+    ASHLAR_CHECK(!texts.empty(), "embed: no text is given; wanted TEXT or --file");
+    const bundle::Bundle bundle = bundle::Bundle::open(model);
+    ThreadPool pool(machine.threads);
+    embed::EmbedderOptions options;
+    options.compute = dtype;
+    if (!pooling.empty()) options.pooling = embed::pooling_named(pooling);
+    options.normalize = normalize;
+    options.max_tokens = max_tokens;
+    embed::Embedder embedder(bundle, options, kernels::kernel_table(machine.tier), pool);
+    ASHLAR_CHECK(dimensions <= embedder.width(), "--dimensions: {} asked for, the model has {}",
+                 dimensions, embedder.width());
+    print(embedder, vectors_of(embedder));
+    return 0;
+  }
+
+  std::vector<std::vector<float>> vectors_of(embed::Embedder& embedder) {
+    const SteadyClock clock;
+    const double start = clock.now();
+    std::vector<embed::TokenizedText> tokenized;
+    int64_t cut = 0;
+    for (const std::string& text : texts) {
+      tokenized.push_back(embedder.encode(text));
+      cut += embedder.truncate(tokenized.back()) ? 1 : 0;
+      tokens += static_cast<int64_t>(tokenized.back().ids.size());
+    }
+    if (cut > 0) {
+      log::warn("embed event=cut texts={} of={} max_tokens={}", cut, texts.size(),
+                embedder.max_tokens());
+    }
+    Progress progress("embedding", "text", static_cast<int64_t>(texts.size()), clock);
+    auto vectors = embedder.embed(tokenized, [&](int64_t done) { progress.update(done); });
+    progress.finish();
+    seconds = clock.now() - start;
+    if (dimensions == 0) return vectors;
+    for (auto& vector : vectors) {
+      embed::shorten(vector, dimensions, embedder.settings().normalize);
+    }
+    return vectors;
+  }
+
+  void print(const embed::Embedder& embedder,
+             const std::vector<std::vector<float>>& vectors) const {
+    if (json) {
+      print_result(nlohmann::ordered_json{
+          {"model", model},
+          {"dimensions", vectors.front().size()},
+          {"pooling", embed::name(embedder.settings().pooling)},
+          {"normalized", embedder.settings().normalize},
+          {"prompt_tokens", tokens},
+          {"seconds", seconds},
+          {"embeddings",
+           vectors}}.dump());
+      return;
+    }
+    std::string lines;
+    for (size_t i = 0; i < vectors.size(); ++i) {
+      if (i > 0) lines += '\n';
+      lines += plain ? fmt::format("{}", fmt::join(vectors[i], " "))
+                     : nlohmann::ordered_json{{"index", i}, {"embedding", vectors[i]}}.dump();
+    }
+    print_result(lines);
+  }
+
+  int64_t tokens = 0;
+  double seconds = 0;  // without loading
+};
+
+}  // namespace
+
+void add_embed(CLI::App& app, Action& action) { add_verb<Embed>(app, action); }
+
+}  // namespace ashlar::cli
