@@ -86,8 +86,8 @@ struct BenchInfer {
              double decode_rate) const {
     const models::DecoderConfig& config = opened.bundle().config();
     const double needed = 2 * double(layer_parameters(config));  // FLOPs of a token, at least
-    check_below("prefill: FLOPs", prefill_rate * needed, peak_operations(rates, model.dtype));
-    check_below("decode: FLOPs", decode_rate * needed, peak_operations(rates, model.dtype));
+    check_below("prefill: FLOPs", prefill_rate * needed, peak_operations(rates, opened.dtype()));
+    check_below("decode: FLOPs", decode_rate * needed, peak_operations(rates, opened.dtype()));
     // Weights that do not fit in a cache come from memory once for every step.
     const auto matrix_bytes = double(runner.matrix_bytes());
     const double read = decode_rate / double(batch) * matrix_bytes;
@@ -99,7 +99,7 @@ struct BenchInfer {
         {"prefill", prefill},
         {"decode", decode},
         {"batch", batch},
-        {"dtype", name(model.dtype)},
+        {"dtype", name(opened.dtype())},
         {"threads", machine.threads},
         {"prefill_tokens_per_s", prefill_rate},
         {"decode_tokens_per_s", decode_rate},

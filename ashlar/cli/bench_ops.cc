@@ -104,7 +104,7 @@ struct BenchOps {
 
   void print(TextModel& opened, const kernels::ProbeRates& rates, const Steps& prompt,
              const Steps& decode) const {
-    const DType compute = generate::compute_dtype_of(model.dtype);
+    const DType compute = generate::compute_dtype_of(opened.dtype());
     const plan::RooflineRates ceiling = {
         [&](const graph::Node& node) { return peak_operations(rates, multiplied(node, compute)); },
         rates.read_bytes};
@@ -117,7 +117,7 @@ struct BenchOps {
     if (json) {
       const nlohmann::ordered_json result{
           {"model", opened.bundle().path()},
-          {"dtype", name(model.dtype)},
+          {"dtype", name(opened.dtype())},
           {"prefill", as_json(phases[0].rows)},
           {"decode", as_json(phases[1].rows)},
           {"machine", nlohmann::ordered_json::parse(machine_json(machine, rates))}};

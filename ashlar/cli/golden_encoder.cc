@@ -54,8 +54,8 @@ std::vector<SectionResult> run_encoder_golden(const ModelFlags& model,
   ThreadPool pool(machine.threads);
   embed::HiddenLimits limits;
   limits.tokens = bundle.encoder()->max_positions;
-  embed::HiddenRunner runner(bundle, limits, model.dtype, kernels::kernel_table(machine.tier),
-                             pool);
+  embed::HiddenRunner runner(bundle, limits, model.dtype.value_or(DType::kF32),
+                             kernels::kernel_table(machine.tier), pool);
   return {check_section(golden, file, "tokenizer",
                         [&](const Json& item, Section& section) {
                           check_tokenizer(bundle.load_tokenizer(), item, section);

@@ -66,6 +66,7 @@ struct Serve {
   std::string model, file;
   MachineFlags machine;
   ServeConfig config;
+  generate::HeldWeights held;
   ConfigTable table{config};
   std::map<std::string, std::string> flags;  // by key, as typed
 
@@ -96,6 +97,8 @@ struct Serve {
     machine.resolve();
     load_settings();
     const bundle::Bundle bundle = bundle::Bundle::open(model);
+    held = generate::held_weights(bundle, config.dtype);
+    config.dtype = held.dtype;
     if (config.served_model_name.empty()) config.served_model_name = file_name(bundle.path());
     std::fprintf(stderr, "%s%s", table.to_toml().c_str(), sampling_line(bundle, config).c_str());
 
@@ -154,7 +157,7 @@ struct Serve {
     options.limits.seqs = scheduler.max_seqs;
     options.limits.tokens = scheduler.max_batched_tokens;
     options.limits.outputs = scheduler.max_outputs;
-    options.set_dtype(config.dtype);
+    options.hold(held);
     options.cache = config.cache_dtype();
     return generate::resolve(options, decoder);
   }

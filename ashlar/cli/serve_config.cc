@@ -24,16 +24,17 @@ void ServeConfig::bind(ConfigBinder& b) {
       .at_least(0)
       .also("context")
       .also("ctx_size");
-  b.choice<DType>("dtype", dtype,
-                  {{"f32", DType::kF32},
-                   {"bf16", DType::kBF16},
-                   {"float32", DType::kF32},
-                   {"bfloat16", DType::kBF16},
-                   {"q8_0", DType::kQ8_0},
-                   {"q4_0", DType::kQ4_0},
-                   {"q4_k", DType::kQ4K},
-                   {"q6_k", DType::kQ6K}},
-                  "of the weights; blocks of few bits are computed with in f32");
+  b.choice<std::optional<DType>>("dtype", dtype,
+                                 {{"auto", std::nullopt},
+                                  {"f32", DType::kF32},
+                                  {"bf16", DType::kBF16},
+                                  {"float32", DType::kF32},
+                                  {"bfloat16", DType::kBF16},
+                                  {"q8_0", DType::kQ8_0},
+                                  {"q4_0", DType::kQ4_0},
+                                  {"q4_k", DType::kQ4K},
+                                  {"q6_k", DType::kQ6K}},
+                                 "of the weights; auto: a GGUF file's own, else f32");
   b.choice<std::optional<DType>>(
        "kv_cache_dtype", kv_cache_dtype,
        {{"auto", std::nullopt},

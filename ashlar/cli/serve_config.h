@@ -27,8 +27,8 @@ struct ServeConfig {
   std::string ssl_certfile, ssl_keyfile;
   std::vector<std::string> allowed_origins = serve::HttpOptions().allowed_origins;
 
-  int64_t max_model_len = 0;  // 0: the model's
-  DType dtype = DType::kF32;
+  int64_t max_model_len = 0;            // 0: the model's
+  std::optional<DType> dtype;           // none: a GGUF file's own, else f32
   std::optional<DType> kv_cache_dtype;  // none: goes by dtype
   int64_t block_size = 0;               // set by bind()
   int64_t max_num_seqs = 64;
@@ -53,7 +53,9 @@ struct ServeConfig {
 
   serve::HttpOptions http() const;
   serve::SchedulerLimits scheduler() const;
-  DType cache_dtype() const { return kv_cache_dtype.value_or(generate::cache_dtype_of(dtype)); }
+  DType cache_dtype() const {
+    return kv_cache_dtype.value_or(generate::cache_dtype_of(dtype.value_or(DType::kF32)));
+  }
 };
 
 }  // namespace ashlar::cli

@@ -55,7 +55,7 @@ void check_memory(const ServeConfig& config, const ServeMemory& memory) {
         bytes(config.kv_cache_memory_bytes), memory.context,
         bytes(memory.blocks * memory.plan.block), ways);
   }
-  if (config.dtype == DType::kF32) ways += "--dtype bf16 or q8_0, ";
+  if (config.dtype.value_or(DType::kF32) == DType::kF32) ways += "--dtype bf16 or q8_0, ";
   fail(
       "serve: the model and one sequence of {} tokens take {}, and there are {} ({}); try {}or a "
       "larger --memory",

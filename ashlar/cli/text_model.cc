@@ -16,10 +16,11 @@ namespace {
 constexpr int64_t kCacheBytes = int64_t{2}
                                 << 30;  // of one sequence, where no context was asked for
 
-generate::ModelOptions options_for(const ModelFlags& flags, const models::DecoderConfig& config,
+generate::ModelOptions options_for(const ModelFlags& flags, const generate::HeldWeights& held,
+                                   const models::DecoderConfig& config,
                                    generate::RunnerLimits limits, int64_t sequences) {
   generate::ModelOptions options;
-  options.set_dtype(flags.dtype);
+  options.hold(held);
   limits.context = flags.context;
   if (limits.context == 0) {
     const int64_t token_bytes = config.cached_per_token() * size_of(options.cache);
@@ -50,17 +51,21 @@ void ModelFlags::add_to(CLI::App& app) {
   app.add_option("--context", context, "Most tokens of prompt and answer (default: the model's)")
       ->check(positive())
       ->option_text("N");
-  app.add_option("--dtype", dtype, "Of the weights: f32, bf16, q8_0, q4_0, q4_k or q6_k")
+  app.add_option("--dtype", dtype,
+                 "Of the weights: f32, bf16, q8_0, q4_0, q4_k or q6_k (default: a GGUF "
+                 "file's own, else f32)")
       ->transform(weight_dtype())
-      ->option_text("DTYPE=f32");
+      ->option_text("DTYPE");
 }
 
 TextModel::TextModel(const ModelFlags& flags, const MachineFlags& machine,
                      generate::RunnerLimits limits, int64_t sequences)
     : bundle_(bundle::Bundle::open(flags.model)),
       tokenizer_(tokenizer_of(bundle_)),
+      held_(generate::held_weights(bundle_, flags.dtype)),
       pool_(machine.threads),
-      runner_(generate::open_model(bundle_, options_for(flags, bundle_.config(), limits, sequences),
+      runner_(generate::open_model(bundle_,
+                                   options_for(flags, held_, bundle_.config(), limits, sequences),
                                    kernels::kernel_table(machine.tier), pool_)),
       generator_(*runner_, tokenizer_ ? &*tokenizer_ : nullptr) {}
 

@@ -20,7 +20,7 @@ namespace ashlar::cli {
 struct ModelFlags {
   std::string model;
   int64_t context = 0;
-  DType dtype = DType::kF32;
+  std::optional<DType> dtype;  // none: f32, or a GGUF file's own
 
   void add_to(CLI::App& app);
 };
@@ -35,7 +35,8 @@ class TextModel {
 
   const bundle::Bundle& bundle() const { return bundle_; }
   bool has_tokenizer() const { return tokenizer_.has_value(); }
-  const text::Tokenizer& tokenizer() const;  // throws Error where the model has none
+  const text::Tokenizer& tokenizer() const;    // throws Error where the model has none
+  DType dtype() const { return held_.dtype; }  // of most matrices
   generate::ModelRunner& runner() { return *runner_; }
   generate::Generator& generator() { return generator_; }
 
@@ -47,6 +48,7 @@ class TextModel {
  private:
   bundle::Bundle bundle_;
   std::optional<text::Tokenizer> tokenizer_;
+  generate::HeldWeights held_;
   ThreadPool pool_;
   std::unique_ptr<generate::ModelRunner> runner_;
   generate::Generator generator_;

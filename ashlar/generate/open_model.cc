@@ -7,6 +7,10 @@
 #include "ashlar/passes/pack.h"
 #include "ashlar/runtime/pack_weights.h"
 
+#include <algorithm>
+#include <map>
+#include <string>
+
 namespace ashlar::generate {
 namespace {
 
@@ -39,10 +43,37 @@ class Stage {
 
 int64_t blocks_for(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
+HeldWeights held_weights(const bundle::Bundle& bundle, std::optional<DType> asked) {
+  if (asked) return {*asked, is_block(*asked) ? passes::all_in(*asked) : passes::WeightFormat()};
+  if (bundle.gguf() == nullptr) return {};
+  const bundle::Weights weights = bundle.open_weights();
+  std::map<std::string, DType> of_file;
+  std::map<DType, int64_t> elements;
+  for (const models::WeightRule& rule : weights.rules()) {
+    const std::string tensor = weights.name_of(rule);
+    if (rule.transpose || !weights.contains(tensor)) continue;
+    const formats::TensorSpec& spec = weights.entry(tensor);
+    if (!is_block(spec.dtype)) continue;
+    for (const std::string& parameter : rule.parameters) of_file[parameter] = spec.dtype;
+    elements[spec.dtype] += spec.shape.elements();
+  }
+  if (of_file.empty()) return {};
+  const auto most = std::ranges::max_element(
+      elements, [](const auto& a, const auto& b) { return a.second < b.second; });
+  return {most->first, [of_file](const graph::Variable& variable, passes::WeightUse) {
+            const auto found = of_file.find(variable.name);
+            return found == of_file.end() ? variable.dtype : found->second;
+          }};
+}
+
 void ModelOptions::set_dtype(DType dtype) {
-  compute = compute_dtype_of(dtype);
-  cache = cache_dtype_of(dtype);
-  weights = is_block(dtype) ? passes::all_in(dtype) : passes::WeightFormat();
+  hold({dtype, is_block(dtype) ? passes::all_in(dtype) : passes::WeightFormat()});
+}
+
+void ModelOptions::hold(const HeldWeights& held) {
+  compute = compute_dtype_of(held.dtype);
+  cache = cache_dtype_of(held.dtype);
+  weights = held.format;
 }
 
 ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& config) {

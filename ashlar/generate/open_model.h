@@ -9,9 +9,18 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 namespace ashlar::generate {
+
+// How a model's matrices are held.
+struct HeldWeights {
+  DType dtype = DType::kF32;         // of most of them
+  passes::WeightFormat format = {};  // of each; none: all as what is computed
+};
+// As asked. Where nothing is: the blocks of a GGUF file as they are, of other models f32.
+HeldWeights held_weights(const bundle::Bundle& bundle, std::optional<DType> asked);
 
 struct ModelOptions {
   RunnerLimits limits;          // context 0: the model's
@@ -23,6 +32,7 @@ struct ModelOptions {
   // Everything as f32 or bf16; or the weights in a format of blocks, keys and values as f16 and the
   // rest as f32.
   void set_dtype(DType dtype);
+  void hold(const HeldWeights& held);
 };
 // What activations are where weights are held as `dtype`.
 constexpr DType compute_dtype_of(DType dtype) { return is_block(dtype) ? DType::kF32 : dtype; }

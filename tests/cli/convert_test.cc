@@ -62,6 +62,13 @@ TEST_P(ConvertTest, VerbsTakeTheFile) {
   EXPECT_LT(difference, 0.1 * largest);  // random weights
 
   EXPECT_GT(difference, 0);  // it is quantised
+  // The file's blocks are multiplied as they are, unless something else is asked for.
+  const auto held_as = [&](const char* dtype) -> std::vector<double> {
+    return ashlar_json({"logits", path, "--ids", "3,5,7", "--dtype", dtype})["logits"];
+  };
+  EXPECT_EQ(held_as("q8_0"), found);
+  EXPECT_NE(held_as("f32"), found);
+
   const Json facts = ashlar_json({"inspect", path, "--ctx", "64"});
   EXPECT_THAT(facts["format"], StartsWith("GGUF version 3"));
   EXPECT_GT(facts["weights"]["dtypes"]["q8_0"], facts["weights"]["dtypes"]["f32"]);
