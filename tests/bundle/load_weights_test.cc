@@ -212,8 +212,8 @@ TEST(LoadWeights, NamesTheFirstOfManyFaults) {
   };
   EXPECT_EQ(error_after("llama", change),
             mismatch("tensor 'model.layers.1.input_layernorm.weight' [64] is missing; tensor "
-                     "'model.layers.1.self_attn.q_proj.weight' [64, 64] is missing; tensor "
-                     "'model.layers.1.self_attn.k_proj.weight' [32, 64] is missing; and 6 more"));
+                     "'model.layers.1.post_attention_layernorm.weight' [64] is missing; tensor "
+                     "'model.layers.1.self_attn.q_proj.weight' [64, 64] is missing; and 6 more"));
 }
 
 }  // namespace

@@ -32,7 +32,8 @@ DecoderConfig config_of(int64_t per_token, bool renormalise) {
 graph::Graph graph_of(const DecoderConfig& config) {
   return graph::with_backward([&](Builder& b) {
     const ValueId x = b.input("x", DType::kF32, {graph::Symbol::kTokens, kWidth});
-    return mixture_of_experts(b, config, {}, x, {}, {}).y;
+    const DecoderOptions options;
+    return mixture_of_experts({b, config, options}, x, {}, {}).y;
   });
 }
 
