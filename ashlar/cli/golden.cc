@@ -4,9 +4,10 @@
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
 #include "ashlar/bundle/model_path.h"
-#include "ashlar/cli/golden_encoder.h"
-#include "ashlar/cli/golden_section.h"
+#include "ashlar/embed/embedder.h"
+#include "ashlar/kernels/table.h"
 #include "ashlar/text/chat_template.h"
+#include "ashlar/text/tokenizer.h"
 #include "ashlar/train/golden_train.h"
 
 #include <fmt/format.h>
@@ -14,16 +15,192 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <optional>
 #include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace ashlar::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+// One section of a golden.json: counts its checks, and keeps what went wrong first or came nearest
+// to it.
+class Section {
+ public:
+  explicit Section(std::string name) { result_.name = std::move(name); }
+
+  void expect(bool passed, const std::function<std::string()>& what);
+  // |found - wanted| <= allowed; NaN fails.
+  void expect_near(const std::string& what, double found, double wanted, double allowed);
+
+  SectionResult finish();
+
+ private:
+  SectionResult result_;
+  std::string first_failure_, worst_what_;
+  double worst_ = -1;
+};
+
+void Section::expect(bool passed, const std::function<std::string()>& what) {
+  ++result_.checks;
+  if (passed) return;
+  if (result_.failed++ == 0) first_failure_ = what();
+}
+
+void Section::expect_near(const std::string& what, double found, double wanted, double allowed) {
+  const double difference = std::fabs(found - wanted);
+  expect(difference <= allowed, [&] {
+    return fmt::format("{}: {} instead of {}, {:.2g} apart, {:.2g} allowed", what, found, wanted,
+                       difference, allowed);
+  });
+  if (difference > worst_) {
+    worst_ = difference;
+    worst_what_ = what;
+  }
+}
+
+SectionResult Section::finish() {
+  result_.status = result_.checks == 0  ? SectionResult::Status::kSkipped
+                   : result_.failed > 0 ? SectionResult::Status::kFailed
+                                        : SectionResult::Status::kPassed;
+  result_.detail = result_.checks == 0   ? "the section is empty"
+                   : result_.failed > 0  ? first_failure_
+                   : worst_what_.empty() ? ""
+                                         : fmt::format("worst: {:.2g} ({})", worst_, worst_what_);
+  return result_;
+}
+
+SectionResult skipped_section(const std::string& name) {
+  SectionResult result;
+  result.name = name;
+  result.detail = "not in golden.json";
+  return result;
+}
+
+// Runs check on the section's items, one object or a list of them. What the model cannot do fails
+// the section; JSON that is not as it should be throws Error naming `file`.
+using CheckItem = std::function<void(const Json& item, Section& section)>;
+SectionResult check_section(const Json& golden, const std::string& file, const std::string& name,
+                            const CheckItem& check) {
+  if (!golden.contains(name)) return skipped_section(name);
+  const Json& part = golden[name];
+  Section section(name);
+  for (const Json& item : part.is_array() ? part : Json::array({part})) {
+    try {
+      check(item, section);
+    } catch (const Json::exception& error) {
+      fail("{}: section {}: {}", file, name, json_reason(error.what()));
+    } catch (const Error& error) {  // the model cannot do what the section asks
+      section.expect(false, [&] { return std::string(error.what()); });
+    }
+  }
+  return section.finish();
+}
+
+// As they stand there: a cast would make another token of an id that is too large.
+std::vector<int32_t> golden_ids(const Json& json) {
+  std::vector<int32_t> ids;
+  for (const auto id : json.get<std::vector<int64_t>>()) {
+    ASHLAR_CHECK(id >= 0 && id <= std::numeric_limits<int32_t>::max(), "{} is no token id", id);
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
+}
+
+std::string where_ids_differ(const std::vector<int32_t>& found,
+                             const std::vector<int32_t>& wanted) {
+  const auto [a, b] = std::ranges::mismatch(found, wanted);
+  const auto show = [](auto at, const auto& ids) {
+    return at == ids.end() ? std::string("nothing") : fmt::format("{}", *at);
+  };
+  return fmt::format("id {} is {} instead of {}", a - found.begin(), show(a, found),
+                     show(b, wanted));
+}
+
+std::string shortened(const std::string& text) {
+  return Json(text.substr(0, 40)).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void check_tokenizer(const text::Tokenizer& tokenizer, const Json& item, Section& section) {
+  const auto text = item.at("text").get<std::string>();
+  const auto compare = [&](const char* key, bool special) {
+    if (!item.contains(key)) return;
+    const std::vector<int32_t> wanted = golden_ids(item[key]);
+    const std::vector<int32_t> found = tokenizer.encode(text, special);
+    section.expect(found == wanted, [&] {
+      return fmt::format("{} of {}: {}", key, shortened(text), where_ids_differ(found, wanted));
+    });
+  };
+  compare("ids", true);
+  compare("ids_no_special", false);
+  if (!item.contains("decoded")) return;
+  const auto wanted = item["decoded"].get<std::string>();
+  const std::vector<int32_t> ids = golden_ids(item.at("ids_no_special"));
+  const std::string found = tokenizer.decode(ids, false);
+  section.expect(found == wanted, [&] {
+    return fmt::format("decoded: {} instead of {}", shortened(found), shortened(wanted));
+  });
+}
+
+// ---------------------------------------------------------------- encoders
+
+constexpr double kVectorTolerance = 1e-4;  // of an encoder
+
+void expect_vector(const std::string& what, std::span<const float> found, const Json& item,
+                   Section& section) {
+  const auto wanted = item.get<std::vector<double>>();
+  ASHLAR_CHECK(wanted.size() == found.size(), "{} has {} numbers, the model {}", what,
+               wanted.size(), found.size());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    section.expect_near(fmt::format("{} {}", what, i), double{found[i]}, wanted[i],
+                        kVectorTolerance);
+  }
+}
+
+void check_forward(embed::HiddenRunner& runner, const Json& item, Section& section) {
+  embed::TokenizedText text{golden_ids(item.at("ids"))};
+  if (item.contains("token_type_ids")) text.types = golden_ids(item["token_type_ids"]);
+  ASHLAR_CHECK(text.types.empty() || text.types.size() == text.ids.size(),
+               "{} token_type_ids of {} ids", text.types.size(), text.ids.size());
+  const embed::TokenizedText* const one[] = {&text};
+  const std::span<const float> rows = runner.run(one);
+  if (item.contains("cls_hidden")) {
+    const auto cls = embed::pool(embed::Pooling::kCls, rows, runner.width());
+    expect_vector("cls_hidden", cls, item["cls_hidden"], section);
+  }
+  if (item.contains("mean_pooled_normalized")) {
+    auto mean = embed::pool(embed::Pooling::kMean, rows, runner.width());
+    embed::normalize(mean);
+    expect_vector("mean_pooled_normalized", mean, item["mean_pooled_normalized"], section);
+  }
+}
+
+std::vector<SectionResult> run_encoder_golden(const ModelFlags& model,
+                                              const MachineFlags& machine) {
+  const bundle::Bundle bundle = bundle::Bundle::open(model.model);
+  const std::string file = join_path(model.model, "golden.json");
+  const auto golden = read_json<Json>(file);
+  ThreadPool pool(machine.threads);
+  embed::HiddenLimits limits;
+  limits.tokens = bundle.encoder()->max_positions;
+  embed::HiddenRunner runner(bundle, limits, model.dtype.value_or(DType::kF32),
+                             kernels::kernel_table(machine.tier), pool);
+  return {check_section(golden, file, "tokenizer",
+                        [&](const Json& item, Section& section) {
+                          check_tokenizer(bundle.load_tokenizer(), item, section);
+                        }),
+          check_section(golden, file, "forward", [&](const Json& item, Section& section) {
+            check_forward(runner, item, section);
+          })};
+}
+
+// ---------------------------------------------------------------- decoders
 
 constexpr double kLogitTolerance = 1e-4, kLossTolerance = 1e-5;
 constexpr int64_t kRows = 256;  // of logits, in one run of the model

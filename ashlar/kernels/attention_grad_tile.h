@@ -28,8 +28,8 @@ struct GradTile {
   int32_t* end;
   RowBias bias;
 };
-ASHLAR_INLINE GradTile take_grad_tile(Scratch& scratch, const AttentionMask& mask,
-                                      int64_t head_dim, int64_t value_dim) {
+ASHLAR_INLINE GradTile take_grad_tile(Scratch& scratch, const AttentionMask& mask, int64_t head_dim,
+                                      int64_t value_dim) {
   GradTile tile;
   tile.rows = 0;
   tile.head_dim = head_dim;

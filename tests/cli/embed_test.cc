@@ -45,12 +45,12 @@ TEST(EmbedTest, TextsFromArgumentsAndFileGiveTheGoldensVectors) {
 
   for (const Json& item : forward) {
     const Json mean = ashlar_json(
-        {"embed", fixture_model("bert"), "--normalize", "--", item["text"].get<std::string>()});
+        {"embed", fixture_model("bert"), "--normalize", item["text"].get<std::string>()});
     expect_near(mean["embeddings"][0], item["mean_pooled_normalized"]);
     EXPECT_EQ(mean["prompt_tokens"], item["ids"].size());
   }
-  const Json cls = ashlar_json({"embed", fixture_model("bert"), "--pooling", "cls", "--",
-                                forward[0]["text"].get<std::string>()});
+  const Json cls = ashlar_json(
+      {"embed", fixture_model("bert"), "--pooling", "cls", forward[0]["text"].get<std::string>()});
   expect_near(cls["embeddings"][0], forward[0]["cls_hidden"]);
 }
 

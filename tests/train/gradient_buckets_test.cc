@@ -66,7 +66,10 @@ Backward run_backward(const LayoutJob& job, const Layout& layout) {
       runner->set_profiler(nullptr);
       if (comm.rank() != 0) continue;
       std::vector<Event> events;
-      for (const auto& record : log.records()) {
+      // A sum is recorded when it ends; what counts here is when each op began.
+      auto records = log.records();
+      std::ranges::stable_sort(records, {}, &runtime::Profiler::Record::start);
+      for (const auto& record : records) {
         const Node& node = *record.node;
         events.push_back(
             {node.phase, gradients(graph, node.inputs), gradients(graph, node.outputs)});
