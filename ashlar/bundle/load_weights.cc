@@ -88,7 +88,8 @@ class Loader {
         row += whole_shape(variable)[0];
       }
       // Its pages are of no further use.
-      if (storage == Storage::kOwn || rule.index || rule.groups > 1) file_.release(name);
+      const bool reordered = rule.groups > 1 || rule.paired_heads > 0;
+      if (storage == Storage::kOwn || rule.index || reordered) file_.release(name);
     }
     return bytes;
   }

@@ -104,15 +104,22 @@ std::unique_ptr<ModelRunner> open_model(const bundle::Bundle& bundle, const Mode
   graph::Graph graph = passes::pack(build_serving_graph(bundle.config(), resolved), table);
   runtime::VariableStore weights;
   Stage reading("reading weights", graph, on_loading);
-  bundle::load_weights(bundle.open_weights(), bundle.config(), graph, bundle::Storage::kMapped,
-                       bundle.path(), [&](const std::string& name, Tensor tensor) {
+  const bundle::Weights files = bundle.open_weights();
+  bundle::load_weights(files, bundle.config(), graph, bundle::Storage::kMapped, bundle.path(),
+                       [&](const std::string& name, Tensor tensor) {
                          reading.pass(tensor);
                          weights.put(name, std::move(tensor));
                        });
   // The mapped pages of a weight go once its packed copy is made.
   Stage packing("packing weights", graph, on_loading);
-  runtime::pack_weights(graph, weights, table, pool,
-                        [&](const std::string& name) { packing.pass(weights.at(name)); });
+  std::map<std::string, std::string> tensors;  // by parameter
+  for (const models::WeightRule& rule : files.rules()) {
+    for (const std::string& name : rule.parameters) tensors[name] = files.name_of(rule);
+  }
+  runtime::pack_weights(graph, weights, table, pool, [&](const std::string& name) {
+    packing.pass(weights.at(name));
+    files.file().release(tensors.at(name));
+  });
   return std::make_unique<ModelRunner>(std::move(graph), resolved.limits, weights, table, pool);
 }
 
