@@ -11,8 +11,10 @@
 #include "ashlar/cli/serve_memory.h"
 #include "ashlar/cli/serve_model.h"
 #include "ashlar/cli/verbs.h"
+#include "ashlar/embed/embedder.h"
 #include "ashlar/generate/open_model.h"
 #include "ashlar/kernels/table.h"
+#include "ashlar/serve/embedding_engine.h"
 #include "ashlar/serve/engine.h"
 #include "ashlar/serve/http/server.h"
 #include "ashlar/serve/weight_version.h"
@@ -57,6 +59,9 @@ struct Machinery {
   ThreadPool pool;
   std::unique_ptr<generate::ModelRunner> runner;
   std::optional<serve::Engine> engine;
+  // Of a model that embeds, in place of the two above.
+  std::unique_ptr<embed::Embedder> embedder;
+  std::optional<serve::EmbeddingEngine> embedding_engine;
 };
 
 struct Serve {
@@ -100,7 +105,9 @@ struct Serve {
     held = generate::held_weights(bundle, config.dtype);
     config.dtype = held.dtype;
     if (config.served_model_name.empty()) config.served_model_name = file_name(bundle.path());
-    std::fprintf(stderr, "%s%s", table.to_toml().c_str(), sampling_line(bundle, config).c_str());
+    const bool embeds = bundle.encoder() != nullptr || embed::has_modules(bundle.path());
+    std::fprintf(stderr, "%s%s", table.to_toml().c_str(),
+                 embeds ? "" : sampling_line(bundle, config).c_str());
 
     const SteadyClock clock;
     Machinery machinery(machine.threads);
@@ -109,7 +116,8 @@ struct Serve {
     server.start();
     const double began = clock.now();
     try {
-      load(bundle, machinery, backend, server, clock);
+      (this->*(embeds ? &Serve::load_embedder : &Serve::load))(bundle, machinery, backend, server,
+                                                               clock);
     } catch (const LoadingStopped&) {
       return exit_code(server);
     }
@@ -148,6 +156,24 @@ struct Serve {
     served.info.weight_version = serve::weight_version(weights.file(), machinery.pool, show);
     machinery.engine.emplace(*machinery.runner, std::move(served), config.scheduler(), clock);
     backend.finish(*machinery.engine);
+  }
+
+  void load_embedder(const bundle::Bundle& bundle, Machinery& machinery,
+                     serve::LoadingBackend& backend, const serve::HttpServer& server,
+                     const Clock& clock) const {
+    const bundle::Weights weights = bundle.open_weights();
+    ServeLoading loading(backend, server, clock, weights.data_bytes());
+    const auto show = [&loading](std::string_view stage, double part) { loading(stage, part); };
+    embed::EmbedderOptions options;
+    options.compute = generate::compute_dtype_of(held.dtype);
+    options.max_tokens = config.max_model_len;
+    machinery.embedder = std::make_unique<embed::Embedder>(
+        bundle, options, kernels::kernel_table(machine.tier), machinery.pool, show);
+    serve::ModelInfo info = embedding_info(*machinery.embedder, config);
+    info.weight_version = serve::weight_version(weights.file(), machinery.pool, show);
+    machinery.embedding_engine.emplace(*machinery.embedder, std::move(info),
+                                       config.max_num_queued_reqs, clock);
+    backend.finish(*machinery.embedding_engine);
   }
 
   generate::ModelOptions model_options(const models::DecoderConfig& decoder) const {

@@ -71,6 +71,15 @@ serve::EngineModel engine_model(const bundle::Bundle& bundle, const ServeConfig&
   return {std::move(info), prompt_encoder(bundle, config), std::move(ends)};
 }
 
+serve::ModelInfo embedding_info(const embed::Embedder& embedder, const ServeConfig& config) {
+  serve::ModelInfo info;
+  info.id = config.served_model_name;
+  info.created = unix_time();
+  info.context_length = embedder.max_tokens();
+  info.vocab_size = embedder.vocab();
+  return info;
+}
+
 std::string sampling_line(const bundle::Bundle& bundle, const ServeConfig& config) {
   const bundle::GenerationConfig model = bundle.generation();
   const serve::Sampling sampling = sampling_defaults(model, config);

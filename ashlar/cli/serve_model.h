@@ -3,6 +3,7 @@
 
 #include "ashlar/bundle/bundle.h"
 #include "ashlar/cli/serve_config.h"
+#include "ashlar/embed/embedder.h"
 #include "ashlar/serve/engine_core.h"
 
 #include <cstdint>
@@ -14,6 +15,9 @@ namespace ashlar::cli {
 // weight_version is left open.
 serve::EngineModel engine_model(const bundle::Bundle& bundle, const ServeConfig& config,
                                 int64_t context);
+
+// Of a model that embeds.
+serve::ModelInfo embedding_info(const embed::Embedder& embedder, const ServeConfig& config);
 
 // What requests get that leave it open, and where that comes from.
 std::string sampling_line(const bundle::Bundle& bundle, const ServeConfig& config);
