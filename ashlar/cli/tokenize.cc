@@ -13,6 +13,7 @@
 #include "ashlar/data/source.h"
 #include "ashlar/text/tokenizer.h"
 #include "ashlar/text/training/bpe_trainer.h"
+#include "ashlar/text/training/word_piece_trainer.h"
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -81,14 +82,16 @@ struct Decode {
 
 struct Train {
   static constexpr const char* kName = "train";
-  static constexpr const char* kHelp = "Learn a byte-level BPE vocabulary from text";
+  static constexpr const char* kHelp =
+      "Learn a vocabulary from text: byte-level BPE or word pieces";
   static constexpr const char* kGroup = "Subcommands";
   std::vector<std::string> data;
   std::string out = "tokenizer.json", begin;
-  std::vector<std::string> special = {"<|endoftext|>"}, extensions;
+  std::string kind = "bpe";
+  std::vector<std::string> special, extensions;
   int32_t vocab_size = 8192;
   int64_t max_bytes = 0;
-  bool json = false;
+  bool json = false, cased = false;
   text::WordPattern pattern = text::WordPattern::kLlama3;
 
   void add_flags(CLI::App& app) {
@@ -97,8 +100,13 @@ struct Train {
         ->capture_default_str();
     app.add_option("--out,-o", out, "File to write, or a folder to put tokenizer.json into")
         ->capture_default_str();
-    app.add_option("--special", special, "Special tokens, ids from 0 in this order")
-        ->capture_default_str();
+    app.add_option("--kind", kind, "bpe (of bytes) or wordpiece (BERT's)")
+        ->check(one_of({"bpe", "wordpiece"}))
+        ->option_text("KIND=bpe");
+    app.add_option("--special", special,
+                   "Special tokens, ids from 0 in this order (default: <|endoftext|>; of word "
+                   "pieces BERT's)");
+    app.add_flag("--cased", cased, "Word pieces keep case and accents");
     app.add_option("--begin", begin, "The special token to put before every text (default: none)");
     app.add_option("--pattern", pattern, "How words are cut: gpt2, llama3 or qwen2")
         ->type_name("NAME")
@@ -126,20 +134,36 @@ struct Train {
     return all;
   }
 
-  int run() const {
-    const std::string path = is_directory(out) ? join_path(out, "tokenizer.json") : out;
+  text::Tokenizer learn_bpe(data::DocumentReader& reader, const Clock& clock) const {
     text::BpeTrainOptions options;
     options.vocab_size = vocab_size;
-    options.special_tokens = special;
+    options.special_tokens = special.empty() ? std::vector<std::string>{"<|endoftext|>"} : special;
     options.begin_token = begin;
     options.pattern = pattern;
-    options.validate();
-
-    const SteadyClock clock;
-    const double start = clock.now();
     text::BpeTrainer trainer(options);
-    const std::vector<data::SourceFile> sources = files();
-    data::DocumentReader reader(sources, {});
+    read_into(trainer, reader, clock);
+    Progress learning("learning", "token", vocab_size, clock);
+    text::Tokenizer tokenizer =
+        trainer.train([&](const text::BpeTrainProgress& now) { learning.update(now.tokens); });
+    learning.finish();
+    return tokenizer;
+  }
+
+  text::Tokenizer learn_word_pieces(data::DocumentReader& reader, const Clock& clock) const {
+    text::WordPieceTrainOptions options;
+    options.vocab_size = vocab_size;
+    options.lower_case = !cased;
+    if (!special.empty()) options.special_tokens = special;
+    text::WordPieceTrainer trainer(options);
+    read_into(trainer, reader, clock);
+    Progress learning("learning", "token", vocab_size, clock);
+    text::Tokenizer tokenizer = trainer.train([&](int32_t tokens) { learning.update(tokens); });
+    learning.finish();
+    return tokenizer;
+  }
+
+  template <typename Trainer>
+  static void read_into(Trainer& trainer, data::DocumentReader& reader, const Clock& clock) {
     Progress reading("reading", "byte", reader.bytes(), clock);
     while (true) {
       const auto& pieces = reader.next();
@@ -148,10 +172,20 @@ struct Train {
       reading.update(reader.bytes_done());
     }
     reading.finish();
-    Progress learning("learning", "token", vocab_size, clock);
+  }
+
+  int run() const {
+    const std::string path = is_directory(out) ? join_path(out, "tokenizer.json") : out;
+    const SteadyClock clock;
+    const double start = clock.now();
+    const bool bpe = kind == "bpe";
+    ASHLAR_CHECK(bpe || begin.empty(),
+                 "--begin is for --kind bpe; word pieces are put between [CLS] and [SEP]");
+    ASHLAR_CHECK(!bpe || !cased, "--cased is for --kind wordpiece; bytes keep their case anyway");
+    const std::vector<data::SourceFile> sources = files();
+    data::DocumentReader reader(sources, {});
     const text::Tokenizer tokenizer =
-        trainer.train([&](const text::BpeTrainProgress& now) { learning.update(now.tokens); });
-    learning.finish();
+        bpe ? learn_bpe(reader, clock) : learn_word_pieces(reader, clock);
     tokenizer.save(path);
     const double seconds = clock.now() - start;
     if (json) {

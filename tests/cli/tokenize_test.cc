@@ -36,6 +36,24 @@ TEST(TokenizeTest, DecodesIdsFromFlagAndPipe) {
   EXPECT_EQ(Json::parse(piped.out)["text"], item["decoded"]);
 }
 
+TEST(TokenizeTest, LearnsWordPieces) {
+  const testing::TempDir folder;
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "The cat sat on the mat, the dog on the log\n";
+  write_file(folder.path("corpus.txt"), text);
+  const Json learnt = ashlar_json({"tokenize", "train", folder.path("corpus.txt"), "--kind",
+                                   "wordpiece", "--vocab-size", "60", "--out", folder.path()});
+  EXPECT_LE(learnt["vocab_size"], 60);
+  write_file(folder.path("new.txt"), "the dog sat");
+  const Json ids = ashlar_json({"tokenize", "encode", folder.path("tokenizer.json"), "--file",
+                                folder.path("new.txt")})["ids"];
+  EXPECT_EQ(ids.size(), 5u);  // [CLS] and [SEP] around whole words
+  EXPECT_THAT(complaint(ashlar({"tokenize", "train", folder.path("corpus.txt"), "--kind",
+                                "wordpiece", "--begin", "[CLS]"}),
+                        1),
+              HasSubstr("--begin is for --kind bpe"));
+}
+
 TEST(TokenizeTest, LearnsATokenizerThatReadsItsText) {
   const testing::TempDir folder;
   std::string text;

@@ -3,7 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/text/byte_chars.h"
 #include "ashlar/text/training/bpe_json.h"
-#include "ashlar/text/training/pair_counts.h"
+#include "ashlar/text/training/pair_corpus.h"
 #include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
@@ -14,77 +14,6 @@ namespace ashlar::text {
 namespace {
 
 constexpr int32_t kBytes = 256;
-
-struct StringHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
-};
-using WordCounts = std::unordered_map<std::string, int64_t, StringHash, std::equal_to<>>;
-
-// The words as tokens, with the pairs in them counted; merging a pair keeps the counts exact.
-class Corpus {
- public:
-  // byte_ids: the token of each byte.
-  Corpus(const WordCounts& words, const std::vector<int32_t>& byte_ids) {
-    for (const auto& [text, count] : words) {
-      const auto index = static_cast<uint32_t>(words_.size());
-      words_.push_back({symbols_.size(), text.size(), count});
-      for (const char byte : text) symbols_.push_back(byte_ids[static_cast<uint8_t>(byte)]);
-      const int32_t* const s = symbols_.data() + words_.back().offset;
-      for (size_t i = 0; i + 1 < text.size(); ++i) pairs_.change(s[i], s[i + 1], count, index);
-    }
-    merged_in_.assign(words_.size(), -1);
-  }
-
-  PairCounts& pairs() { return pairs_; }
-
-  // Replaces the top pair by `token` in every word.
-  void merge_top(int32_t token, int32_t step) {
-    const int32_t left = pairs_.top()->left;
-    const int32_t right = pairs_.top()->right;
-    for (const uint32_t word : pairs_.take_words_of_top()) {
-      if (std::exchange(merged_in_[word], step) != step) merge_in(word, left, right, token);
-    }
-  }
-
- private:
-  struct Word {
-    size_t offset, length;  // of its tokens in symbols_
-    int64_t count;
-  };
-
-  void merge_in(uint32_t index, int32_t left, int32_t right, int32_t token) {
-    Word& word = words_[index];
-    int32_t* const s = symbols_.data() + word.offset;
-    before_.assign(s, s + word.length);
-    was_merged_.assign(word.length, false);
-    is_merged_.clear();
-    size_t length = 0;
-    for (size_t i = 0; i < word.length; ++i) {
-      const bool match = before_[i] == left && i + 1 < word.length && before_[i + 1] == right;
-      s[length++] = match ? token : before_[i];
-      is_merged_.push_back(match);
-      if (match) was_merged_[i] = was_merged_[i + 1] = true;
-      i += match ? 1 : 0;
-    }
-    for (size_t i = 0; i + 1 < word.length; ++i) {
-      if (was_merged_[i] || was_merged_[i + 1]) {
-        pairs_.change(before_[i], before_[i + 1], -word.count, index);
-      }
-    }
-    for (size_t i = 0; i + 1 < length; ++i) {
-      if (is_merged_[i] || is_merged_[i + 1]) pairs_.change(s[i], s[i + 1], word.count, index);
-    }
-    word.length = length;
-  }
-
-  std::vector<Word> words_;
-  std::vector<int32_t> symbols_;
-  std::vector<int32_t> merged_in_;  // by word: the last step that visited it
-  PairCounts pairs_;
-  std::vector<int32_t> before_;  // work space of merge_in
-  std::vector<bool> was_merged_, is_merged_;
-};
 
 }  // namespace
 
@@ -116,15 +45,6 @@ void BpeTrainOptions::validate() const {
 struct BpeTrainer::Words {
   WordCounts counts;
   int64_t bytes_read = 0;
-
-  void add(std::string_view word) {
-    const auto found = counts.find(word);
-    if (found != counts.end()) {
-      ++found->second;
-    } else {
-      counts.emplace(word, 1);
-    }
-  }
 };
 
 BpeTrainer::BpeTrainer(BpeTrainOptions options)
@@ -141,7 +61,7 @@ void BpeTrainer::feed(std::string_view text) {
     text.remove_prefix(valid.size());
     while (!valid.empty()) {
       const size_t length = match_word(options_.pattern, valid);
-      words_->add(valid.substr(0, length));
+      count_word(words_->counts, valid.substr(0, length));
       valid.remove_prefix(length);
     }
     // Bytes that are no text teach nothing; their tokens exist anyway.
@@ -169,7 +89,13 @@ Tokenizer BpeTrainer::train(const std::function<void(const BpeTrainProgress&)>& 
     ids.emplace(bpe.tokens[id], static_cast<int32_t>(id));
   }
 
-  Corpus corpus(words_->counts, byte_ids);
+  PairCorpus corpus;
+  std::vector<int32_t> symbols;
+  for (const auto& [word, count] : words_->counts) {
+    symbols.clear();
+    for (const char byte : word) symbols.push_back(byte_ids[static_cast<uint8_t>(byte)]);
+    corpus.add_word(symbols, count);
+  }
   const auto report = [&] {
     if (!progress) return;
     progress({words_->bytes_read, static_cast<int64_t>(words_->counts.size()),
