@@ -68,6 +68,7 @@ struct Plan {
           "plan");
     }
     print_result(json ? plan_json(planned, rates) : plan_text(planned, rates));
+    planned.check_memory(config.run.memory);
     return 0;
   }
 

@@ -12,6 +12,7 @@
 #include "ashlar/comm/thread_ranks.h"
 #include "ashlar/train/model_source.h"
 #include "ashlar/train/ranks.h"
+#include "ashlar/train/run_plan.h"
 #include "ashlar/train/trainer.h"
 
 #include <fmt/format.h>
@@ -130,6 +131,10 @@ struct Train {
     }
     mesh.check_job(given);
     if (given > 1) train::check_layout(config, train::model_config(config));
+    if (config.run.memory > 0) {
+      const kernels::KernelTable& kernels = kernels::kernel_table(machine.tier);
+      train::plan_run(config, kernels, {}).check_memory(config.run.memory);
+    }
   }
 
   // This command without --mpi, for the processes it starts.

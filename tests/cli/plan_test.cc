@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 namespace ashlar::cli {
 namespace {
 
@@ -31,6 +33,34 @@ TEST_F(PlanTest, SaysWhatTrainingThenTakes) {
   std::vector<std::string> words = command(layout);
   words.insert(words.end(), {"--ranks", "4"});
   EXPECT_EQ(ashlar_json(words)["planned_bytes"], planned["ranks"][0]["planned_bytes"]);
+}
+
+// A cap on what a rank may hold refuses the plain run and lets one pass that shares out.
+TEST_F(PlanTest, KeepsToTheMemoryOfARank) {
+  const auto bytes = [&](const std::vector<std::string>& layout) {
+    int64_t most = 0;
+    const Json planned = ashlar_json(plan(layout));
+    for (const Json& rank : planned["ranks"]) {
+      most = std::max(most, rank["planned_bytes"].get<int64_t>());
+    }
+    return most;
+  };
+  const int64_t shared = bytes({"mesh.data=2", "parallel.zero=1"});
+  ASSERT_LT(shared, bytes({"mesh.data=2"}));
+  const std::string cap = "run.memory=" + std::to_string(shared);
+  for (const char* verb : {"plan", "train"}) {
+    for (const int zero : {0, 1}) {
+      std::vector<std::string> words =
+          command({"mesh.data=2", "train.steps=2", cap, "parallel.zero=" + std::to_string(zero)});
+      words[0] = verb;
+      if (words[0] == "train") words.insert(words.end(), {"--ranks", "2"});
+      const testing::ProgramResult run = ashlar(words);
+      EXPECT_EQ(run.exit_code, zero == 0 ? 2 : 0) << run.err;
+      if (zero != 0) continue;
+      EXPECT_THAT(run.err, HasSubstr("config run.memory: rank 0: "));
+      EXPECT_FALSE(is_directory(run_dir()));
+    }
+  }
 }
 
 TEST_F(PlanTest, ReadsAsTables) {
