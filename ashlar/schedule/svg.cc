@@ -15,6 +15,7 @@ namespace {
 
 constexpr double kLeft = 70, kRight = 92, kTop = 72, kRow = 26, kGap = 8, kAxis = 44;
 constexpr double kNarrow = 900, kWide = 2400;  // of the time axis
+constexpr double kStrip = 6;                   // of what runs beside
 constexpr double kBox = 15;                    // width that a two-digit number needs
 
 struct Colour {
@@ -40,6 +41,7 @@ constexpr std::array kLooks = {
     Look{Kind::kInputGrad, "B input gradient", {252, 218, 176}, {208, 114, 22}},
     Look{Kind::kWeightGrad, "W weight gradient", {203, 233, 200}, {54, 133, 62}},
     Look{Kind::kBackward, "BW full backward", {247, 202, 193}, {188, 74, 58}},
+    Look{Kind::kReduce, "sum of gradients", {150, 110, 200}, {150, 110, 200}},
     Look{Kind::kGather, "gather", {226, 214, 240}, {226, 214, 240}},
     Look{Kind::kStep, "step", {210, 210, 210}, {210, 210, 210}},
 };
@@ -141,6 +143,7 @@ class Drawing {
             "message");
     }
     entry("<rect width=\"28\" height=\"14\" fill=\"#efefef\"/>", "idle");
+    if (waits()) entry(wait_box(0, 0, 28, 14), "waiting for other ranks");
     if (shades) entry("", "light to dark: chunk 0 to the last");
   }
 
@@ -150,6 +153,16 @@ class Drawing {
         return span.instruction.kind == kind && span.end > span.start;
       });
     });
+  }
+  bool waits() const {
+    return std::ranges::any_of(timeline_.ranks,
+                               [](const RankTimeline& rank) { return !rank.waits.empty(); });
+  }
+  static std::string wait_box(double x, double y, double width, double height) {
+    return fmt::format(
+        "<rect x=\"{:.2f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{}\" fill=\"#ffffff\" "
+        "fill-opacity=\"0.75\" stroke=\"#999999\" stroke-width=\"0.4\"/>",
+        x, y, width, height);
   }
   bool messages_take_time() const {
     return std::ranges::any_of(timeline_.transfers,
@@ -183,6 +196,9 @@ class Drawing {
     add("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{}\" fill=\"#efefef\"/>", x(0),
         y(rank), scale_ * timeline_.makespan, kRow);
     for (const Span& span : row.spans) draw_span(rank, span);
+    for (const Interval& wait : row.waits) {
+      text_ += wait_box(x(wait.start), y(rank), scale_ * (wait.end - wait.start), kRow) + "\n";
+    }
     add("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{:.4g}</text>", width_ - kRight / 2,
         y(rank) + kRow / 2 + 4, row.peak_microbatches);
   }
@@ -192,6 +208,11 @@ class Drawing {
     const double width = scale_ * (span.end - span.start);
     if (look == nullptr || width <= 0) return;
     const Colour fill = colour(*look, rank, span.instruction.chunk);
+    if (span.instruction.kind == Kind::kReduce) {  // beside what the rank computes
+      add("<rect x=\"{:.2f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{}\" fill=\"{}\"/>",
+          x(span.start), y(rank) + kRow, width, kStrip, fill.str());
+      return;
+    }
     add("<rect x=\"{:.2f}\" y=\"{:.1f}\" width=\"{:.2f}\" height=\"{}\" fill=\"{}\" "
         "stroke=\"#ffffff\" stroke-width=\"0.8\"/>",
         x(span.start), y(rank), width, kRow, fill.str());

@@ -19,9 +19,14 @@ struct Transfer {
   double start = 0, end = 0;  // handed over, arrived
 };
 
+struct Interval {
+  double start = 0, end = 0;
+};
+
 struct RankTimeline {
   std::vector<Span> spans;  // all but sends, in order; a receive spans what the rank waited for it
-  double busy = 0;          // computing
+  std::vector<Interval> waits;           // within spans, for other ranks; of what was measured
+  double busy = 0;                       // computing
   double first_start = 0, last_end = 0;  // of computing
   int peak_until_backward = 0;           // (microbatch, chunk) pairs between F and the end of B
   int peak_until_weight = 0;             // and the end of W

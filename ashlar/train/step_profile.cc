@@ -35,10 +35,9 @@ std::optional<std::string> StepProfile::end(int64_t step, const schedule::Instru
   if (trace_ && step == trace_end_) write_trace();
   if (!timeline_) return std::nullopt;
   step_.set_profiler(nullptr);
-  const std::vector<schedule::Span> spans =
-      measured_spans(timeline_->records(), step_.graphs(), list);
+  const MeasuredRank rank = measured_rank(timeline_->records(), step_.graphs(), list);
   timeline_.reset();
-  return gather_timeline(spans, step, ranks_);
+  return gather_timeline(rank, step, ranks_);
 }
 
 void StepProfile::finish() {

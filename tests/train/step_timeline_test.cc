@@ -85,5 +85,38 @@ TEST(StepTimeline, PipelineRanksRunTheirLists) {
   }
 }
 
+// Sums of gradients have bars of their own beside backward, and what ops waited for other ranks is
+// not counted as work.
+TEST(StepTimeline, ShowsSumsAndWaits) {
+  const testing::TinyRun tiny;
+  TrainConfig config = short_config(tiny, "sums");
+  config.mesh.data = 2;
+  config.mesh.tensor = 2;
+  config.model.kv_heads = 2;
+  config.run.profile.clear();
+  comm::run_ranks(4, [&](comm::Communicator& comm) { train(config, testing::quiet(), &comm); });
+  const MeasuredStep measured = read_timeline(join_path(config.run.dir, "timeline.json"));
+  ASSERT_EQ(measured.timeline.ranks.size(), 4);
+  size_t waits = 0;
+  for (const schedule::RankTimeline& rank : measured.timeline.ranks) {
+    double spans = 0;
+    int sums = 0;
+    for (const schedule::Span& span : rank.spans) {
+      if (schedule::is_compute(span.instruction.kind)) spans += span.end - span.start;
+      if (span.instruction.kind != schedule::Kind::kReduce) continue;
+      EXPECT_GE(span.end, span.start);
+      ++sums;
+    }
+    EXPECT_GT(sums, 0);
+    EXPECT_LE(rank.busy, spans);
+    EXPECT_GT(rank.busy, 0);
+    waits += rank.waits.size();
+  }
+  EXPECT_GT(waits, 0u);
+  const std::string html = report_html(config.run.dir);
+  EXPECT_THAT(html, HasSubstr("sum of gradients"));
+  EXPECT_THAT(html, HasSubstr("waiting for other ranks"));
+}
+
 }  // namespace
 }  // namespace ashlar::train
