@@ -43,8 +43,12 @@ class Stage {
 
 int64_t blocks_for(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
+HeldWeights held_as(DType dtype) {
+  return {dtype, is_block(dtype) ? passes::all_in(dtype) : passes::WeightFormat()};
+}
+
 HeldWeights held_weights(const bundle::Bundle& bundle, std::optional<DType> asked) {
-  if (asked) return {*asked, is_block(*asked) ? passes::all_in(*asked) : passes::WeightFormat()};
+  if (asked) return held_as(*asked);
   if (bundle.gguf() == nullptr) return {};
   const bundle::Weights weights = bundle.open_weights();
   std::map<std::string, DType> of_file;
@@ -66,9 +70,7 @@ HeldWeights held_weights(const bundle::Bundle& bundle, std::optional<DType> aske
           }};
 }
 
-void ModelOptions::set_dtype(DType dtype) {
-  hold({dtype, is_block(dtype) ? passes::all_in(dtype) : passes::WeightFormat()});
-}
+void ModelOptions::set_dtype(DType dtype) { hold(held_as(dtype)); }
 
 void ModelOptions::hold(const HeldWeights& held) {
   compute = compute_dtype_of(held.dtype);
@@ -114,7 +116,8 @@ std::unique_ptr<ModelRunner> open_model(const bundle::Bundle& bundle, const Mode
   Stage packing("packing weights", graph, on_loading);
   std::map<std::string, std::string> tensors;  // by parameter
   for (const models::WeightRule& rule : files.rules()) {
-    for (const std::string& name : rule.parameters) tensors[name] = files.name_of(rule);
+    const std::string tensor = files.name_of(rule);
+    for (const std::string& name : rule.parameters) tensors[name] = tensor;
   }
   runtime::pack_weights(graph, weights, table, pool, [&](const std::string& name) {
     packing.pass(weights.at(name));

@@ -19,6 +19,8 @@ struct HeldWeights {
   DType dtype = DType::kF32;         // of most of them
   passes::WeightFormat format = {};  // of each; none: all as what is computed
 };
+// All in one dtype, as far as their rows allow (passes::all_in).
+HeldWeights held_as(DType dtype);
 // As asked. Where nothing is: the blocks of a GGUF file as they are, of other models f32.
 HeldWeights held_weights(const bundle::Bundle& bundle, std::optional<DType> asked);
 
