@@ -207,6 +207,7 @@ void paged_attention(const PagedAttentionArgs& args) {
   const int64_t D = args.head_dim, E = args.values();
   const int64_t group = args.heads / args.kv_heads;
   const bool latent = args.v_pool == nullptr;  // rows that are key and value
+  const double* v_pool = latent ? args.k_pool : args.v_pool;
   for (int64_t s = 0; s < args.seqs; ++s) {
     const int32_t* table = args.block_table + s * args.block_table_stride;
     const int64_t rows = args.row_start[s + 1] - args.row_start[s];
@@ -226,8 +227,8 @@ void paged_attention(const PagedAttentionArgs& args) {
                            alibi(args.mask, h, position, j));
         }
         const auto value = [&](int64_t j, int64_t d) {
-          j += keys.begin;
-          return (latent ? args.k_pool : args.v_pool)[base(j) + j % kCacheBlock * D + d];
+          const int64_t key = keys.begin + j;
+          return v_pool[base(key) + key % kCacheBlock * D + d];
         };
         const auto whole = [](int64_t) { return 1.0; };
         weigh_values(scores, E, value, whole, args.out + (t * args.heads + h) * E);
