@@ -20,8 +20,13 @@
 #include <cstdint>
 #include <cstring>
 
-// All kernel code is internal to its tier: nothing may be emitted for the linker to share.
+// All kernel code is internal to its tier: nothing may be emitted for the linker to share. Arrays
+// of 16 are left to the compiler: forced inline they take ten times as long to compile.
+#if defined(__AVX2__)
 #define ASHLAR_INLINE static inline __attribute__((always_inline))
+#else
+#define ASHLAR_INLINE static inline
+#endif
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
