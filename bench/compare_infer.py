@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "build" / "peers"
 MODELS = ["llama-160m", "qwen-0.5b-like", "tinyllama-1.1b"]
 WORKS = {  # name: prompt, tokens, sequences, what counts
-    "prefill 512": (512, 1, 1, "prefill_tokens_per_s"),
+    "prefill 512": (512, 2, 1, "prefill_tokens_per_s"),
     "decode 1": (128, 64, 1, "decode_tokens_per_s"),
     "decode 8": (128, 32, 8, "decode_tokens_per_s"),
     "decode 16": (128, 32, 16, "decode_tokens_per_s"),

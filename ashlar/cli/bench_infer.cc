@@ -86,8 +86,9 @@ struct BenchInfer {
              double decode_rate) const {
     const models::DecoderConfig& config = opened.bundle().config();
     const double needed = 2 * double(layer_parameters(config));  // FLOPs of a token, at least
-    check_below("prefill: FLOPs", prefill_rate * needed, peak_operations(rates, opened.dtype()));
-    check_below("decode: FLOPs", decode_rate * needed, peak_operations(rates, opened.dtype()));
+    const DType multiplied = is_block(opened.dtype()) ? opened.dtype() : opened.compute_dtype();
+    check_below("prefill: FLOPs", prefill_rate * needed, peak_operations(rates, multiplied));
+    check_below("decode: FLOPs", decode_rate * needed, peak_operations(rates, multiplied));
     // Weights that do not fit in a cache come from memory once for every step.
     const auto matrix_bytes = double(runner.matrix_bytes());
     const double read = decode_rate / double(batch) * matrix_bytes;

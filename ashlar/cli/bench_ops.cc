@@ -20,15 +20,15 @@ namespace {
 
 constexpr int kSteps = 5;  // of each phase; the fastest time of an op counts
 
-// What an op multiplies in.
+// What an op multiplies in: blocks as they are, all else as it is computed.
 DType multiplied(const graph::Node& node, DType compute) {
+  graph::PackedWeight packed;
   if (const auto* linear = dynamic_cast<const graph::LinearOp*>(node.op.get())) {
-    return linear->packed() ? linear->packed().format : compute;
+    packed = linear->packed();
+  } else if (const auto* grouped = dynamic_cast<const graph::GroupedLinearOp*>(node.op.get())) {
+    packed = grouped->packed();
   }
-  if (const auto* linear = dynamic_cast<const graph::GroupedLinearOp*>(node.op.get())) {
-    return linear->packed() ? linear->packed().format : compute;
-  }
-  return compute;
+  return is_block(packed.format) ? packed.format : compute;
 }
 
 nlohmann::ordered_json as_json(const std::vector<plan::RooflineRow>& rows) {
@@ -104,7 +104,7 @@ struct BenchOps {
 
   void print(TextModel& opened, const kernels::ProbeRates& rates, const Steps& prompt,
              const Steps& decode) const {
-    const DType compute = generate::compute_dtype_of(opened.dtype());
+    const DType compute = opened.compute_dtype();
     const plan::RooflineRates ceiling = {
         [&](const graph::Node& node) { return peak_operations(rates, multiplied(node, compute)); },
         rates.read_bytes};

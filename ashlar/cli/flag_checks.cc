@@ -76,8 +76,8 @@ CLI::Validator compute_dtype() {
 
 CLI::Validator weight_dtype() {
   std::vector<std::pair<std::string, int64_t>> values;
-  for (const DType dtype :
-       {DType::kF32, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4K, DType::kQ6K}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kQ8_0, DType::kQ4_0,
+                            DType::kQ4K, DType::kQ6K}) {
     values.emplace_back(name(dtype), static_cast<int64_t>(dtype));
   }
   return named_value(std::move(values));

@@ -102,19 +102,18 @@ struct Serve {
     machine.resolve();
     load_settings();
     const bundle::Bundle bundle = bundle::Bundle::open(model);
-    held = generate::held_weights(bundle, config.dtype);
-    config.dtype = held.dtype;
     if (config.served_model_name.empty()) config.served_model_name = file_name(bundle.path());
-    const bool embeds = bundle.encoder() != nullptr || embed::has_modules(bundle.path());
-    std::fprintf(stderr, "%s%s", table.to_toml().c_str(),
-                 embeds ? "" : sampling_line(bundle, config).c_str());
-
     const SteadyClock clock;
     Machinery machinery(machine.threads);
     serve::LoadingBackend backend(config.served_model_name);
     serve::HttpServer server(config.http(), backend, clock);  // goes before what it answers from
     server.start();
     const double began = clock.now();
+    held = generate::held_weights(bundle, config.dtype);
+    if (!config.kv_cache_dtype) config.kv_cache_dtype = held.cache;
+    const bool embeds = bundle.encoder() != nullptr || embed::has_modules(bundle.path());
+    std::fprintf(stderr, "%s%s", table.to_toml().c_str(),
+                 embeds ? "" : sampling_line(bundle, config).c_str());
     try {
       (this->*(embeds ? &Serve::load_embedder : &Serve::load))(bundle, machinery, backend, server,
                                                                clock);
@@ -165,7 +164,7 @@ struct Serve {
     ServeLoading loading(backend, server, clock, weights.data_bytes());
     const auto show = [&loading](std::string_view stage, double part) { loading(stage, part); };
     embed::EmbedderOptions options;
-    options.compute = generate::compute_dtype_of(held.dtype);
+    options.compute = held.compute;
     options.max_tokens = config.max_model_len;
     machinery.embedder = std::make_unique<embed::Embedder>(
         bundle, options, kernels::kernel_table(machine.tier), machinery.pool, show);
@@ -184,7 +183,7 @@ struct Serve {
     options.limits.tokens = scheduler.max_batched_tokens;
     options.limits.outputs = scheduler.max_outputs;
     options.hold(held);
-    options.cache = config.cache_dtype();
+    options.cache = *config.kv_cache_dtype;
     return generate::resolve(options, decoder);
   }
 };

@@ -29,22 +29,24 @@ void ServeConfig::bind(ConfigBinder& b) {
                                   {"f32", DType::kF32},
                                   {"bf16", DType::kBF16},
                                   {"float32", DType::kF32},
+                                  {"f16", DType::kF16},
                                   {"bfloat16", DType::kBF16},
+                                  {"float16", DType::kF16},
                                   {"q8_0", DType::kQ8_0},
                                   {"q4_0", DType::kQ4_0},
                                   {"q4_k", DType::kQ4K},
                                   {"q6_k", DType::kQ6K}},
-                                 "of the weights; auto: a GGUF file's own, else f32");
-  b.choice<std::optional<DType>>(
-       "kv_cache_dtype", kv_cache_dtype,
-       {{"auto", std::nullopt},
-        {"f32", DType::kF32},
-        {"bf16", DType::kBF16},
-        {"f16", DType::kF16},
-        {"float32", DType::kF32},
-        {"bfloat16", DType::kBF16},
-        {"float16", DType::kF16}},
-       "of keys and values; auto: as dtype, f16 beside blocks of few bits")
+                                 "of the weights; auto: the file's own");
+  b.choice<std::optional<DType>>("kv_cache_dtype", kv_cache_dtype,
+                                 {{"auto", std::nullopt},
+                                  {"f32", DType::kF32},
+                                  {"bf16", DType::kBF16},
+                                  {"f16", DType::kF16},
+                                  {"float32", DType::kF32},
+                                  {"bfloat16", DType::kBF16},
+                                  {"float16", DType::kF16}},
+                                 "of keys and values; auto: f16 for GGUF files and beside f16 and "
+                                 "blocks, else as dtype, f32 without one")
       .also("cache_dtype");
   block_size = generate::kBlockTokens;
   b.key("block_size", block_size, "tokens of a cache block: the kernels want this many");

@@ -53,9 +53,6 @@ struct ServeConfig {
 
   serve::HttpOptions http() const;
   serve::SchedulerLimits scheduler() const;
-  DType cache_dtype() const {
-    return kv_cache_dtype.value_or(generate::cache_dtype_of(dtype.value_or(DType::kF32)));
-  }
 };
 
 }  // namespace ashlar::cli

@@ -47,7 +47,8 @@ void check_memory(const ServeConfig& config, const ServeMemory& memory) {
   if (memory.blocks * memory.plan.block <= room) return;
   const int64_t fits = room / memory.plan.block * kBlockTokens;
   std::string ways = fits > 0 ? fmt::format("--max-model-len {}, ", fits) : "";
-  if (size_of(config.cache_dtype()) > size_of(DType::kBF16)) ways += "--kv-cache-dtype bf16, ";
+  if (size_of(config.kv_cache_dtype.value_or(DType::kF32)) > size_of(DType::kBF16))
+    ways += "--kv-cache-dtype bf16, ";
   if (config.kv_cache_memory_bytes > 0) {
     fail(
         "serve: kv_cache_memory_bytes = {} hold less than one sequence of {} tokens, which takes "

@@ -52,8 +52,8 @@ void ModelFlags::add_to(CLI::App& app) {
       ->check(positive())
       ->option_text("N");
   app.add_option("--dtype", dtype,
-                 "Of the weights: f32, bf16, q8_0, q4_0, q4_k or q6_k (default: a GGUF "
-                 "file's own, else f32)")
+                 "Of the weights: f32, bf16, f16, q8_0, q4_0, q4_k or q6_k (default: the "
+                 "file's own)")
       ->transform(weight_dtype())
       ->option_text("DTYPE");
 }

@@ -20,7 +20,7 @@ namespace ashlar::cli {
 struct ModelFlags {
   std::string model;
   int64_t context = 0;
-  std::optional<DType> dtype;  // none: f32, or a GGUF file's own
+  std::optional<DType> dtype;  // none: the file's own
 
   void add_to(CLI::App& app);
 };
@@ -37,6 +37,7 @@ class TextModel {
   bool has_tokenizer() const { return tokenizer_.has_value(); }
   const text::Tokenizer& tokenizer() const;    // throws Error where the model has none
   DType dtype() const { return held_.dtype; }  // of most matrices
+  DType compute_dtype() const { return held_.compute; }
   generate::ModelRunner& runner() { return *runner_; }
   generate::Generator& generator() { return generator_; }
 

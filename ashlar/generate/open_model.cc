@@ -44,27 +44,30 @@ class Stage {
 int64_t blocks_for(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
 HeldWeights held_as(DType dtype) {
-  return {dtype, is_block(dtype) ? passes::all_in(dtype) : passes::WeightFormat()};
+  if (dtype == DType::kF32 || dtype == DType::kBF16) return {dtype, dtype, dtype, {}};
+  return {dtype, DType::kF32, DType::kF16, passes::all_in(dtype)};
 }
 
 HeldWeights held_weights(const bundle::Bundle& bundle, std::optional<DType> asked) {
   if (asked) return held_as(*asked);
-  if (bundle.gguf() == nullptr) return {};
   const bundle::Weights weights = bundle.open_weights();
   std::map<std::string, DType> of_file;
   std::map<DType, int64_t> elements;
   for (const models::WeightRule& rule : weights.rules()) {
     const std::string tensor = weights.name_of(rule);
-    if (rule.transpose || !weights.contains(tensor)) continue;
+    if (!weights.contains(tensor)) continue;
     const formats::TensorSpec& spec = weights.entry(tensor);
-    if (!is_block(spec.dtype)) continue;
+    const bool narrow = spec.dtype == DType::kF16 || spec.dtype == DType::kBF16;
+    if (!narrow && (!is_block(spec.dtype) || rule.transpose)) continue;
     for (const std::string& parameter : rule.parameters) of_file[parameter] = spec.dtype;
     elements[spec.dtype] += spec.shape.elements();
   }
   if (of_file.empty()) return {};
   const auto most = std::ranges::max_element(
       elements, [](const auto& a, const auto& b) { return a.second < b.second; });
-  return {most->first, [of_file](const graph::Variable& variable, passes::WeightUse) {
+  const DType cache = bundle.gguf() != nullptr ? DType::kF16 : DType::kF32;
+  return {most->first, DType::kF32, cache,
+          [of_file](const graph::Variable& variable, passes::WeightUse) {
             const auto found = of_file.find(variable.name);
             return found == of_file.end() ? variable.dtype : found->second;
           }};
@@ -73,8 +76,8 @@ HeldWeights held_weights(const bundle::Bundle& bundle, std::optional<DType> aske
 void ModelOptions::set_dtype(DType dtype) { hold(held_as(dtype)); }
 
 void ModelOptions::hold(const HeldWeights& held) {
-  compute = compute_dtype_of(held.dtype);
-  cache = cache_dtype_of(held.dtype);
+  compute = held.compute;
+  cache = held.cache;
   weights = held.format;
 }
 

@@ -14,14 +14,19 @@
 
 namespace ashlar::generate {
 
-// How a model's matrices are held.
+// How a model's matrices are held, and what is computed from them.
 struct HeldWeights {
   DType dtype = DType::kF32;         // of most of them
+  DType compute = DType::kF32;       // of activations
+  DType cache = DType::kF32;         // of keys and values
   passes::WeightFormat format = {};  // of each; none: all as what is computed
 };
-// All in one dtype, as far as their rows allow (passes::all_in).
+// All in one dtype, as far as their rows allow (passes::all_in): f32 and bf16 compute in it; f16
+// and blocks in f32, with keys and values as f16.
 HeldWeights held_as(DType dtype);
-// As asked. Where nothing is: the blocks of a GGUF file as they are, of other models f32.
+// As asked. Where nothing is, as the file holds them: blocks, f16 and bf16 stay what they are and
+// everything is computed in f32, which gives the bits of weights widened to f32. Keys and values
+// are f16 beside those of a GGUF file, as its users know it, and f32 elsewhere.
 HeldWeights held_weights(const bundle::Bundle& bundle, std::optional<DType> asked);
 
 struct ModelOptions {
@@ -31,14 +36,9 @@ struct ModelOptions {
   passes::WeightFormat weights = {};  // how matrices are held; none: as what is computed
   DType cache = DType::kF32;          // f32, bf16 or f16
 
-  // Everything as f32 or bf16; or the weights in a format of blocks, keys and values as f16 and the
-  // rest as f32.
-  void set_dtype(DType dtype);
+  void set_dtype(DType dtype);  // held_as
   void hold(const HeldWeights& held);
 };
-// What activations are where weights are held as `dtype`.
-constexpr DType compute_dtype_of(DType dtype) { return is_block(dtype) ? DType::kF32 : dtype; }
-constexpr DType cache_dtype_of(DType dtype) { return is_block(dtype) ? DType::kF16 : dtype; }
 
 // The options with every 0 replaced. Throws Error for a context beyond the model's.
 ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& config);

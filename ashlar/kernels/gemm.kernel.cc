@@ -1,7 +1,9 @@
 // gemm, and pack_b for weights that are packed once. gemm_plan.h says how the work is cut,
-// gemm_tile.h holds the arithmetic, pack.h the layout of packed operands.
+// gemm_tile.h and, for few rows, gemm_streams.h hold the arithmetic, pack.h the layout of packed
+// operands.
 #include "ashlar/kernels/gemm_epilogue.h"
 #include "ashlar/kernels/gemm_plan.h"
+#include "ashlar/kernels/gemm_streams.h"
 #include "ashlar/kernels/quant_gemm.h"
 #include "ashlar/kernels/table.h"
 
@@ -146,16 +148,38 @@ struct TileTask {
     }
   }
 
-  void run() const {
-    if (g.plan.pack_b == PackB::kOnTheFly) return run_on_the_fly();
-    if (m1 - m0 <= kMaxRowsOnTheFly) {  // few rows: panels of B from end to end
-      for (int64_t col = n0; col < n1; col += kTileCols) {
-        for (int64_t r = area.r0; r < area.r1; r += kGemmBlock) {
-          multiply_rows(col, r, b_panel(col, r));
+  // Few rows: panels of B from end to end, several at once.
+  void run_streams() const {
+    const int64_t most = streams_of(lesser(m1 - m0, kStreamRows));
+    int64_t streams = 0;
+    for (int64_t col = n0; col < n1; col += streams * kTileCols) {
+      const int64_t left = ceil_div(n1 - col, kTileCols);
+      streams = left >= most ? most : left >= 2 && most >= 2 ? 2 : 1;
+      for (int64_t r = area.r0; r < area.r1; r += kGemmBlock) {
+        for (int64_t row = m0; row < m1; row += kTileRows) {
+          stream_rows(row, col, r, static_cast<int>(streams));
         }
       }
-      return;
     }
+  }
+
+  // The rows of a panel of A, in equal groups, by panels of B.
+  void stream_rows(int64_t row, int64_t col, int64_t r, int streams) const {
+    const int64_t width = lesser(kTileRows, m1 - row);
+    const int64_t group = ceil_div(width, ceil_div(width, kStreamRows));
+    const float* a = a_panel(row, r);
+    for (int64_t i = 0; i < width; i += group) {
+      const int64_t rows = lesser(group, width - i);
+      pick_stream_tile(g.plan.inner, rows, streams)(
+          lesser(kGemmBlock, area.r1 - r), a + i, width, b_panel(col, r),
+          b_panel(col + kTileCols, r) - b_panel(col, r),
+          sums + (row - m0 + i) * stride + (col - n0), stride, r > 0);
+    }
+  }
+
+  void run() const {
+    if (g.plan.pack_b == PackB::kOnTheFly) return run_on_the_fly();
+    if (m1 - m0 <= kMaxRowsOnTheFly) return run_streams();
     for (int64_t r = area.r0; r < area.r1; r += kGemmBlock) {
       if (kTileVecs > 1) {  // a panel of A in L1, those of B from L2
         for (int64_t row = m0; row < m1; row += kTileRows) {
@@ -258,7 +282,9 @@ void gemm(const GemmArgs& args, const Team& team) {
 
 int64_t packed_columns(DType dtype) { return is_block(dtype) ? kLanes : kTileCols; }
 
-Unit packed_unit(DType dtype) { return dtype == DType::kBF16 ? Unit::kPair : Unit::kF32; }
+Unit packed_unit(DType dtype) {
+  return dtype == DType::kBF16 ? Unit::kPair : dtype == DType::kF16 ? Unit::kHalves : Unit::kF32;
+}
 
 int64_t packed_b_bytes(DType dtype, int64_t r, int64_t n) {
   if (is_block(dtype)) return quant_packed_bytes(dtype, r, n);
@@ -271,9 +297,14 @@ void pack_b(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t 
   const Unit unit = packed_unit(packed_dtype);
   const Lines lines = {b.data, b.dtype, b.col_stride, b.row_stride};
   n_end = lesser(n_end, n);
-  pack_lines<kTileCols>(lines, unit, n_begin, n_end, 0, 0, r,
-                        static_cast<float*>(packed) + n_begin * units_of(unit, r),
-                        units_of(unit, r));
+  float* panels = static_cast<float*>(packed) + n_begin * units_of(unit, r);
+  if (unit != Unit::kHalves) {
+    return pack_lines<kTileCols>(lines, unit, n_begin, n_end, 0, 0, r, panels, units_of(unit, r));
+  }
+  for (int64_t i = n_begin; i < n_end; i += kTileCols, panels += kTileCols * units_of(unit, r)) {
+    pack_halves<kTileCols>(lines, i, lesser(kTileCols, n_end - i), r,
+                           reinterpret_cast<f16*>(panels));
+  }
 }
 
 }  // namespace

@@ -83,9 +83,10 @@ static void choose_kernels(GemmPlan& plan, const GemmArgs& args) {
   const DType b_dtype = args.packed_b != nullptr ? args.packed_dtype : args.b.dtype;
   const bool dot = kHasDot && args.a.dtype == DType::kBF16 && b_dtype == DType::kBF16;
   const bool b_pairs = b_dtype == DType::kBF16 && (dot || args.packed_b != nullptr);
-  plan.inner = dot ? Inner::kDot : b_pairs ? Inner::kWiden : Inner::kF32;
+  const bool b_halves = b_dtype == DType::kF16 && args.packed_b != nullptr;
+  plan.inner = dot ? Inner::kDot : b_pairs ? Inner::kWiden : b_halves ? Inner::kHalf : Inner::kF32;
   plan.a_unit = dot ? Unit::kPair : Unit::kF32;
-  plan.b_unit = b_pairs ? Unit::kPair : Unit::kF32;
+  plan.b_unit = b_pairs ? Unit::kPair : b_halves ? Unit::kHalves : Unit::kF32;
   plan.a_is_packed = args.m == 1 && args.a.col_stride == 1 &&
                      (dot ? args.r % 2 == 0 : args.a.dtype == DType::kF32);
   plan.pack_b = args.packed_b != nullptr     ? PackB::kBefore

@@ -6,6 +6,7 @@
 // Arithmetic is the contract of args.h. Each element is one chain over ascending r:
 //   kF32      B packed as f32: acc = fma(a, b, acc)
 //   kWiden    B packed as pairs of bf16, widened in registers: the same bits as kF32
+//   kHalf     B packed as f16, widened as it is loaded: the same bits as kF32
 //   kDot      A and B as pairs of bf16, VDPBF16PS (avx512bf16 only): acc += a[r+1] b[r+1], then
 //             acc += a[r] b[r], each sum rounded to nearest even and subnormals taken and left as
 //             0; an odd last r is paired with zeros.
@@ -16,7 +17,7 @@
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
-enum class Inner : uint8_t { kF32, kWiden, kDot };
+enum class Inner : uint8_t { kF32, kWiden, kHalf, kDot };
 
 #if defined(__AVX512F__) || defined(ASHLAR_AVX512_ON_AVX2)
 inline constexpr int kTileRows = 14;
@@ -54,7 +55,13 @@ template <Inner kInner, int kRows, int kVecs>
 ASHLAR_INLINE void tile_step(Vec (&acc)[kRows][kVecs], const float* a, const float* b) {
   Vec b0[kVecs];
 #pragma GCC unroll 4
-  for (int j = 0; j < kVecs; ++j) b0[j] = load(b + j * kLanes);
+  for (int j = 0; j < kVecs; ++j) {
+    if constexpr (kInner == Inner::kHalf) {
+      b0[j] = load(reinterpret_cast<const f16*>(b) + j * kLanes);
+    } else {
+      b0[j] = load(b + j * kLanes);
+    }
+  }
   if constexpr (kInner == Inner::kWiden) {
     Vec b1[kVecs];
 #pragma GCC unroll 4
@@ -97,21 +104,22 @@ static void tile(int64_t r, const float* a, const float* b, float* out, int64_t 
 #pragma GCC unroll 4
     for (int j = 0; j < kVecs; ++j) acc[i][j] = zero();
   }
-  constexpr int kStepR = kInner == Inner::kF32 ? 1 : 2;
+  constexpr int kStepR = kInner == Inner::kWiden ? 2 : 1;
   constexpr int kStepA = kInner == Inner::kWiden ? 2 * kRows : kRows;
+  constexpr int kStepB = kInner == Inner::kHalf ? kTileCols / 2 : kTileCols;
   const int64_t steps = kInner == Inner::kDot ? (r + 1) / 2 : r / kStepR;
   int64_t s = 0;
   for (; s + kUnroll <= steps; s += kUnroll) {
 #pragma GCC unroll 8
-    for (int k = 0; k < kUnroll; ++k) tile_step<kInner>(acc, a + k * kStepA, b + k * kTileCols);
+    for (int k = 0; k < kUnroll; ++k) tile_step<kInner>(acc, a + k * kStepA, b + k * kStepB);
     a += kUnroll * kStepA;
-    b += kUnroll * kTileCols;
+    b += kUnroll * kStepB;
   }
 #pragma GCC unroll 1
   for (; s < steps; ++s) {
     tile_step<kInner>(acc, a, b);
     a += kStepA;
-    b += kTileCols;
+    b += kStepB;
   }
   if (kInner == Inner::kWiden && (r & 1) != 0) {
 #pragma GCC unroll 16
@@ -149,6 +157,7 @@ ASHLAR_INLINE Tile pick_tile(int64_t rows, int vecs) {
 }
 static inline Tile pick_tile(Inner inner, int64_t rows, int vecs) {
   if (inner == Inner::kF32) return pick_tile<Inner::kF32>(rows, vecs);
+  if (inner == Inner::kHalf) return pick_tile<Inner::kHalf>(rows, vecs);
   if constexpr (kHasDot) {
     if (inner == Inner::kDot) return pick_tile<Inner::kDot>(rows, vecs);
   }

@@ -1,7 +1,8 @@
 // Packing: a panel of `width` lines (rows of A, columns of B) is written as
 //   panel[u * width + line], u ascending in r,
-// in units of 32 bits: one f32, or a pair of bf16 (r, r + 1; the last one is padded with 0). The
-// micro-kernels read a panel from front to back. Lines beyond `count` are zero.
+// in units of 32 bits: one f32, or a pair of bf16 (r, r + 1; the last one is padded with 0). Panels
+// of f16 (kHalves) are as long as those of pairs, but hold halves in the order of f32: panel[r *
+// width + line]. The micro-kernels read a panel from front to back. Lines beyond `count` are zero.
 #pragma once
 
 #include "ashlar/kernels/args.h"
@@ -9,7 +10,7 @@
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
-enum class Unit : uint8_t { kF32, kPair };
+enum class Unit : uint8_t { kF32, kPair, kHalves };
 
 ASHLAR_INLINE int64_t units_of(Unit unit, int64_t r) {
   return unit == Unit::kF32 ? r : (r + 1) / 2;
@@ -200,6 +201,21 @@ static void pack_panel(const Lines& from, Unit unit, int64_t line, int64_t count
     pack_as(static_cast<const f16*>(from.data));
   } else {
     pack_as(static_cast<const bf16*>(from.data));
+  }
+}
+
+// The same for r elements of kWidth lines, as halves.
+template <int kWidth>
+static void pack_halves(const Lines& from, int64_t line, int64_t count, int64_t r, f16* panel) {
+  constexpr int64_t kStep = 64;
+  float wide[kStep * kWidth];
+  for (int64_t k = 0; k < r; k += kStep) {
+    const int64_t steps = r - k < kStep ? r - k : kStep;
+    pack_panel<kWidth>(from, Unit::kF32, line, count, k, steps, kWidth, wide,
+                       wide + steps * kWidth);
+    for (int64_t i = 0; i < steps * kWidth; i += kLanes) {
+      store(panel + k * kWidth + i, load(wide + i));
+    }
   }
 }
 

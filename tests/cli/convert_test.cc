@@ -1,6 +1,7 @@
 // ashlar convert, and the verbs on what it wrote.
 #include "ashlar/base/atomic_file.h"
 #include "ashlar/base/file.h"
+#include "ashlar/generate/open_model.h"
 #include "tests/base/temp_dir.h"
 #include "tests/cli/program.h"
 
@@ -47,6 +48,21 @@ TEST_P(ConvertTest, TheSelfTestPasses) {
   ASSERT_EQ(ashlar({"convert", path, back}).exit_code, 0);
   write_file(back + "/golden.json", read_file(folder_.path("golden.json")));
   expect_passed(back);
+}
+
+// Weights of a file in 16 bits stay as they are; what is computed has the bits of f32 weights.
+TEST_P(ConvertTest, SixteenBitsAreHeldAsTheyAre) {
+  for (const char* quant : {"f16", "bf16"}) {
+    const std::string folder = folder_.path(quant);
+    ASSERT_EQ(ashlar({"convert", fixture_model(GetParam()), folder, "--quant", quant}).exit_code,
+              0);
+    const std::vector<std::string> words = {"logits", folder, "--ids", "3,5,7"};
+    std::vector<std::string> widened = words;
+    widened.insert(widened.end(), {"--dtype", "f32"});
+    EXPECT_EQ(ashlar_json(words)["logits"], ashlar_json(widened)["logits"]) << quant;
+    const bundle::Bundle bundle = bundle::Bundle::open(folder);
+    EXPECT_EQ(name(generate::held_weights(bundle, std::nullopt).dtype), quant);
+  }
 }
 
 TEST_P(ConvertTest, VerbsTakeTheFile) {

@@ -64,8 +64,8 @@ TEST(ProgramTest, FlagsSayWhatTheyWant) {
             "ashlar: --steps: found 2, wanted a whole number from 3 to 1000000");
   EXPECT_EQ(says({"bench", "train", "--shape", "gpt5"}),
             "ashlar: --shape: found gpt5, wanted char-10m, gpt2-124m, llama-60m or mixtral-90m");
-  EXPECT_EQ(says({"logits", "m", "--dtype", "f16"}),
-            "ashlar: --dtype: found f16, wanted f32, bf16, q8_0, q4_0, q4_k or q6_k");
+  EXPECT_EQ(says({"logits", "m", "--dtype", "f64"}),
+            "ashlar: --dtype: found f64, wanted f32, bf16, f16, q8_0, q4_0, q4_k or q6_k");
   EXPECT_EQ(says({"run", "m", "--threads", "many"}),
             "ashlar: --threads: found many, wanted a whole number from 1 to 1024");
 }

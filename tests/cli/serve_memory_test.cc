@@ -54,7 +54,7 @@ TEST(ServeMemory, OneSequenceMustFit) {
               AllOf(HasSubstr("one sequence of 160 tokens take 11.0 kB"), HasSubstr("10.4 kB"),
                     HasSubstr("--max-model-len 64"), HasSubstr("--kv-cache-dtype bf16"),
                     HasSubstr("--dtype bf16")));
-  config.dtype = DType::kBF16;
+  config.dtype = config.kv_cache_dtype = DType::kBF16;
   EXPECT_THAT(complaint_of(config, memory), Not(HasSubstr("bf16")));
   memory = shared(config, 160, 9'000);  // not even the model
   EXPECT_THAT(complaint_of(config, memory),

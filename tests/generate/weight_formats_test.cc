@@ -39,6 +39,17 @@ double distance(const std::vector<float>& found, const std::vector<float>& wante
   return std::sqrt(difference / size);
 }
 
+// f16 weights with f32 activations: only keys and values and the weights are rounded.
+TEST(WeightFormats, HalvesAreNearerThanBytes) {
+  for (const int64_t experts : {0, 3}) {
+    testing::RandomModelSizes sizes = kSizes;
+    sizes.experts = experts;
+    const double half = distance(logits(DType::kF16, sizes), logits(DType::kF32, sizes));
+    EXPECT_LT(half, 1e-3) << experts;
+    EXPECT_GT(half, 1e-6) << experts;
+  }
+}
+
 // Rounding uniform weights to 256 or 16 steps loses 0.4% or 7% of each at random.
 TEST(WeightFormats, LogitsStayNearThoseOfF32) {
   for (const int64_t experts : {0, 3}) {

@@ -117,6 +117,7 @@ TEST_P(Gemm, ARowHasTheSameBitsAmongAnyOthers) {
                                    {2048, DType::kF32, DType::kBF16, DType::kF32, true},
                                    {2048, DType::kBF16, DType::kBF16, DType::kF32, true},
                                    {2048, DType::kF16, DType::kF16, DType::kF16, false},
+                                   {5632, DType::kF32, DType::kF16, DType::kF32, false},
                                    {5632, DType::kF32, DType::kF32, DType::kF32, true},
                                    {5632, DType::kBF16, DType::kBF16, DType::kBF16, false}};
   for (const Variant& v : kVariants) {
