@@ -4,10 +4,12 @@
 #include "ashlar/base/file.h"
 #include "ashlar/bundle/gguf_families.h"
 #include "ashlar/bundle/gguf_model.h"
+#include "ashlar/bundle/gguf_names.h"
+#include "ashlar/bundle/gguf_rope.h"
+#include "ashlar/bundle/gguf_tensors.h"
 #include "ashlar/bundle/gguf_tokenizer.h"
 #include "ashlar/bundle/load_weights.h"
 #include "ashlar/bundle/parameter_reader.h"
-#include "ashlar/bundle/rope_divisors.h"
 #include "ashlar/bundle/save_bundle.h"
 #include "ashlar/formats/gguf_writer.h"
 #include "ashlar/models/decoder_graphs.h"
@@ -19,7 +21,6 @@
 namespace ashlar::bundle {
 namespace {
 
-constexpr const char* kRopeFreqs = "rope_freqs.weight";
 constexpr int64_t kStepBytes = int64_t{1} << 23;  // of f32 at once
 constexpr int64_t kQuantizationVersion = 2;       // of the layouts in tensor/blocks.h
 
@@ -49,12 +50,25 @@ int64_t our_row(int64_t row, int64_t rows, int64_t heads) {
   return row / head * head + row % head / 2 + row % 2 * (head / 2);
 }
 
+// Which rows of a rule's parameters a tensor holds: all, or of latent attention's pairs the keys'
+// (transposed) or the values' of each head.
+enum class Rows : uint8_t { kAll, kLatentKeys, kLatentValues };
+
+// A tensor of the file to be written.
+struct Target {
+  models::WeightRule rule;
+  Rows rows = Rows::kAll;
+};
+
 class TensorWriter {
  public:
-  TensorWriter(ParameterReader& reader, ThreadPool& pool) : reader_(reader), pool_(pool) {}
+  TensorWriter(ParameterReader& reader, const models::LatentConfig& latent, ThreadPool& pool)
+      : reader_(reader), latent_(latent), pool_(pool) {}
 
-  void write(const models::WeightRule& rule, const formats::TensorSpec& spec,
+  void write(const Target& target, const formats::TensorSpec& spec,
              const formats::WriteBytes& out) {
+    const models::WeightRule& rule = target.rule;
+    if (target.rows != Rows::kAll) return write_heads(target, spec, out);
     for (const std::string& parameter : rule.parameters) {
       const Shape& shape = reader_.shape(parameter);
       const bool vector = shape.rank() == 1;
@@ -76,6 +90,34 @@ class TensorWriter {
   }
 
  private:
+  // Of each head its keys [rank, own] or values [value, rank], where the parameter has the keys'
+  // rows [own, rank], then the values'.
+  void write_heads(const Target& target, const formats::TensorSpec& spec,
+                   const formats::WriteBytes& out) {
+    const std::string& parameter = target.rule.parameters.front();
+    const bool keys = target.rows == Rows::kLatentKeys;
+    const int64_t heads = spec.shape[0], rows = spec.shape[1];
+    length_ = spec.shape[2];
+    values_.resize(static_cast<size_t>(rows * length_));
+    for (int64_t head = 0; head < heads; ++head) {
+      const int64_t first = head * (latent_.own + latent_.value);
+      if (keys) {
+        std::vector<float> plain(values_.size());
+        reader_.read_rows(parameter, first, first + latent_.own, plain.data());
+        for (int64_t i = 0; i < rows; ++i) {
+          for (int64_t j = 0; j < length_; ++j) {
+            values_[static_cast<size_t>(i * length_ + j)] =
+                plain[static_cast<size_t>(j * rows + i)];
+          }
+        }
+      } else {
+        reader_.read_rows(parameter, first + latent_.own, first + latent_.own + latent_.value,
+                          values_.data());
+      }
+      convert_rows(spec.dtype, rows, out);
+    }
+  }
+
   void read_vector(const std::string& parameter, int64_t heads) {
     std::vector<float> ours(values_.size());
     reader_.read_rows(parameter, 0, 1, ours.data());
@@ -104,6 +146,7 @@ class TensorWriter {
   }
 
   ParameterReader& reader_;
+  const models::LatentConfig& latent_;
   ThreadPool& pool_;
   int64_t length_ = 0;
   std::vector<float> values_;
@@ -122,6 +165,49 @@ formats::GgufMetadata describe(const Bundle& model, const QuantMix& mix) {
   return metadata;
 }
 
+// The tensors of the file, by name: rules' own, a tied head once more where the architecture wants
+// one, keys and values of latent attention apart.
+std::map<std::string, Target> plan_targets(const models::DecoderConfig& config,
+                                           const ParameterReader& reader, const QuantMix& mix,
+                                           std::vector<formats::TensorSpec>& specs) {
+  const GgufFamily& family = gguf_family(config.family);
+  std::map<std::string, Target> targets;
+  const auto add = [&](const std::string& name, const Shape& shape, Target target) {
+    specs.push_back({name, tensor_type(mix, name, shape, config), shape});
+    targets.emplace(name, std::move(target));
+  };
+  for (models::WeightRule& rule : gguf_rules(config, family.merged_qkv)) {
+    const std::string name = rule.tensor;
+    const Shape shape = shape_of(rule, reader);
+    if (is_latent_pair(name)) {
+      const models::LatentConfig& latent = config.latent;
+      add(latent_keys(name), {config.heads, latent.rank, latent.own}, {rule, Rows::kLatentKeys});
+      add(latent_values(name), {config.heads, latent.value, latent.rank},
+          {std::move(rule), Rows::kLatentValues});
+    } else {
+      add(name, is_row_vector(name) ? Shape{shape.elements()} : shape, {std::move(rule)});
+    }
+  }
+  if (family.head_required && config.tied_head) {
+    const models::WeightRule head{.tensor = "output.weight", .parameters = {"embed.weight"}};
+    add(head.tensor, shape_of(head, reader), {head});
+  }
+  return targets;
+}
+
+// What is about to be written, as a reader will see it.
+void check_plan(const models::DecoderConfig& config, const formats::GgufMetadata& metadata,
+                const std::vector<formats::TensorSpec>& specs,
+                const std::map<std::string, std::vector<float>>& factors) {
+  check_described(config, {metadata,
+                           [&](const std::string& name) -> const formats::TensorSpec* {
+                             const auto found =
+                                 std::ranges::find(specs, name, &formats::TensorSpec::name);
+                             return found == specs.end() ? nullptr : &*found;
+                           },
+                           [&](const std::string& name) { return factors.at(name); }});
+}
+
 }  // namespace
 
 int64_t write_gguf_model(const Bundle& model, const std::string& path, const QuantMix& mix,
@@ -132,26 +218,18 @@ int64_t write_gguf_model(const Bundle& model, const std::string& path, const Qua
   ParameterReader reader(source.weights, source.graph);
 
   std::vector<formats::TensorSpec> tensors;
-  std::map<std::string, models::WeightRule> rules;
-  int64_t total = 0;
-  const auto add = [&](const std::string& name, const Shape& shape, DType dtype) {
-    tensors.push_back({name, dtype, shape});
-    total += bytes_of(dtype, shape.elements());
-  };
-  for (models::WeightRule& rule : gguf_rules(config)) {
-    const Shape shape = shape_of(rule, reader);
-    add(rule.tensor, shape, tensor_type(mix, rule.tensor, shape, config));
-    rules.emplace(tensors.back().name, std::move(rule));
+  const std::map<std::string, Target> targets = plan_targets(config, reader, mix, tensors);
+  const std::map<std::string, std::vector<float>> factors = gguf_rope_tensors(config);
+  for (const auto& [name, values] : factors) {
+    tensors.push_back({name, DType::kF32, {std::ssize(values)}});
   }
-  const std::vector<float> divisors = config.rope.scaling == models::RopeScaling::kLlama3
-                                          ? rope_divisors(config.rope)
-                                          : std::vector<float>{};
-  if (!divisors.empty()) {
-    add(kRopeFreqs, {static_cast<int64_t>(divisors.size())}, DType::kF32);
+  check_plan(config, metadata, tensors, factors);
+  int64_t total = 0, done = 0;
+  for (const formats::TensorSpec& spec : tensors) {
+    total += bytes_of(spec.dtype, spec.shape.elements());
   }
 
-  TensorWriter writer(reader, pool);
-  int64_t done = 0;
+  TensorWriter writer(reader, config.latent, pool);
   formats::write_gguf(
       path, metadata, tensors,
       [&](const formats::TensorSpec& spec, const formats::WriteBytes& write) {
@@ -160,8 +238,9 @@ int64_t write_gguf_model(const Bundle& model, const std::string& path, const Qua
           done += static_cast<int64_t>(bytes.size());
           on_converted(done, total);
         };
-        if (spec.name == kRopeFreqs) return counted(std::as_bytes(std::span(divisors)));
-        writer.write(rules.at(spec.name), spec, counted);
+        const auto small = factors.find(spec.name);
+        if (small != factors.end()) return counted(std::as_bytes(std::span(small->second)));
+        writer.write(targets.at(spec.name), spec, counted);
       },
       "convert");
   return total;

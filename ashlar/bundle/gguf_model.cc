@@ -2,14 +2,16 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/bundle/gguf_families.h"
-#include "ashlar/bundle/rope_divisors.h"
+#include "ashlar/bundle/gguf_names.h"
+#include "ashlar/bundle/gguf_rope.h"
+#include "ashlar/bundle/gguf_tensors.h"
+#include "ashlar/bundle/gguf_windows.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <map>
 #include <optional>
-#include <set>
 
 namespace ashlar::bundle {
 namespace {
@@ -18,87 +20,124 @@ using formats::GgufMetadata;
 using formats::GgufReader;
 using nlohmann::ordered_json;
 
-constexpr const char* kRopeFreqs = "rope_freqs.weight";
-
-// Keys behind "ARCHITECTURE." that change nothing, or are checked beside the table.
-constexpr std::string_view kOtherKeys[] = {
-    "vocab_size",        "rope.dimension_count", "attention.value_length",
-    "rope.scaling.type", "rope.scaling.factor",  "rope.scaling.original_context_length",
-    "rope.scale_linear", "expert_count",         "expert_used_count",
-    "attention.causal",  "tensor_data_layout",   "rope.scaling.finetuned",
+// Keys behind "ARCHITECTURE." that every architecture has, or that change nothing.
+constexpr std::string_view kCommonKeys[] = {
+    "vocab_size",
+    "context_length",
+    "embedding_length",
+    "block_count",
+    "feed_forward_length",
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.value_length",
+    "attention.layer_norm_epsilon",
+    "attention.layer_norm_rms_epsilon",
+    "attention.causal",
+    "tensor_data_layout",
+    "pooling_type",
+    "expert_count",
+    "expert_used_count",
 };
 
-// A float as people write it: 1e-05f gives 1e-05, not the double next to it.
-double shortest(double value) { return std::stod(fmt::format("{}", static_cast<float>(value))); }
+void check_keys(const GgufMetadata& metadata, const GgufFamily& family, const std::string& prefix) {
+  const auto has = [](const auto& list, std::string_view suffix) {
+    return std::ranges::count(list, suffix) > 0;
+  };
+  for (const auto& [key, value] : metadata.entries()) {
+    if (!key.starts_with(prefix)) continue;
+    const std::string_view suffix = std::string_view(key).substr(prefix.size());
+    const bool known = has(kCommonKeys, suffix) || has(gguf_rope_keys(), suffix) ||
+                       (family.windows.any && has(kGgufWindowKeys, suffix)) ||
+                       has(family.others, suffix) ||
+                       std::ranges::count(family.keys, suffix, &GgufKey::suffix) > 0;
+    ASHLAR_CHECK(known, "{}: key '{}' (= {}) is not understood", metadata.where(), key,
+                 value.str());
+  }
+  ASHLAR_CHECK(metadata.flag(prefix + "attention.causal", true),
+               "{}: {}attention.causal = false is not supported", metadata.where(), prefix);
+  const bool rotates = metadata.flag(prefix + "rope.scaling.finetuned", true);
+  ASHLAR_CHECK(rotates || family.architecture != "granite",
+               "{}: {}rope.scaling.finetuned = false (no positions) is not supported",
+               metadata.where(), prefix);
+}
 
-ordered_json read_key(const GgufMetadata& metadata, const std::string& key, GgufKey::Kind kind) {
+bool is_rotary(const GgufFamily& family) {
+  return models::find_family(std::string(family.model_type)).blank().positions ==
+         models::Positions::kRotary;
+}
+
+bool is_latent(const GgufFamily& family) {
+  return models::find_family(std::string(family.model_type)).blank().latent.enabled;
+}
+
+ordered_json value_of(const GgufMetadata& metadata, const std::string& key, GgufKey::Kind kind) {
   switch (kind) {
     case GgufKey::Kind::kInteger:
       return metadata.integer(key);
     case GgufKey::Kind::kReal:
-      return shortest(metadata.number(key));
+      return ordered_json::parse(json_number(metadata.number(key)));
     case GgufKey::Kind::kFlag:
       return metadata.flag(key, false);
   }
   return nullptr;
 }
 
-// rope_freqs.weight holds what Llama 3.1 divides each frequency by; the four numbers of config.json
-// that led there follow from it, with a low_freq_factor of 1.
-ordered_json llama3_scaling(const GgufReader& file, const ordered_json& config) {
-  const Tensor divisors = file.tensor(kRopeFreqs).to(DType::kF32);
-  const std::optional<models::RopeConfig> rope =
-      rope_of_divisors(divisors.span<float>(), config.value("rope_theta", 10000.0));
-  ASHLAR_CHECK(rope.has_value(), "gguf {}: {} are not the divisors of Llama 3's scaling",
-               file.path(), kRopeFreqs);
-  if (rope->scaling == models::RopeScaling::kDefault) return nullptr;
-  return {{"rope_type", "llama3"},
-          {"factor", rope->factor},
-          {"low_freq_factor", rope->low_freq_factor},
-          {"high_freq_factor", rope->high_freq_factor},
-          {"original_max_position_embeddings", rope->original_max_positions}};
+// The sizes, under the family's names for them. Returns the channels of a head.
+int64_t read_sizes(const GgufMetadata& metadata, const GgufFamily& family,
+                   const std::string& prefix, ordered_json& config) {
+  const GgufSizes& names = family.sizes;
+  const auto put = [&](std::string_view name, int64_t value) {
+    if (!name.empty()) config[std::string(name)] = value;
+  };
+  const int64_t width = metadata.integer(prefix + "embedding_length");
+  const int64_t heads = metadata.integer(prefix + "attention.head_count");
+  const int64_t head_dim =
+      metadata.integer(prefix + "attention.key_length", width / std::max<int64_t>(heads, 1));
+  put(names.context, metadata.integer(prefix + "context_length"));
+  put(names.width, width);
+  put(names.layers, metadata.integer(prefix + "block_count"));
+  put(names.ffn, metadata.integer(prefix + "feed_forward_length"));
+  put(names.heads, heads);
+  put(names.kv_heads, metadata.integer(prefix + "attention.head_count_kv", heads));
+  put(names.head_dim, head_dim);
+  const std::string eps = prefix + gguf_norm_eps_key(family);
+  config[std::string(names.norm_eps)] = ordered_json::parse(json_number(metadata.number(eps)));
+  return head_dim;
 }
 
-ordered_json rope_scaling(const GgufReader& file, const std::string& prefix,
-                          const ordered_json& config) {
-  const GgufMetadata& metadata = file.metadata();
-  const std::string type = metadata.text(prefix + "rope.scaling.type", "none");
-  if (file.contains(kRopeFreqs)) return llama3_scaling(file, config);
-  if (type == "none") {
-    const double factor = metadata.number(prefix + "rope.scale_linear", 1);
-    if (factor == 1) return nullptr;
-    return {{"rope_type", "linear"}, {"factor", shortest(factor)}};
+void read_keys(const GgufFacts& facts, const GgufFamily& family, const std::string& prefix,
+               ordered_json& config) {
+  const GgufMetadata& metadata = facts.metadata;
+  for (const GgufKey& key : family.keys) {
+    const std::string name = prefix + std::string(key.suffix);
+    if (metadata.contains(name)) {
+      config[std::string(key.config)] = value_of(metadata, name, key.kind);
+    } else if (!key.absent.empty()) {
+      config[std::string(key.config)] = ordered_json::parse(key.absent);
+    }
   }
-  ordered_json scaling{{"rope_type", type},
-                       {"factor", shortest(metadata.number(prefix + "rope.scaling.factor"))}};
-  const std::string original = prefix + "rope.scaling.original_context_length";
-  if (type != "linear" && metadata.contains(original)) {
-    scaling["original_max_position_embeddings"] = metadata.integer(original);
-  }
-  return scaling;
-}
-
-void check_keys(const GgufMetadata& metadata, const GgufFamily& family, const std::string& prefix) {
-  for (const auto& [key, value] : metadata.entries()) {
-    if (!key.starts_with(prefix)) continue;
-    const std::string_view suffix = std::string_view(key).substr(prefix.size());
-    const bool known = std::ranges::count(family.keys, suffix, &GgufKey::suffix) > 0 ||
-                       std::ranges::count(kOtherKeys, suffix) > 0;
-    ASHLAR_CHECK(known, "{}: key '{}' (= {}) is not understood", metadata.where(), key,
-                 value.str());
+  for (const GgufPresence& presence : family.presences) {
+    const bool there = facts.has(std::string(presence.tensor));
+    config[std::string(presence.config)] = there == presence.present;
   }
 }
 
-// Rotary channels and the size of values that our families do not have.
-void check_heads(const GgufMetadata& metadata, const std::string& prefix, int64_t head_dim) {
-  for (const char* key : {"rope.dimension_count", "attention.value_length"}) {
-    const int64_t found = metadata.integer(prefix + key, head_dim);
-    ASHLAR_CHECK(found == head_dim, "{}: {}{} is {}, wanted the head's size {}", metadata.where(),
-                 prefix, key, found, head_dim);
-  }
+// Sizes that the family's config.json has no key for.
+void check_heads(const GgufMetadata& metadata, const models::DecoderConfig& config,
+                 const std::string& prefix) {
+  if (config.latent.enabled) return;
+  const auto check = [&](const char* key, int64_t ours, const char* what) {
+    const int64_t found = metadata.integer(prefix + key, ours);
+    ASHLAR_CHECK(found == ours, "{}: {}{} is {}, wanted {} {}", metadata.where(), prefix, key,
+                 found, what, ours);
+  };
+  check("attention.head_count_kv", config.kv_heads, "as many heads as the family has,");
+  check("attention.key_length", config.head_dim, "the head's size");
+  check("attention.value_length", config.head_dim, "the head's size");
 }
 
-std::string stored_dtype(const GgufReader& file) {
+DType stored_dtype(const GgufReader& file) {
   std::map<DType, int64_t> elements;
   for (const std::string& name : file.names()) {
     const formats::GgufTensor& tensor = file.entry(name);
@@ -106,67 +145,68 @@ std::string stored_dtype(const GgufReader& file) {
   }
   const auto most =
       std::ranges::max_element(elements, {}, [](const auto& entry) { return entry.second; });
-  if (most == elements.end()) return "float32";
-  return most->first == DType::kF16    ? "float16"
-         : most->first == DType::kBF16 ? "bfloat16"
-                                       : "float32";
+  const bool half =
+      most != elements.end() && (most->first == DType::kF16 || most->first == DType::kBF16);
+  return half ? most->first : DType::kF32;
 }
 
 }  // namespace
 
-models::DecoderConfig gguf_config(const GgufReader& file) {
-  const GgufMetadata& metadata = file.metadata();
+models::DecoderConfig gguf_config(const GgufFacts& facts) {
+  const GgufMetadata& metadata = facts.metadata;
   const GgufFamily& family = gguf_family(metadata);
   const std::string prefix = std::string(family.architecture) + ".";
   check_keys(metadata, family, prefix);
   ordered_json config{{"model_type", family.model_type}};
-  for (const GgufKey& key : family.keys) {
-    const std::string name = prefix + std::string(key.suffix);
-    if (metadata.contains(name))
-      config[std::string(key.config)] = read_key(metadata, name, key.kind);
+  const auto put = [&](const ConfigKeys& keys) {
+    for (const auto& [key, value] : keys) config[key] = ordered_json::parse(value);
+  };
+  const int64_t head_dim = read_sizes(metadata, family, prefix, config);
+  read_keys(facts, family, prefix, config);
+  put(read_gguf_windows(facts, family.windows, prefix));
+  if (is_rotary(family)) {
+    const int64_t rotary = metadata.integer(prefix + "rope.dimension_count", head_dim);
+    // Latent attention's heads are wider than what rotates of them.
+    const int64_t channels = is_latent(family) ? rotary : head_dim;
+    ASHLAR_CHECK(family.partial_rotary || rotary == channels,
+                 "{}: {}rope.dimension_count is {}, wanted the head's size {}", metadata.where(),
+                 prefix, rotary, channels);
+    const RopeSizes sizes{channels, metadata.integer(prefix + "context_length")};
+    put(read_gguf_rope(facts, family, prefix, sizes));
   }
-  ASHLAR_CHECK(file.contains("token_embd.weight"), "gguf {}: tensor 'token_embd.weight' is missing",
-               file.path());
-  config["vocab_size"] = file.entry("token_embd.weight").shape[0];
-  config["tie_word_embeddings"] = !file.contains("output.weight");
-  config["torch_dtype"] = stored_dtype(file);
-  if (family.model_type == "llama") {
-    config["attention_bias"] = file.contains("blk.0.attn_q.bias");
-    config["mlp_bias"] = file.contains("blk.0.ffn_gate.bias");
-  }
-  if (const ordered_json scaling = rope_scaling(file, prefix, config); !scaling.is_null()) {
-    config["rope_scaling"] = scaling;
-  }
+  if (family.read != nullptr) put(family.read(facts, prefix));
+  const formats::TensorSpec* const embedding = facts.tensor("token_embd.weight");
+  ASHLAR_CHECK(embedding != nullptr, "{}: tensor 'token_embd.weight' is missing", metadata.where());
+  config["vocab_size"] = embedding->shape[0];
+  config["tie_word_embeddings"] = !facts.has("output.weight");
   const GenerationConfig generation = gguf_generation(metadata);
   if (generation.bos) config["bos_token_id"] = *generation.bos;
   if (!generation.eos.empty()) config["eos_token_id"] = generation.eos;
   models::DecoderConfig parsed = models::parse_config(config.dump(), metadata.where());
-  check_heads(metadata, prefix, parsed.head_dim);
+  check_heads(metadata, parsed, prefix);
   return parsed.without_dropout();  // whose rates the format does not have
 }
 
-std::vector<models::WeightRule> gguf_rules(const models::DecoderConfig& config) {
-  const GgufFamily& family = gguf_family(config.family);
-  std::vector<models::WeightRule> rules;
-  std::set<std::string> stacked;
-  for (models::WeightRule rule : models::weight_rules(config)) {
-    rule.tensor = gguf_tensor_name(config.family, rule.tensor);
-    rule.transpose = false;
-    if (rule.index && !stacked.insert(rule.tensor).second) continue;
-    rule.index.reset();
-    const auto is_of = [&](std::string_view name) {
-      return rule.tensor.find(fmt::format(".{}.", name)) != std::string::npos;
-    };
-    if (family.paired_rotary && is_of("attn_q")) rule.paired_heads = config.heads;
-    if (family.paired_rotary && is_of("attn_k")) rule.paired_heads = config.kv_heads;
-    if (rule.tensor.find("norm.weight") != std::string::npos) rule.added = family.norm_added;
-    rules.push_back(std::move(rule));
-  }
-  return rules;
+models::DecoderConfig gguf_config(const GgufReader& file) {
+  const GgufFacts facts{file.metadata(),
+                        [&](const std::string& name) -> const formats::TensorSpec* {
+                          return file.contains(name) ? &file.entry(name) : nullptr;
+                        },
+                        [&](const std::string& name) {
+                          const Tensor values = file.tensor(name).to(DType::kF32);
+                          return std::vector<float>(values.span<float>().begin(),
+                                                    values.span<float>().end());
+                        }};
+  models::DecoderConfig config = gguf_config(facts);
+  config.dtype = stored_dtype(file);
+  return config;
 }
 
 Weights gguf_weights(std::shared_ptr<const GgufReader> file, const models::DecoderConfig& config) {
-  return {std::move(file), gguf_rules(config), "the metadata", "", {kRopeFreqs}};
+  const GgufFamily& family = gguf_family(config.family);
+  const bool merged = !family.paired_rotary && file->contains("blk.0.attn_qkv.weight");
+  return {std::make_shared<const GgufTensors>(std::move(file)), gguf_rules(config, merged),
+          "the metadata", "", gguf_rope_tensor_names()};
 }
 
 GenerationConfig gguf_generation(const GgufMetadata& metadata) {
@@ -194,37 +234,6 @@ GenerationConfig gguf_generation(const GgufMetadata& metadata) {
     if (std::ranges::count(result.eos, end) == 0) result.eos.push_back(end);
   }
   return result;
-}
-
-void describe_model(const models::DecoderConfig& config, GgufMetadata& metadata) {
-  const GgufFamily& family = gguf_family(config.family);
-  // What an architecture computes in one way only, and has no key for.
-  const models::DecoderConfig usual = models::find_family(config.family).blank();
-  ASHLAR_CHECK(config.activation == usual.activation,
-               "gguf: architecture {} has no key for another activation than {}'s usual one",
-               family.architecture, config.family);
-  ASHLAR_CHECK(
-      config.mixture.experts == 0 || config.mixture.renormalise == usual.mixture.renormalise,
-      "gguf: architecture {} has no key for weights of experts that do not sum to 1",
-      family.architecture);
-  const std::string prefix = std::string(family.architecture) + ".";
-  const auto written = ordered_json::parse(models::write_config(config));
-  for (const GgufKey& key : family.keys) {
-    const auto value = written.find(std::string(key.config));
-    if (value == written.end() || value->is_null()) continue;
-    const std::string name = prefix + std::string(key.suffix);
-    if (key.kind == GgufKey::Kind::kInteger) metadata.set_u32(name, value->get<int64_t>());
-    if (key.kind == GgufKey::Kind::kReal) metadata.set_f32(name, value->get<double>());
-    if (key.kind == GgufKey::Kind::kFlag) metadata.set(name, value->get<bool>());
-  }
-  metadata.set_u32(prefix + "vocab_size", config.vocab);
-  if (config.positions != models::Positions::kRotary) return;
-  metadata.set_u32(prefix + "attention.value_length", config.head_dim);
-  metadata.set_u32(prefix + "rope.dimension_count", config.rope.rotary_dim);
-  if (config.rope.scaling == models::RopeScaling::kLinear) {
-    metadata.set(prefix + "rope.scaling.type", "linear");
-    metadata.set_f32(prefix + "rope.scaling.factor", config.rope.factor);
-  }
 }
 
 }  // namespace ashlar::bundle

@@ -36,12 +36,15 @@ std::vector<std::string> family_models() {
 std::string make_family_model(const std::string& name, const std::string& folder) {
   const std::string source = join_path(test_data("families"), name);
   const std::string target = join_path(folder, name);
-  make_directories(target);
-  for (const char* file : {"config.json", "golden.json"}) {
-    write_file(join_path(target, file), read_file(join_path(source, file)));
-  }
-  const models::DecoderConfig config =
-      models::parse_config(read_file(join_path(source, "config.json")), source);
+  make_counted_model(read_file(join_path(source, "config.json")), target);
+  write_file(join_path(target, "golden.json"), read_file(join_path(source, "golden.json")));
+  return target;
+}
+
+void make_counted_model(const std::string& config_json, const std::string& folder) {
+  make_directories(folder);
+  write_file(join_path(folder, "config.json"), config_json);
+  const models::DecoderConfig config = models::parse_config(config_json, folder);
   const graph::Graph graph = models::build_logits(config);
   const bundle::WeightPlan plan = bundle::plan_weights(
       config,
@@ -50,7 +53,7 @@ std::string make_family_model(const std::string& name, const std::string& folder
       },
       {}, 1);
   for (const formats::ModelFile& file : plan.files) {
-    formats::write_safetensors(join_path(target, file.name), file.tensors,
+    formats::write_safetensors(join_path(folder, file.name), file.tensors,
                                [&](const formats::TensorSpec& spec) {
                                  Tensor tensor(DType::kF32, spec.shape);
                                  const auto values = values_of(spec.name, spec.shape.elements(),
@@ -60,7 +63,6 @@ std::string make_family_model(const std::string& name, const std::string& folder
                                },
                                {});
   }
-  return target;
 }
 
 }  // namespace ashlar::testing

@@ -1,0 +1,21 @@
+// Names of tensors in GGUF files: the same for all families, by the parameters that a tensor holds.
+#pragma once
+
+#include "ashlar/bundle/gguf_families.h"
+#include "ashlar/models/family.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ashlar::bundle {
+
+// "blk.3.attn_q.weight" for "layers.3.attn.q.weight". Throws Error for a parameter without
+// counterpart.
+std::string gguf_tensor_name(std::string_view parameter);
+
+// The rules of a model's parameters under GGUF's names: matrices [outputs, inputs], experts in one.
+// merged_qkv: queries, keys and values lie in one tensor; files of one family differ in that.
+std::vector<models::WeightRule> gguf_rules(const models::DecoderConfig& config, bool merged_qkv);
+
+}  // namespace ashlar::bundle
