@@ -52,8 +52,10 @@ struct Embed {
     app.add_option("--pooling", pooling, "mean, cls, last, max, mean_sqrt or weighted_mean")
         ->check(one_of({"mean", "cls", "last", "max", "mean_sqrt", "weighted_mean"}))
         ->option_text("KIND=the model's");
-    app.add_flag("--normalize,!--no-normalize", normalize,
-                 "Vectors of length 1, or as they are (default: the model's)");
+    // Not bound to the variable itself, which CLI11 would set to false where no flag is given.
+    app.add_flag_function(
+        "--normalize,!--no-normalize", [this](int64_t given) { normalize = given > 0; },
+        "Vectors of length 1, or as they are (default: the model's)");
     app.add_option("--max-tokens", max_tokens, "Cut texts to so many (default: the model's)")
         ->check(positive())
         ->option_text("N");

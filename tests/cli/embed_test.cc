@@ -1,5 +1,6 @@
 #include "ashlar/base/atomic_file.h"
 #include "tests/cli/program.h"
+#include "tests/embed/embedding_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -52,6 +53,22 @@ TEST(EmbedTest, TextsFromArgumentsAndFileGiveTheGoldensVectors) {
   const Json cls = ashlar_json(
       {"embed", fixture_model("bert"), "--pooling", "cls", forward[0]["text"].get<std::string>()});
   expect_near(cls["embeddings"][0], forward[0]["cls_hidden"]);
+}
+
+TEST(EmbedTest, TheModelSaysWhetherVectorsHaveLengthOne) {
+  const testing::EmbeddingFolder folder("bert");
+  const Json item = golden("bert")["forward"][0];
+  const auto embedded = [&](const char* flag) {
+    std::vector<std::string> command = {"embed", folder.path(), item["text"].get<std::string>()};
+    if (*flag != '\0') command.push_back(flag);
+    return ashlar_json(command);
+  };
+  folder.write_modules(R"({"pooling_mode_mean_tokens": true})", true);
+  expect_near(embedded("")["embeddings"][0], item["mean_pooled_normalized"]);
+  EXPECT_EQ(embedded("--no-normalize")["normalized"], false);
+  folder.write_modules(R"({"pooling_mode_mean_tokens": true})", false);
+  EXPECT_EQ(embedded("")["normalized"], false);
+  EXPECT_EQ(embedded("--normalize")["normalized"], true);
 }
 
 TEST(EmbedTest, WhatDoesNotFitIsOneLine) {
