@@ -12,6 +12,8 @@
 #include "ashlar/train/ranks.h"
 #include "ashlar/train/run_plan.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -32,8 +34,9 @@ struct Plan {
     app.add_option("SETTINGS", words, "What ashlar train is given: a config.toml, then key=value")
         ->option_text(" ");
     placements = app.add_option("--placements", pattern,
-                                "Show instead how Variables lie on the mesh, and the tokens of a "
-                                "batch: those of these names (* stands for anything), or all")
+                                "Show instead how Variables lie on the mesh, the tokens of a batch "
+                                "and what forward computes: those of these names (* stands for "
+                                "anything), or all")
                      ->option_text("[NAME,...]")
                      ->expected(0, 1);
     app.add_option("--svg", svg, "Draw the schedule on the predicted time, or the placements")
@@ -74,16 +77,18 @@ struct Plan {
 
   int show_placements(const train::TrainConfig& config, const kernels::KernelTable& kernels) const {
     const train::RunPlan planned = train::plan_run(config, kernels, {});
-    const std::vector<train::PlannedVariable> chosen =
-        matching(planned.variables, pattern.empty() ? "*" : pattern);
+    std::vector<train::PlannedValue> values = planned.variables;
+    std::ranges::move(train::planned_activations(config), std::back_inserter(values));
+    values = matching(values, pattern.empty() ? "*" : pattern);
     if (!svg.empty()) {
       std::vector<plan::DrawnPlacement> drawn;
-      for (const train::PlannedVariable& variable : chosen) {
-        drawn.push_back({variable.name, variable.placement, variable.whole, variable.parts});
+      for (const train::PlannedValue& value : values) {
+        drawn.push_back(
+            {value.name, value.placement, value.whole, value.parts, value.op, value.term});
       }
       write_file(svg, plan::placements_svg(planned.mesh, drawn), "plan");
     }
-    print_result(json ? placements_json(planned, chosen) : placements_text(planned, chosen));
+    print_result(json ? placements_json(planned, values) : placements_text(planned, values));
     return 0;
   }
 };

@@ -192,46 +192,53 @@ std::string plan_json(const train::RunPlan& plan, const plan::MachineRates& rate
       .dump();
 }
 
-std::vector<train::PlannedVariable> matching(const std::vector<train::PlannedVariable>& variables,
-                                             const std::string& patterns) {
-  std::vector<train::PlannedVariable> chosen;
+std::vector<train::PlannedValue> matching(const std::vector<train::PlannedValue>& values,
+                                          const std::string& patterns) {
+  std::vector<train::PlannedValue> chosen;
   std::istringstream all(patterns);
   for (std::string one; std::getline(all, one, ',');) {
-    for (const train::PlannedVariable& variable : variables) {
-      if (::fnmatch(one.c_str(), variable.name.c_str(), 0) == 0) chosen.push_back(variable);
+    for (const train::PlannedValue& value : values) {
+      if (::fnmatch(one.c_str(), value.name.c_str(), 0) == 0) chosen.push_back(value);
     }
   }
   if (!chosen.empty()) return chosen;
   std::vector<std::string> names;
-  for (size_t i = 0; i < std::min<size_t>(variables.size(), 4); ++i) {
-    names.push_back(variables[i].name);
-  }
-  fail_usage("plan --placements: no Variable's name is like '{}'; some are {}", patterns,
+  for (size_t i = 0; i < std::min<size_t>(values.size(), 4); ++i) names.push_back(values[i].name);
+  fail_usage("plan --placements: no value's name is like '{}'; some are {}", patterns,
              fmt::join(names, ", "));
 }
 
 std::string placements_text(const train::RunPlan& plan,
-                            const std::vector<train::PlannedVariable>& variables) {
-  std::vector<Row> rows = {{"variable", "whole", "placement"}};
-  const int ranks = plan.mesh.size();
-  for (int rank = 0; rank < ranks; ++rank) rows[0].push_back(fmt::format("rank {}", rank));
-  for (const train::PlannedVariable& variable : variables) {
-    Row row = {variable.name, std::string(name(variable.dtype)) + variable.whole.str(),
-               variable.placement};
-    for (const auto& pieces : variable.parts) row.push_back(held(pieces, variable.whole));
-    rows.push_back(std::move(row));
+                            const std::vector<train::PlannedValue>& values) {
+  std::vector<Row> variables = {{"variable", "whole", "placement"}};
+  std::vector<Row> activations = {{"activation", "op", "whole", "placement"}};
+  for (int rank = 0; rank < plan.mesh.size(); ++rank) {
+    for (auto* rows : {&variables, &activations}) {
+      rows->front().push_back(fmt::format("rank {}", rank));
+    }
   }
-  std::string text = plan.mesh.str() + "\n" + table(rows);
+  for (const train::PlannedValue& value : values) {
+    Row row = {value.name, std::string(name(value.dtype)) + value.whole.str(), value.placement};
+    if (!value.op.empty()) row.insert(row.begin() + 1, value.op);
+    for (const auto& pieces : value.parts) {
+      row.push_back((value.term && !pieces.empty() ? "a term of " : "") +
+                    held(pieces, value.whole));
+    }
+    (value.op.empty() ? variables : activations).push_back(std::move(row));
+  }
+  std::string text = plan.mesh.str() + "\n";
+  if (variables.size() > 1) text += table(variables);
+  if (activations.size() > 1) text += table(activations);
   text.pop_back();
   return text;
 }
 
 std::string placements_json(const train::RunPlan& plan,
-                            const std::vector<train::PlannedVariable>& variables) {
-  Json list = Json::array();
-  for (const train::PlannedVariable& variable : variables) {
+                            const std::vector<train::PlannedValue>& values) {
+  Json variables = Json::array(), activations = Json::array();
+  for (const train::PlannedValue& value : values) {
     Json parts = Json::array();
-    for (const auto& pieces : variable.parts) {
+    for (const auto& pieces : value.parts) {
       Json held = Json::array();
       for (const Part& piece : pieces) {
         Json slices = Json::array();
@@ -240,14 +247,18 @@ std::string placements_json(const train::RunPlan& plan,
       }
       parts.push_back(held);
     }
-    const auto dims = variable.whole.dims();
-    list.push_back({{"name", variable.name},
-                    {"dtype", name(variable.dtype)},
-                    {"shape", std::vector(dims.begin(), dims.end())},
-                    {"placement", variable.placement},
-                    {"parts", parts}});
+    const auto dims = value.whole.dims();
+    Json one = {{"name", value.name},
+                {"dtype", name(value.dtype)},
+                {"shape", std::vector(dims.begin(), dims.end())},
+                {"placement", value.placement},
+                {"parts", parts}};
+    if (!value.op.empty()) one["op"] = value.op;
+    if (value.term) one["term"] = true;
+    (value.op.empty() ? variables : activations).push_back(std::move(one));
   }
-  return Json{{"mesh", plan.mesh.str()}, {"variables", list}}.dump();
+  return Json{{"mesh", plan.mesh.str()}, {"variables", variables}, {"activations", activations}}
+      .dump();
 }
 
 }  // namespace ashlar::cli

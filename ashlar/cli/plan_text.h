@@ -13,11 +13,11 @@ std::string plan_text(const train::RunPlan& plan, const plan::MachineRates& rate
 std::string plan_json(const train::RunPlan& plan, const plan::MachineRates& rates);
 
 // Those whose name one of the patterns matches, pattern after pattern; * stands for anything.
-std::vector<train::PlannedVariable> matching(const std::vector<train::PlannedVariable>& variables,
-                                             const std::string& patterns);
+std::vector<train::PlannedValue> matching(const std::vector<train::PlannedValue>& values,
+                                          const std::string& patterns);
 std::string placements_text(const train::RunPlan& plan,
-                            const std::vector<train::PlannedVariable>& variables);
+                            const std::vector<train::PlannedValue>& values);
 std::string placements_json(const train::RunPlan& plan,
-                            const std::vector<train::PlannedVariable>& variables);
+                            const std::vector<train::PlannedValue>& values);
 
 }  // namespace ashlar::cli

@@ -73,7 +73,7 @@ class Sharder {
   ShardedGraph run() {
     for (const Node& node : graph_.nodes()) place(node);
     std::vector<bool> alike = forms_.alike_along("tensor");
-    return {rewrite_.take(), std::move(placements_), std::move(alike)};
+    return {rewrite_.take(), std::move(placements_), std::move(alike), forms_.placed()};
   }
 
  private:

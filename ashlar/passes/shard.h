@@ -36,10 +36,17 @@ struct ShardPlan {
   graph::Bindings max = {};  // of a rank; sizes decide between ways
 };
 
+// Of which value of the whole model a rank's value is a part, and how that lies on the mesh.
+struct PlacedValue {
+  graph::ValueType whole;
+  Placement placement;
+};
+
 struct ShardedGraph {
   graph::Graph graph;                // of one rank
   std::vector<Placement> variables;  // of each Variable, by its id
   std::vector<bool> alike;           // of each value, by its id: tensor ranks hold the same of it
+  std::map<graph::ValueId, PlacedValue> values;  // but for the results of ops that have no whole
 };
 
 // Behind differentiate, the update rule and precision; before recompute and fuse. Throws where an

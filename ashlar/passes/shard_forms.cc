@@ -38,6 +38,11 @@ const Placement& ShardForms::placement(ValueId old) const {
 void ShardForms::set(ValueId old, ValueId now, const Placement& placement) {
   rewrite_.map(old, now);
   forms_[old] = {{placement, now, -1}};
+  note(old, now, placement);
+}
+
+void ShardForms::note(ValueId old, ValueId now, const Placement& placement) {
+  placed_[now] = {rewrite_.source().type(old), placement};
 }
 
 std::vector<bool> ShardForms::alike_along(std::string_view axis) const {
@@ -156,7 +161,6 @@ ValueId ShardForms::bring(ValueId old, const Placement& wanted, const Node& node
 
   Form form = forms.front();
   form.region = region;
-  const graph::Variable* variable = variable_of(old);
   const size_t axes = wanted.axes.size();
   // Sums first, then rows are cut, slower axes first; then rows are gathered, faster axes first.
   std::vector<size_t> sums;
@@ -166,7 +170,7 @@ ValueId ShardForms::bring(ValueId old, const Placement& wanted, const Node& node
       sums.push_back(axis);
     }
   }
-  if (!sums.empty()) sum_everywhere(form, sums, variable != nullptr, node);
+  if (!sums.empty()) sum_everywhere(form, old, sums, node);
   for (size_t axis = 0; axis < axes; ++axis) {
     if (wanted.axes[axis].is_split()) step(form, old, axis, wanted.axes[axis], node);
   }
@@ -190,13 +194,15 @@ void ShardForms::settle(ValueId old, const Placement& placement) {
   rewrite_.map(old, forms.front().value);
 }
 
-void ShardForms::sum_everywhere(Form& form, const std::vector<size_t>& axes, bool variable,
+void ShardForms::sum_everywhere(Form& form, ValueId old, const std::vector<size_t>& axes,
                                 const Node& node) {
+  const bool variable = variable_of(old) != nullptr;
   const graph::GroupLabel on{group(axes), node.name};
   const Phase phase = variable ? Phase::kReduce : node.phase;
   form.value = add(std::make_shared<graph::AllReduceOp>(on, 1, variable), {form.value}, phase, node,
                    "all_reduce");
   for (const size_t axis : axes) form.placement.axes[axis] = AxisPlacement::replicated();
+  note(old, form.value, form.placement);
 }
 
 void ShardForms::step(Form& form, ValueId old, size_t axis, const AxisPlacement& wanted,
@@ -246,6 +252,7 @@ void ShardForms::step(Form& form, ValueId old, size_t axis, const AxisPlacement&
                plan_.mesh.axes()[axis].name, node.name);
   form.value = add(std::move(op), {form.value}, when, node, suffix);
   form.placement = after;
+  note(old, form.value, after);
 }
 
 ValueId ShardForms::gather_back(ValueId part, ValueId old, const Placement& placed,

@@ -35,6 +35,8 @@ class ShardForms {
   double cost(graph::ValueId old, size_t axis, const AxisPlacement& wanted,
               const graph::Node& node) const;
 
+  // How each value of the result lies, those on the way from one form to another too.
+  const std::map<graph::ValueId, PlacedValue>& placed() const { return placed_; }
   // Values of the result that the ranks of an axis hold alike.
   std::vector<bool> alike_along(std::string_view axis) const;
 
@@ -54,10 +56,13 @@ class ShardForms {
   // One change along one axis of a value that lies as `form` says.
   void step(Form& form, graph::ValueId old, size_t axis, const AxisPlacement& wanted,
             const graph::Node& node);
-  void sum_everywhere(Form& form, const std::vector<size_t>& axes, bool variable,
+  void sum_everywhere(Form& form, graph::ValueId old, const std::vector<size_t>& axes,
                       const graph::Node& node);
   graph::ValueId add(graph::OpPtr op, std::vector<graph::ValueId> inputs, graph::Phase phase,
                      const graph::Node& node, const char* suffix);
+
+  // Notes how a value of the result lies, which is a form of `old`.
+  void note(graph::ValueId old, graph::ValueId now, const Placement& placement);
 
   const graph::Variable* variable_of(graph::ValueId old) const;
   int region(graph::ValueId old, const graph::Node& node) const;
@@ -70,6 +75,7 @@ class ShardForms {
   int rank_;
   const std::vector<Placement>& variables_;
   std::map<graph::ValueId, std::vector<Form>> forms_;  // the first one is how it was made
+  std::map<graph::ValueId, PlacedValue> placed_;       // by ids of the result
 };
 
 // A split is a split, whichever axis cuts first.

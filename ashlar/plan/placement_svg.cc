@@ -11,6 +11,7 @@ namespace {
 constexpr double kMargin = 16, kTop = 64, kBox = 64, kGap = 18, kRow = 92, kLetter = 6.6;
 constexpr const char* kFill = "#4a86c8";
 constexpr const char* kNothing = "#efefef";
+constexpr const char* kTerm = "url(#term)";
 
 // Where a part lies in a box: [begin, end) of its side.
 struct Extent {
@@ -42,6 +43,12 @@ class Drawing {
         width, height);
     add("<text x=\"{}\" y=\"26\" font-size=\"15\" font-weight=\"bold\">{}</text>", kMargin,
         mesh_.str());
+    if (std::ranges::any_of(values_, &DrawnPlacement::term)) {
+      add("<defs><pattern id=\"term\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" "
+          "patternTransform=\"rotate(45)\"><rect width=\"3\" height=\"6\" fill=\"{}\"/></pattern>"
+          "</defs>",
+          kFill);
+    }
     for (int rank = 0; rank < mesh_.size(); ++rank) draw_rank(rank);
     for (size_t i = 0; i < values_.size(); ++i) draw_value(i);
     return text_ + "</svg>\n";
@@ -55,7 +62,8 @@ class Drawing {
   }
 
   static std::string caption(const DrawnPlacement& value) {
-    return value.whole.str() + "  " + value.placement;
+    const std::string op = value.op.empty() ? "" : value.op + "  ";
+    return op + value.whole.str() + "  " + value.placement;
   }
   double x(int rank) const { return left_ + rank * (kBox + kGap); }
 
@@ -95,7 +103,7 @@ class Drawing {
     const Extent across = last > 0 ? extent(part, value.whole, last) : Extent{};
     add("<rect x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\" fill=\"{}\"/>",
         x(rank) + kBox * across.begin, y + kBox * down.begin, kBox * (across.end - across.begin),
-        kBox * (down.end - down.begin), kFill);
+        kBox * (down.end - down.begin), value.term ? kTerm : kFill);
   }
 
   const Mesh& mesh_;

@@ -250,7 +250,7 @@ class Planner {
                      const std::map<std::string, std::string>& placements) {
     for (const graph::VariableId id : runtime::stored_variables(graph)) {
       const graph::Variable& variable = graph.variable(id);
-      auto found = std::ranges::find(plan_.variables, variable.name, &PlannedVariable::name);
+      auto found = std::ranges::find(plan_.variables, variable.name, &PlannedValue::name);
       const bool whole = variable.part.empty();
       if (found == plan_.variables.end()) {
         const auto placement = placements.find(variable.name);
@@ -276,11 +276,11 @@ class Planner {
       if (plan_.mesh.size(axis) > 1) placement += fmt::format("{}=S(0) ", axis);
     }
     if (context > 1) placement += fmt::format("context=S(1){} ", zigzag ? " zigzag" : "");
-    PlannedVariable tokens{"tokens",
-                           DType::kI32,
-                           Shape{train.batch, train.seq},
-                           placement.empty() ? "R" : placement.substr(0, placement.size() - 1),
-                           {}};
+    PlannedValue tokens{"tokens",
+                        DType::kI32,
+                        Shape{train.batch, train.seq},
+                        placement.empty() ? "R" : placement.substr(0, placement.size() - 1),
+                        {}};
     for (const RankModel& rank : ranks_) {
       const Ranks& ranks = rank.ranks;
       const Slice rows{ranks.data_rank() * dealt, dealt};

@@ -4,13 +4,13 @@
 #pragma once
 
 #include "ashlar/kernels/table.h"
-#include "ashlar/mesh/part.h"
 #include "ashlar/plan/graph_cost.h"
 #include "ashlar/plan/machine_rates.h"
 #include "ashlar/schedule/costs.h"
 #include "ashlar/schedule/timeline.h"
 #include "ashlar/train/config.h"
 #include "ashlar/train/memory_plan.h"
+#include "ashlar/train/planned_values.h"
 
 #include <string>
 #include <vector>
@@ -24,23 +24,13 @@ struct RankPlan {
   plan::PhaseCost step;  // of all microbatches and the update
 };
 
-// A Variable of the job, or the "tokens" [rows, row] of its global batch: how it lies, and what
-// each rank holds of it.
-struct PlannedVariable {
-  std::string name;
-  DType dtype = DType::kF32;
-  Shape whole;
-  std::string placement;                 // "tensor=S(0)", "R"
-  std::vector<std::vector<Part>> parts;  // rank after rank, in one piece or several; none: nothing
-};
-
 struct RunPlan {
   models::DecoderConfig model;
   Mesh mesh;
   int threads = 1;                                       // of a rank
   int64_t parameters = 0, tokens = 0, microbatches = 1;  // of the model; of a step; of a rank
   std::vector<RankPlan> ranks;
-  std::vector<PlannedVariable> variables;
+  std::vector<PlannedValue> variables;  // and the tokens of a batch
   // The step on simulated time: a pipeline's ranks, or the one list that all ranks run.
   schedule::Schedule schedule;
   schedule::Timeline timeline;

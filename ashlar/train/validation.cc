@@ -25,7 +25,7 @@ passes::ShardedGraph validation_graph(const models::DecoderConfig& config, DType
                                       const ValidationRanks& over) {
   graph::Graph graph =
       passes::precision(models::build_evaluation(config, decoder_options(dtype, master)), dtype);
-  if (over.plan.mesh.size() == 1) return {std::move(graph), {}, {}};
+  if (over.plan.mesh.size() == 1) return {std::move(graph), {}, {}, {}};
   passes::ShardPlan plan = over.plan;
   plan.max = max;
   return passes::shard(graph, plan, over.ranks->rank());

@@ -76,9 +76,12 @@ TEST_F(PlanTest, ShowsPlacements) {
   const std::string text = ashlar(plan(words)).out;
   EXPECT_THAT(text, HasSubstr("tensor=S(0)"));
   EXPECT_THAT(text, HasSubstr("rank 1"));
+  EXPECT_THAT(text, HasSubstr("layers.0.mlp.down"));  // what is computed, and how it is summed
+  EXPECT_THAT(text, HasSubstr("all_reduce"));
+  EXPECT_THAT(text, HasSubstr("a term of all"));
   EXPECT_THAT(text, Not(HasSubstr("memory")));
   EXPECT_THAT(complaint(ashlar(plan({"--placements", "nothing"})), 2),
-              HasSubstr("no Variable's name is like 'nothing'"));
+              HasSubstr("no value's name is like 'nothing'"));
 }
 
 TEST_F(PlanTest, Draws) {
