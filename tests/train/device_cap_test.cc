@@ -1,5 +1,6 @@
 // Memory claims on a device with a hard cap: the cap is what the method's formula leaves of the
-// plain run, or of a smaller one. Under it the method trains and the plain run cannot begin.
+// plain run, or of a smaller one. Under it the method trains and the plain run cannot begin; a byte
+// below what its own plan holds, the method cannot either.
 // h: width, f: inner width, a: heads, L: layers, T: tokens of a microbatch, p: ranks.
 #include "ashlar/base/error.h"
 #include "ashlar/models/decoder_graphs.h"
@@ -74,6 +75,9 @@ int64_t held(const LayoutJob& job, const PipeLayout& layout) {
 void expect_only_trains(const LayoutJob& job, const PipeLayout& method, const PipeLayout& plain,
                         int64_t cap) {
   EXPECT_THROW(run(job, plain, cap), Error) << plain.str() << " fits into " << cap;
+  const int64_t own = held(job, method);
+  EXPECT_LE(own, cap) << method.str();
+  EXPECT_THROW(run(job, method, own - 1), Error) << method.str() << " fits into less than " << own;
   const LayoutResult found = run(job, method, cap);
   const DType dtype = method.layout.dtype;
   const LayoutResult wanted = run(job, {.layout = {.dtype = dtype}});
@@ -163,6 +167,48 @@ TEST(DeviceCap, RecomputationLeavesOutActivations) {
   expect_only_trains(job, with(passes::Recompute::kSqrt), {}, none - 3 * layer + input);
 }
 
+// Beside tensor ranks: of a layer they hold alike what enters its norms and what these give (4h),
+// of the rest a share each.
+TEST(DeviceCap, RecomputationLeavesOutSharesOfTensorRanks) {
+  const LayoutJob job = job_of(6, 32);
+  const int64_t h = job.model.width, f = job.model.ffn, a = job.model.heads, t = 2;
+  const int64_t tokens = job.batch * job.seq * kFloat, layers = job.model.layers;
+  const int64_t layer = (4 * h + (3 * h + 3 * f + a) / t + 2) * tokens, input = h * tokens;
+  const PipeLayout plain{.layout = {.mesh = {.tensor = 2}}};
+  const auto with = [&](passes::Recompute mode) {
+    PipeLayout layout = plain;
+    layout.layout.recompute = mode;
+    return layout;
+  };
+  const int64_t none = held(job, plain);
+  expect_only_trains(job, with(passes::Recompute::kSelective), plain,
+                     none - (layers - 1) * (h + a) / t * tokens);
+  expect_only_trains(job, with(passes::Recompute::kFull), plain,
+                     none - (layers - 1) * (layer - input));
+}
+
+// EP3: 16 bytes of each weight of half of the experts are elsewhere. For that a rank has room for
+// the rows of all tokens, twice as many as its own: h in and out, 3f between, and their gradients.
+TEST(DeviceCap, ExpertRanksHaveHalfOfTheExperts) {
+  LayoutJob job{.model = small_mixtral(), .batch = 4, .seq = 6};
+  job.model.resize({.vocab = 37,
+                    .width = 64,
+                    .layers = 2,
+                    .heads = 4,
+                    .max_positions = 32,
+                    .kv_heads = 2,
+                    .ffn = 128});
+  job.model.initializer_range = 0.05;
+  job.steps = 2;
+  const int64_t h = job.model.width, f = job.model.ffn, layers = job.model.layers;
+  const int64_t experts = layers * job.model.mixture.experts * 3 * h * f;
+  const int64_t more_rows = job.batch * job.seq * job.model.mixture.per_token / 2;
+  const PipeLayout plain{.layout = {.mesh = {.data = 2}}};
+  expect_only_trains(
+      job, {.layout = {.mesh = {.expert = 2}}}, plain,
+      held(job, plain) - 16 * experts / 2 + layers * more_rows * (2 * h + 3 * f) * 2 * kFloat);
+}
+
 PipeLayout pipe(const char* schedule) {
   return {.layout = {.mesh = {.pipe = 4}}, .schedule = schedule};
 }
@@ -181,6 +227,34 @@ TEST(DeviceCap, SchedulesKeepToTheirPeaks) {
   expect_only_trains(pipe_job(16), pipe("zb-h1"), pipe("zb-h2"), h1);
   expect_only_trains(pipe_job(16), pipe("v-min"), pipe("1f1b"),
                      held(pipe_job(16), pipe("1f1b")) - 1);
+}
+
+// PP5: two chunks a rank hold p + (p-1)/2 microbatches of its layers, less than GPipe with six.
+// PP11: ZB-H2 holds those that it warms up with, 2p - 1, however many there are.
+TEST(DeviceCap, InterleavedAndZeroBubbleHoldTheirWarmUp) {
+  expect_only_trains(pipe_job(16), pipe("interleaved"), pipe("gpipe"),
+                     held(pipe_job(6), pipe("gpipe")));
+  expect_only_trains(pipe_job(16), pipe("zb-h2"), pipe("gpipe"), held(pipe_job(7), pipe("zb-h2")));
+}
+
+// HY1: a stage of two has half of what data and tensor ranks hold of the layers, with their
+// activations as many, and beside it the two messages each way.
+TEST(DeviceCap, ThreeAxesShareOutTheModel) {
+  LayoutJob job = job_of(8, 16);
+  job.microbatches = 2;
+  const PipeLayout all{.layout = {.mesh = {.data = 2, .tensor = 2, .pipe = 2}}};
+  const PipeLayout no_pipe{.layout = {.mesh = {.data = 2, .tensor = 2}}};
+  int64_t layer = 0;  // matrices that tensor ranks share
+  for (const Variable& variable : trained(job)) {
+    if (variable.name.starts_with("layers.0.") && variable.shape.rank() > 1) {
+      layer += variable.shape.elements();
+    }
+  }
+  const int64_t message = job.batch / 2 / job.microbatches * job.seq * job.model.width * kFloat;
+  const int64_t cap = held(job, no_pipe) - 16 * job.model.layers / 2 * layer / 2 + 4 * message;
+  expect_only_trains(job, all, no_pipe, cap);
+  EXPECT_THROW(run(job, {}, cap), Error);
+  EXPECT_THROW(run(job, {.layout = {.mesh = {.data = 2, .pipe = 2}}}, cap), Error);
 }
 
 // The same to the byte on the two ranks in the middle, whose stages are alike: GPipe holds m slots,

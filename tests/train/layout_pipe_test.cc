@@ -81,6 +81,15 @@ INSTANTIATE_TEST_SUITE_P(
                       PipeLayout{.schedule = "zb-h2", .optimistic = true},
                       PipeLayout{.schedule = "zb-v", .optimistic = true}));
 
+// PP7: with four waves a rank of two holds eight stages, here of a layer each.
+TEST(PipeWaves, FourEqualOneRank) {
+  const PipeLayout layout{.layout = {.mesh = {.pipe = 2}}, .schedule = "hanayo", .chunks = 8};
+  LayoutJob job{.model = small_gpt2()};
+  job.microbatches = 4;
+  EXPECT_EQ(stages_of(job, layout), 16);
+  expect_as_one_rank(layout, 4, small_gpt2());
+}
+
 class PipeMixture : public ::testing::TestWithParam<PipeLayout> {};
 
 TEST_P(PipeMixture, EqualsOneRank) {
