@@ -33,8 +33,13 @@ double Pipeline::squares_up_to_here() {
   return squares;
 }
 
+// Gradients of a scaled loss are clipped by their true norm.
 double Pipeline::scale(double squares) const {
-  return graph::clip_scale(std::sqrt(squares), chunks_[0].parts.stage->max_norm);
+  const auto bound = shared_inputs_.find("gradient_scale");
+  const double loss_scale = bound == shared_inputs_.end()
+                                ? 1
+                                : static_cast<double>(*static_cast<const float*>(bound->second));
+  return graph::clip_scale(std::sqrt(squares) / loss_scale, chunks_[0].parts.stage->max_norm);
 }
 
 void Pipeline::step_optimistically(std::span<const PipelineMicrobatch> microbatches,

@@ -40,6 +40,31 @@ TEST(PipelineOptimistic, EndsWhereThePatientRunEnds) {
   }
 }
 
+// A scaled loss, as f16 has it, neither clips nor takes back what is below the limit without it.
+TEST(PipelineOptimistic, KnowsOfTheLossScale) {
+  const Schedule schedule = schedule::zb_h2(4, 7);
+  SmallRun run = even_run(schedule, {3, 2});
+  run.steps = 6;
+  const PipelineLayout hasty{.optimistic = true};
+  const auto plain = train_pipelined(run, schedule, Arithmetic::kDouble, hasty);
+  const auto [least, most] = std::ranges::minmax(plain.trained.norms);
+  for (const double clip : {2 * most, least / 2}) {
+    run.clip = clip;
+    run.loss_scale = 1;
+    const auto wanted = train_pipelined(run, schedule, Arithmetic::kDouble, hasty);
+    run.loss_scale = 65536;
+    const auto found = train_pipelined(run, schedule, Arithmetic::kDouble, hasty);
+    EXPECT_EQ(found.rollbacks, wanted.rollbacks);
+    EXPECT_EQ(found.rollbacks[0] > 0, clip < most);
+    ASSERT_EQ(found.trained.variables.size(), wanted.trained.variables.size());
+    for (const auto& [name, values] : wanted.trained.variables) {
+      for (size_t i = 0; i < values.size(); ++i) {
+        ASSERT_NEAR(found.trained.variables.at(name)[i], values[i], 1e-10) << name;
+      }
+    }
+  }
+}
+
 // A NaN in a gradient of the last rank: the others have updated when they learn of it.
 TEST(PipelineOptimistic, TakesBackAStepWithNaN) {
   for (const Arithmetic arithmetic : {Arithmetic::kDouble, Arithmetic::kKernels}) {

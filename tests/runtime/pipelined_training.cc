@@ -106,11 +106,13 @@ class Rank {
     pipeline_.emplace(schedule, pipe_, std::move(parts), std::move(slots), run.max(), comm);
     pipeline_->bind_input("lr", &run_.lr);
     pipeline_->bind_input("aux_scale", &aux_scale_);
+    pipeline_->bind_input("gradient_scale", &run_.loss_scale);
   }
 
   runtime::PipelineTotals step(int number, const std::function<void()>& before_update) {
     const std::vector<SmallBatch> batches = run_.step(number);
-    pipeline_->bind_input("loss_scale", &batches[0].scale);
+    const float scale = batches[0].scale * run_.loss_scale;
+    pipeline_->bind_input("loss_scale", &scale);
     const auto given = microbatches(batches);
     const auto m = static_cast<size_t>(schedule_.microbatches);
     const size_t data = static_cast<size_t>(mesh_.coordinate(comm_.rank(), "data"));
@@ -157,7 +159,8 @@ class Rank {
  private:
   void split(const PipelineLayout& layout, bool fuse) {
     const comm::Group data = comm::group_along(mesh_, comm_.rank(), {"data"});
-    graph::Graph graph = small_training(run_.model, run_.clip, data, run_.dtype);
+    graph::Graph graph =
+        small_training(run_.model, run_.clip, data, run_.dtype, run_.loss_scale != 1);
     graph = passes::recompute(graph, layout.recompute);
     const auto all = passes::split_stages(graph, schedule_.stages.stages());
     for (const schedule::Chunk& chunk : schedule_.stages.chunks(pipe_.index)) {

@@ -41,7 +41,7 @@ void sum_over(const comm::Group& data, Graph& graph,
 }  // namespace
 
 Graph small_training(const SmallModelOptions& options, double clip, const comm::Group& data,
-                     DType dtype) {
+                     DType dtype, bool scaled) {
   Graph graph = small_model(options);
   std::vector<ValueId> losses = {graph.output("loss")};
   if (options.balance > 0) losses.push_back(graph.output("aux_loss"));
@@ -52,8 +52,10 @@ Graph small_training(const SmallModelOptions& options, double clip, const comm::
   for (const auto& [parameter, gradient] : gradients) all.push_back(graph.current(gradient));
   const ValueId squares = graph.add_node(std::make_shared<graph::SumSquaresOp>(), all,
                                          Phase::kUpdate, -1, "update.sum_squares")[0];
+  const ValueId loss_scale =
+      scaled ? graph.add_input("gradient_scale", {DType::kF32, {1}}) : ValueId{};
   const auto clipped = graph.add_node(std::make_shared<graph::ClipScaleOp>(clip),
-                                      {squares, ValueId{}}, Phase::kUpdate, -1, "update.clip");
+                                      {squares, loss_scale}, Phase::kUpdate, -1, "update.clip");
   graph.mark_output("grad_norm", clipped[0]);
   for (const auto& [parameter, gradient] : gradients) {
     const graph::Variable source = graph.variable(parameter);

@@ -11,9 +11,11 @@
 namespace ashlar::testing {
 
 // Adds the input "lr" f32 [1] and the output "grad_norm" f32 [1]. Gradients are summed over the
-// ranks of `data`, a few in one op.
+// ranks of `data`, a few in one op. scaled: they are those of the loss times an input
+// "gradient_scale" f32 [1].
 graph::Graph small_training(const SmallModelOptions& options, double clip,
-                            const comm::Group& data = {}, DType dtype = DType::kF32);
+                            const comm::Group& data = {}, DType dtype = DType::kF32,
+                            bool scaled = false);
 
 // Microbatches of one step, of one scale: 1 / all valid tokens.
 std::vector<SmallBatch> small_step(const SmallModelOptions& options,
@@ -35,6 +37,7 @@ struct SmallRun {
   int steps = 20;
   int masked = -1;  // a microbatch of which no token counts
   int spoilt = 0;   // a step whose gradients get a NaN, so that no update follows; 0: none
+  float loss_scale = 1;
   uint64_t seed = 3;
   DType dtype = DType::kF32;  // of the kernels
 
