@@ -33,6 +33,8 @@ inline constexpr int kTileVecs = 1;
 inline constexpr int kUnroll = 1;
 #endif
 inline constexpr int kTileCols = kTileVecs * kLanes;  // width of a packed panel of B
+inline constexpr int kAhead = 16;       // steps of r that B is fetched ahead, from L2
+inline constexpr int kLineFloats = 16;  // of a cache line
 
 #if defined(__AVX512BF16__)
 inline constexpr bool kHasDot = true;
@@ -110,6 +112,10 @@ static void tile(int64_t r, const float* a, const float* b, float* out, int64_t 
   const int64_t steps = kInner == Inner::kDot ? (r + 1) / 2 : r / kStepR;
   int64_t s = 0;
   for (; s + kUnroll <= steps; s += kUnroll) {
+#pragma GCC unroll 16
+    for (int line = 0; line < kUnroll * kStepB; line += kLineFloats) {
+      prefetch(b + kAhead * kStepB + line);
+    }
 #pragma GCC unroll 8
     for (int k = 0; k < kUnroll; ++k) tile_step<kInner>(acc, a + k * kStepA, b + k * kStepB);
     a += kUnroll * kStepA;
