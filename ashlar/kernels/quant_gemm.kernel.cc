@@ -96,12 +96,12 @@ void multiply(const GemmArgs& args, const QuantPlan& p, const QuantRow* rows, co
         for (int64_t tile = first_tile; tile < last_tile; ++tile) {
           const int64_t m0 = tile * p.tile_rows, count = smaller(p.tile_rows, args.m - m0);
           const QuantTile run = pick_quant_tile<F>(count, panels);
-          run(b, stride, rows + m0 * p.blocks, begin, end, sums + (m0 - first_row) * kStride,
-              kStride);
+          float* of_tile = sums + (m0 - first_row) * kStride;
+          run(b, stride, rows + m0 * p.blocks, begin, end, of_tile, kStride);
+          // C is written while the next tile is computed.
+          if (end == p.blocks) finish_tile(args, of_tile, kStride, m0, count, n0, columns);
         }
       }
-      const int64_t count = smaller(last_tile * p.tile_rows, args.m) - first_row;
-      finish_tile(args, sums, kStride, first_row, count, n0, columns);
     }
   });
 }
