@@ -45,6 +45,7 @@ stage build-asan tools/build.sh asan tests
 stage asan sanitized_tests asan
 stage build-tsan tools/build.sh tsan "${threaded[@]}"
 stage tsan sanitized_tests tsan "${threaded[@]}" --launcher "setarch $(uname -m) -R"
+stage fuzz tools/fuzz.sh --counts "$counts" 20
 stage docs tools/doc_commands.sh --counts "$counts"
 
 printf '\n'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that are missing, and says which and why.
-#   tools/setup.sh core [test] [bench]     the tiers wanted; done at once when all is there
+#   tools/setup.sh core [test] [bench] [fuzz]     the tiers wanted; done at once when all is there
 set -euo pipefail
 
 # tier  package  what it is for
@@ -34,6 +34,8 @@ test  python3-venv           clients that tests use
 test  git                    lists the files to check
 test  clang-format           source format
 bench libbenchmark-dev       benchmarks
+fuzz  clang                  fuzzers
+fuzz  libclang-rt-14-dev     fuzzers
 LIST
 }
 

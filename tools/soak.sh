@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# Long runs: tools/soak.sh [crashes|load|layouts] [MINUTES]. crashes: a training run is killed at random
+# Long runs: tools/soak.sh [crashes|load|layouts|fuzz] [MINUTES]. crashes: a training run is killed at random
 # moments, at least 50 times, and must end with the same log as one that was left alone. load: clients
 # come and go, mid-stream and with nonsense, and the server must go on answering as at the start.
 # layouts: every layout of ranks trains under mpirun as on threads and on one rank, and 100 drawn at
 # random do or are refused; ranks are killed 50 times on changing layouts. Takes what it takes.
+# fuzz: each fuzzer of tests/fuzz for so many minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+what=${1:-all}
+minutes=${2:-10}
+[ "$what" != fuzz ] || exec tools/fuzz.sh $((60 * minutes))
 tools/build.sh release ashlar
 ashlar=$PWD/build/release/ashlar
 fixtures=$PWD/tests/fixtures/models
-what=${1:-all}
-minutes=${2:-10}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -80,6 +82,6 @@ layouts() {
 
 case $what in
   crashes | load | layouts) $what ;;
-  all) crashes && load && layouts ;;
-  *) echo "usage: tools/soak.sh [crashes|load|layouts] [MINUTES]" >&2; exit 2 ;;
+  all) crashes && load && layouts && tools/fuzz.sh $((60 * minutes)) ;;
+  *) echo "usage: tools/soak.sh [crashes|load|layouts|fuzz] [MINUTES]" >&2; exit 2 ;;
 esac

@@ -182,7 +182,8 @@ models::DecoderConfig gguf_config(const GgufFacts& facts) {
   const GenerationConfig generation = gguf_generation(metadata);
   if (generation.bos) config["bos_token_id"] = *generation.bos;
   if (!generation.eos.empty()) config["eos_token_id"] = generation.eos;
-  models::DecoderConfig parsed = models::parse_config(config.dump(), metadata.where());
+  models::DecoderConfig parsed = models::parse_config(
+      config.dump(-1, ' ', false, ordered_json::error_handler_t::replace), metadata.where());
   check_heads(metadata, parsed, prefix);
   return parsed.without_dropout();  // whose rates the format does not have
 }

@@ -1,6 +1,7 @@
 #include "ashlar/bundle/gguf_tokenizer.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/text/unicode/utf8.h"
 
 #include <nlohmann/json.hpp>
 
@@ -15,6 +16,8 @@ using formats::GgufMetadata;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kModel = "tokenizer.ggml.model";
+constexpr const char* kTokens = "tokenizer.ggml.tokens";
+constexpr const char* kMerges = "tokenizer.ggml.merges";
 constexpr const char* kSpace = "\xE2\x96\x81";  // U+2581
 
 // Of tokenizer.ggml.token_type.
@@ -24,13 +27,21 @@ class Importer {
  public:
   explicit Importer(const GgufMetadata& metadata)
       : metadata_(metadata),
-        tokens_(metadata.texts("tokenizer.ggml.tokens")),
+        tokens_(metadata.texts(kTokens)),
         kinds_(metadata.integers("tokenizer.ggml.token_type")) {
     ASHLAR_CHECK(!tokens_.empty(), "{}: tokenizer.ggml.tokens is missing or empty",
                  metadata.where());
     ASHLAR_CHECK(kinds_.empty() || kinds_.size() == tokens_.size(),
                  "{}: tokenizer.ggml.token_type has {} entries for {} tokens", metadata.where(),
                  kinds_.size(), tokens_.size());
+    for (const char* key : {kTokens, kMerges}) {
+      const std::vector<std::string>& texts = metadata.texts(key);
+      for (size_t i = 0; i < texts.size(); ++i) {
+        const size_t valid = text::valid_utf8_prefix(texts[i]);
+        ASHLAR_CHECK(valid == texts[i].size(), "{}: {}[{}] is not UTF-8 at its byte {}",
+                     metadata.where(), key, i, valid);
+      }
+    }
   }
 
   std::string json() {
@@ -154,7 +165,7 @@ class Importer {
     document["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
     document["decoder"] = bytes;
     document["post_processor"] = post_processor(pre->add_bos, false);
-    document["model"] = bpe(metadata_.texts("tokenizer.ggml.merges"));
+    document["model"] = bpe(metadata_.texts(kMerges));
     document["model"]["ignore_merges"] = pre->ignore_merges;
     ASHLAR_CHECK(metadata_.contains("tokenizer.ggml.merges"),
                  "{}: key 'tokenizer.ggml.merges' is missing", metadata_.where());
@@ -346,7 +357,7 @@ text::ChatFiles gguf_chat_files(const GgufMetadata& metadata) {
     files.templates.push_back({rest.empty() ? "default" : std::string(rest.substr(1)),
                                value.strings[0], metadata.where() + ": " + key});
   }
-  const std::vector<std::string>& tokens = metadata.texts("tokenizer.ggml.tokens");
+  const std::vector<std::string>& tokens = metadata.texts(kTokens);
   const std::pair<const char*, const char*> roles[] = {{"bos_token", "bos"},
                                                        {"eos_token", "eos"},
                                                        {"unk_token", "unknown"},

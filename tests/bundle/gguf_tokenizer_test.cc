@@ -128,6 +128,11 @@ TEST(GgufTokenizer, WhatIsWrong) {
   auto twice = small("gpt2", {"a", "b", "a"}, {1, 1, 1});
   twice.set_texts("tokenizer.ggml.merges", {});
   EXPECT_EQ(fault(twice), "t: tokens 0 and 2 are both 'a'");
+  EXPECT_EQ(fault(small("llama", {"a", "b\xA5"}, {1, 1})),
+            "t: tokenizer.ggml.tokens[1] is not UTF-8 at its byte 1");
+  auto merges = small("gpt2", {"a"}, {1});
+  merges.set_texts("tokenizer.ggml.merges", {"a \xC3"});
+  EXPECT_EQ(fault(merges), "t: tokenizer.ggml.merges[0] is not UTF-8 at its byte 2");
   auto id = small("gpt2", {"a"}, {1});
   id.set_texts("tokenizer.ggml.merges", {});
   id.set_u32("tokenizer.ggml.bos_token_id", 1);

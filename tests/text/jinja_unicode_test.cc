@@ -58,7 +58,7 @@ TEST(JinjaUnicode, Conversions) {
       {"title", to_title},
       {"capitalize", to_capitalized},
       {"swapcase", to_swapped_case},
-      {"repr", quoted},
+      {"repr", in_quotes},
       {"final sigma", [](const std::string& c) { return to_lower("a" + c + "\u03a3"); }},
   };
   for (const auto& [name, method] : kMethods) {

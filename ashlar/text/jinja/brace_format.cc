@@ -137,7 +137,7 @@ class BraceFormatter {
     for (const auto& [key, value] : arguments_.named) {
       if (key == name) return value;
     }
-    fault("format has no argument named {}", quoted(name));
+    fault("format has no argument named {}", in_quotes(name));
   }
 
   Runtime& runtime_;

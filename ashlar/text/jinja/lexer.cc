@@ -238,7 +238,7 @@ class Lexer {
     }
     size_t next = at_;
     next_code_point(source_, next);
-    fail(fmt::format("unexpected char {}", quoted(source_.substr(at_, next - at_))));
+    fail(fmt::format("unexpected char {}", in_quotes(source_.substr(at_, next - at_))));
   }
 
   void balance(char symbol, std::string& open_brackets) {

@@ -88,7 +88,7 @@ class PercentFormatter {
     const std::string key = text_.substr(begin, at_ - begin - 1);
     if (!values_.is_dict()) fault("format requires a mapping");
     const Value* value = values_.dict().find(std::string_view(key));
-    if (value == nullptr) fault("no key {} in the mapping to format", quoted(key));
+    if (value == nullptr) fault("no key {} in the mapping to format", in_quotes(key));
     mapping_used_ = true;
     return value;
   }

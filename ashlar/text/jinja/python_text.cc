@@ -33,8 +33,8 @@ class ReprWriter {
         return append(float_text(value.number()));
       case Kind::kString:
         runtime_.pay_bytes(value.string().size());
-        return append(value.is_markup() ? fmt::format("Markup({})", quoted(value.string()))
-                                        : quoted(value.string()));
+        return append(value.is_markup() ? fmt::format("Markup({})", in_quotes(value.string()))
+                                        : in_quotes(value.string()));
       case Kind::kList:
         append("[");
         write_items(value.items());
@@ -118,7 +118,7 @@ std::string float_text(double number) {
   return out + digits.substr(0, point) + "." + digits.substr(point);
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   const bool double_quotes = text.find('\'') != text.npos && text.find('"') == text.npos;
   const char quote = double_quotes ? '"' : '\'';
   std::string out(1, quote);

@@ -17,6 +17,6 @@ std::string repr(Runtime& runtime, const Value& value);
 // The shortest digits that read back as the same number: 0.1, 1e+16, inf, nan.
 std::string float_text(double number);
 // A Python string literal.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 }  // namespace ashlar::text::jinja
