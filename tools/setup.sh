@@ -36,6 +36,7 @@ test  clang-format           source format
 bench libbenchmark-dev       benchmarks
 fuzz  clang                  fuzzers
 fuzz  libclang-rt-14-dev     fuzzers
+fuzz  lld                    fuzzers: drops what their parsers do not reach
 LIST
 }
 
