@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -231,8 +232,12 @@ class Sharder {
     const ValueId input = node.inputs[i];
     if (!input.valid()) return {};
     if (changes && node.phase != Phase::kUpdate) {
-      // A gradient: itself, or where its term is made before it is summed into shards.
+      // A gradient: itself, or where its term is made before it is summed into shards, on top of
+      // the terms that wait to leave with it.
       if (!is_sharded(forms_.placement(input))) return rewrite_(input);
+      if (const auto waiting = waiting_.find(input); waiting != waiting_.end()) {
+        return waiting->second.term;
+      }
       ValueType type = graph_.type(input);
       Placement term = forms_.placement(input);
       for (AxisPlacement& on : term.axes) {
@@ -318,13 +323,23 @@ class Sharder {
     const Placement& lies = forms_.placement(before);
     if (node.phase != Phase::kUpdate) {
       if (is_sharded(lies)) {
-        const bool first = graph_.value(before).producer < 0;
+        bool first = graph_.value(before).producer < 0;
+        if (const auto waiting = waiting_.find(before); waiting != waiting_.end()) {
+          first = waiting->second.first;
+          check_same_terms(node, before, waiting->second.placed, placed);
+        }
         // What the other axes owe is still owed.
         Placement after = lies;
         for (size_t axis = 0; axis < axes(); ++axis) {
           if (placed.axes[axis].is_partial() && !lies.axes[axis].is_shard()) {
             after.axes[axis] = AxisPlacement::partial();
           }
+        }
+        if (gets_more_terms(old)) {
+          const ValueId gradient = rewrite_(before);
+          waiting_[old] = {output, placed, first};
+          forms_.set(old, gradient, after);
+          return;
         }
         forms_.set(old, forms_.reduce_into(output, rewrite_(before), lies, first, node), after);
       } else {
@@ -338,11 +353,29 @@ class Sharder {
     forms_.set(old, whole ? output : forms_.gather_back(output, before, placed, node), after);
   }
 
+  // A sharded gradient with several terms (of a tied table) sends their sum, once the last is made.
+  // In a pipeline they are made on several stages, and each sends its own.
+  bool gets_more_terms(ValueId gradient) const {
+    return plan_.mesh.size("pipe") == 1 &&
+           std::ranges::any_of(graph_.nodes(), [&](const Node& node) {
+             if (node.phase >= Phase::kReduce) return false;
+             for (size_t o = 0; o < node.outputs.size(); ++o) {
+               const int slot = changed_input(node, static_cast<int>(o));
+               if (slot >= 0 && node.inputs[static_cast<size_t>(slot)] == gradient) return true;
+             }
+             return false;
+           });
+  }
+
   // Two nodes that add to one gradient must agree on whether it is a sum over ranks.
   void check_terms(const Node& node, ValueId before, const Placement& placed) const {
     if (graph_.value(before).producer < 0) return;
+    check_same_terms(node, before, forms_.placement(before), placed);
+  }
+  void check_same_terms(const Node& node, ValueId before, const Placement& earlier,
+                        const Placement& placed) const {
     for (size_t axis = 0; axis < axes(); ++axis) {
-      const AxisPlacement& was = forms_.placement(before).axes[axis];
+      const AxisPlacement& was = earlier.axes[axis];
       ASHLAR_CHECK(was == placed.axes[axis],
                    "shard: op {} adds to gradient {} as {} along {}, an earlier one as {}",
                    node.name, graph_.value(before).name, placed.axes[axis].str(), axis_name(axis),
@@ -356,6 +389,13 @@ class Sharder {
   std::vector<Placement> placements_;
   Rewrite rewrite_;
   ShardForms forms_;
+  // Terms of sharded gradients that leave with those still to be made, by the version they make.
+  struct Waiting {
+    ValueId term;
+    Placement placed;
+    bool first = false;  // of the gradient's terms
+  };
+  std::map<ValueId, Waiting> waiting_;
 };
 
 }  // namespace

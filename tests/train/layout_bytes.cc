@@ -17,7 +17,6 @@ struct Weight {
   bool in_backward = false;  // read there too, and not in forward only
   bool by_first = false;     // read by the first of tensor ranks only: a bias of their sum
   bool rows_shared = false;  // its gradient is a sum over tensor ranks under sequence parallel
-  int terms = 1;             // of its gradient: of a tied table, the embedding's and the head's
 };
 
 bool splits(const graph::Variable& variable) {
@@ -71,8 +70,7 @@ class Traffic {
                         .split = splits(variable) && tensor_ > 1,
                         .in_backward = matrix ? !at_an_end : !bias,
                         .by_first = bias && !splits(variable) && !norm,
-                        .rows_shared = layout_.sequence && !table && !splits(variable),
-                        .terms = job_.model.tied_head && table && !positions ? 2 : 1});
+                        .rows_shared = layout_.sequence && !table && !splits(variable)});
     }
     return result;
   }
@@ -94,12 +92,12 @@ class Traffic {
         2 * (ranks - 1) * groups * weight.elements * kFloat);
   }
 
-  // DP3 to DP5: gradients are scattered, once a step or, when they are kept in shards, each term
-  // once a microbatch; parameters are gathered behind the update, or where forward and backward
+  // DP3 to DP5: gradients are scattered, once a step or, when they are kept in shards, once a
+  // microbatch; parameters are gathered behind the update, or where forward and backward
   // read them.
   void sum_into_shards(const Weight& weight) {
     const int64_t whole = weight.elements * (weight.split ? 1 : tensor_) * kFloat;
-    const int64_t scatters = layout_.zero == 1 ? 1 : weight.terms * job_.microbatches;
+    const int64_t scatters = layout_.zero == 1 ? 1 : job_.microbatches;
     const int64_t gathered =
         layout_.zero == 3 && weight.by_first ? weight.elements * kFloat : whole;
     const int64_t gathers = layout_.zero < 3 ? 1 : job_.microbatches * (weight.in_backward ? 2 : 1);

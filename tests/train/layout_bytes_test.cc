@@ -35,6 +35,35 @@ TEST_P(LayoutBytesTest, AreThoseOfTheFormula) {
   }
 }
 
+// DP5: what scatters and gathers send is one and a half times DP1's, but for what only forward
+// reads and so is not gathered again: tables, biases, and the head, whose gradients are made with
+// the loss.
+TEST(LayoutBytes, ShardedParametersTakeHalfAsManyAgain) {
+  for (const models::DecoderConfig& model : {small_llama(), small_gpt2()}) {
+    LayoutJob job{.model = model};
+    job.steps = 1;
+    int64_t forward_only = 0;
+    const graph::Graph graph = models::build_training(model);
+    for (const graph::Variable& variable : graph.variables()) {
+      if (variable.kind != graph::VariableKind::kParameter || !variable.trainable) continue;
+      const bool table = variable.name == "embed.weight" || variable.name == "positions.weight";
+      if (table || variable.name == "head.weight" || variable.name.ends_with(".bias")) {
+        forward_only += variable.bytes();
+      }
+    }
+    ASSERT_GT(forward_only, 0);
+    for (const int ranks : {2, 4}) {
+      const auto bytes = [&](int zero) {
+        return sent(
+            run_layout(job, {.mesh = {.data = ranks}, .zero = zero}, Arithmetic::kKernels))["data"];
+      };
+      const int64_t norm = 2 * (ranks - 1) * static_cast<int64_t>(sizeof(double));
+      EXPECT_EQ(2 * (bytes(3) - norm), 3 * bytes(0) - 2 * (ranks - 1) * forward_only)
+          << model.family << " on " << ranks;
+    }
+  }
+}
+
 // What backward gathers to compute a layer again, its gradients read too.
 TEST(LayoutBytes, RecomputedLayersAreGatheredOnce) {
   LayoutJob job{.model = small_llama()};  // without biases, which only forward reads
