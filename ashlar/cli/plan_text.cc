@@ -117,6 +117,12 @@ std::string step_table(const train::RunPlan& plan) {
   return "a step of a rank\n" + table(rows);
 }
 
+int64_t most_gathered_once(const train::RunPlan& plan) {
+  int64_t most = 0;
+  for (const train::RankPlan& rank : plan.ranks) most = std::max(most, rank.gathered_once);
+  return most;
+}
+
 Json sent_json(const plan::SentByAxis& sent) {
   Json json = Json::object();
   for (const auto& [axis, one] : sent) {
@@ -141,7 +147,14 @@ std::string plan_text(const train::RunPlan& plan, const plan::MachineRates& rate
       plan.model.family, human_count(static_cast<double>(plan.parameters)), plan.mesh.str(),
       plan.threads, plan.threads == 1 ? "" : "s", plan.tokens, plan.microbatches,
       plan.microbatches == 1 ? "" : "es");
-  text += memory_table(plan) + "\n" + step_table(plan) + "\n";
+  text += memory_table(plan) + "\n" + step_table(plan);
+  if (const int64_t once = most_gathered_once(plan); once > 0) {
+    text += fmt::format(
+        "  ZeRO-3 gathers parameters in forward and again in backward, but for what only forward\n"
+        "  reads: {} a microbatch are not sent a second time\n",
+        bytes(once));
+  }
+  text += "\n";
   if (plan.mesh.size("pipe") > 1) {
     text += fmt::format("schedule {}: {:.1f}% bubble\n", plan.schedule.name, 100 * plan.bubble);
   }
@@ -169,6 +182,7 @@ std::string plan_json(const train::RunPlan& plan, const plan::MachineRates& rate
                      {"planned_bytes", rank.memory.total()},
                      {"flops", rank.step.flops},
                      {"sent", sent_json(rank.step.sent)},
+                     {"gathered_once_bytes", rank.gathered_once},
                      {"compute_s", rank.step.compute},
                      {"communicate_s", rank.step.talk}});
   }

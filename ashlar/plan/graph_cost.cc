@@ -1,10 +1,12 @@
 #include "ashlar/plan/graph_cost.h"
 
 #include "ashlar/comm/counting_communicator.h"
+#include "ashlar/graph/ops/collective.h"
 #include "ashlar/graph/traffic.h"
 #include "ashlar/plan/operands.h"
 
 #include <algorithm>
+#include <set>
 
 namespace ashlar::plan {
 namespace {
@@ -64,6 +66,24 @@ GraphCost graph_cost(const graph::Graph& graph, const graph::Bindings& bindings,
     cost[static_cast<size_t>(node.phase)] += node_cost(node, operands, rank, ranks, rates);
   }
   return cost;
+}
+
+int64_t gathered_once_bytes(const graph::Graph& graph, const graph::Bindings& bindings,
+                            std::span<const int32_t> row_start, int rank, int ranks) {
+  const BoundOperands operands(graph, bindings, row_start);
+  std::set<graph::ValueId> gathered;  // along one axis, or several
+  int64_t bytes = 0;
+  for (const graph::Node& node : graph.nodes()) {
+    const auto* gather = dynamic_cast<const graph::AllGatherOp*>(node.op.get());
+    if (gather == nullptr || !(gather->variable() || gathered.contains(node.inputs[0]))) continue;
+    gathered.insert(node.outputs[0]);
+    comm::CountingCommunicator counting(ranks, rank);
+    const auto inputs = operands.of(node.inputs), outputs = operands.of(node.outputs);
+    gather->traffic({inputs, outputs, counting});
+    const int64_t sent = counting.counters().total().bytes;
+    bytes += node.phase == graph::Phase::kForward ? sent : -sent;
+  }
+  return bytes;
 }
 
 }  // namespace ashlar::plan

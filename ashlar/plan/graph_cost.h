@@ -46,4 +46,9 @@ GraphCost graph_cost(const graph::Graph& graph, const graph::Bindings& bindings,
                      std::span<const int32_t> row_start, int rank, int ranks,
                      const MachineRates& rates);
 
+// Bytes that the rank sends in a microbatch's forward to gather parameters (ZeRO-3) which backward
+// does not read: all others are gathered again.
+int64_t gathered_once_bytes(const graph::Graph& graph, const graph::Bindings& bindings,
+                            std::span<const int32_t> row_start, int rank, int ranks);
+
 }  // namespace ashlar::plan

@@ -209,6 +209,8 @@ class Planner {
       for (const graph::Graph* graph : rank.graphs()) {
         planned.chunks.push_back(plan::graph_cost(*graph, bindings(rank), row_start_,
                                                   rank.ranks.rank(), plan_.mesh.size(), rates));
+        planned.gathered_once += plan::gathered_once_bytes(*graph, bindings(rank), row_start_,
+                                                           rank.ranks.rank(), plan_.mesh.size());
       }
       plan::PhaseCost step;
       const auto index = static_cast<size_t>(rank.spec.schedule ? rank.ranks.pipe_index() : 0);

@@ -21,7 +21,8 @@ struct RankPlan {
   MemoryPlan memory;  // the parts that the run's record has
   // One run of each phase, of each chunk of a pipeline; else of the one graph.
   std::vector<plan::GraphCost> chunks;
-  plan::PhaseCost step;  // of all microbatches and the update
+  plan::PhaseCost step;       // of all microbatches and the update
+  int64_t gathered_once = 0;  // bytes sent for parameters that only forward gathers, a microbatch
 };
 
 struct RunPlan {

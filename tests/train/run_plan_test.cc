@@ -173,6 +173,27 @@ TEST_F(RunPlanTest, SplitsWhatTheAxesSplit) {
               0.01 * one.ranks[0].step.flops);
 }
 
+// DP5: half as many bytes again as data parallelism, less what a plan says is gathered but once.
+TEST_F(RunPlanTest, NamesWhatIsGatheredOnce) {
+  const auto planned = [&](int64_t zero) {
+    TrainConfig once = config({"once", {.data = 4}, {.zero = zero}});
+    once.train.microbatch = 0;  // all rows at once
+    return plan(once);
+  };
+  int64_t whole = 0, sharded = 0, once = 0;
+  for (const RankPlan& rank : planned(0).ranks) {
+    whole += rank.step.sent.at("data").bytes;
+    EXPECT_EQ(rank.gathered_once, 0);
+  }
+  for (const RankPlan& rank : planned(3).ranks) {
+    sharded += rank.step.sent.at("data").bytes;
+    once += rank.gathered_once;
+  }
+  const int64_t norm = 2 * 3 * static_cast<int64_t>(sizeof(double));
+  EXPECT_GT(once, 0);
+  EXPECT_EQ(2 * (sharded - norm), 3 * whole - 2 * once);
+}
+
 // Data ranks have rows of their own, context ranks pieces of each.
 TEST_F(RunPlanTest, TokensLieAsTheyAreDealt) {
   const auto tokens = [&](const MeshSection& mesh, passes::ContextParallel context) {
