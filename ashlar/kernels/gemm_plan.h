@@ -35,8 +35,8 @@ inline constexpr int64_t kUnitBytes = 4;
 inline constexpr int64_t kPackedBytes = int64_t{8} << 20;
 inline constexpr int64_t kMaxAreaRows = 2016;
 inline constexpr int64_t kMaxAreaCols = 4096;
-inline constexpr int64_t kSpannedRows = 2016;
-inline constexpr int64_t kSpannedCols = 2048;
+inline constexpr int64_t kSpannedRows = 1008;
+inline constexpr int64_t kSpannedCols = 1024;
 static_assert(kMaxAreaRows % kTileRows == 0 && kSpannedRows % kTileRows == 0);
 // A tile's A and B blocks (and its sums) share the L2 cache of a core.
 inline constexpr int64_t kMaxTileRows = kTileRows > 8 ? 112 : 96;

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -96,18 +97,29 @@ void convert_blocks(DType from, const void* source, DType to, void* target, int6
   }
 }
 
+// Pages of the system's, zero until they are touched. Products of large matrices are a tenth faster
+// where the system grants huge pages; no harm where it does not. What is behind the last whole one
+// stays in small pages.
+std::shared_ptr<std::byte[]> map_zeroed(size_t bytes) {
+  const size_t mapped = bytes + kHugePage;
+  void* memory = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) fail("out of memory: {} bytes wanted for a tensor", bytes);
+  void* aligned = memory;
+  size_t space = mapped;
+  std::align(kHugePage, bytes, aligned, space);
+  ::madvise(aligned, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  return {static_cast<std::byte*>(aligned),
+          [memory, mapped](std::byte*) { ::munmap(memory, mapped); }};
+}
+
 }  // namespace
 
 std::shared_ptr<std::byte[]> allocate_zeroed(size_t bytes) {
   const size_t rounded = (bytes + 63) / 64 * 64 + 64;
-  void* memory = nullptr;
-  if (::posix_memalign(&memory, rounded < 2 * kHugePage ? 64 : kHugePage, rounded) != 0) {
-    fail("out of memory: {} bytes wanted for a tensor", bytes);
-  }
-  // Products of large matrices are a tenth faster where the system grants huge pages; no harm where
-  // it does not. The rest behind the last whole one stays in small pages.
-  const size_t huge = rounded < 2 * kHugePage ? 0 : rounded / kHugePage * kHugePage;
-  if (huge > 0) ::madvise(memory, huge, MADV_HUGEPAGE);
+  if (rounded >= 2 * kHugePage) return map_zeroed(rounded);
+  void* memory = std::aligned_alloc(64, rounded);
+  if (memory == nullptr) fail("out of memory: {} bytes wanted for a tensor", bytes);
   std::memset(memory, 0, rounded);
   return {static_cast<std::byte*>(memory), [](std::byte* p) { std::free(p); }};
 }

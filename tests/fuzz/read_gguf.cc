@@ -67,7 +67,7 @@ void read_gguf(std::string_view bytes) {
   try {
     const models::DecoderConfig config = bundle::gguf_config(*reader);
     bundle::gguf_generation(reader->metadata());
-    bundle::gguf_rules(config);
+    bundle::gguf_weights(std::move(reader), config);
   } catch (const Error&) {
   }
 }

@@ -178,7 +178,7 @@ TEST_P(Gemm, ScratchIsBoundedAndGrowsWithTheProduct) {
   for (const int64_t m : kSizes) {
     for (const int64_t n : kSizes) {
       for (const int64_t r : kSizes) {
-        EXPECT_LE(scratch(m, n, r), int64_t{10} << 20);
+        EXPECT_LE(scratch(m, n, r), int64_t{14} << 20);
         EXPECT_LE(scratch(m, n, r), scratch(m + 1, n, r));
         EXPECT_LE(scratch(m, n, r), scratch(m, n + 1, r));
         EXPECT_LE(scratch(m, n, r), scratch(m, n, r + 1));
