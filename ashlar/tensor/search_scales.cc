@@ -25,14 +25,46 @@ void round_codes(const float* x, int n, float inverse, float offset, CodeRange r
   }
 }
 
-// n is a multiple of 16.
-float dot(const float* a, const float* b, int n) {
+// The sum of term(i) over i < n, a multiple of 16, in the order that every sum here has.
+template <typename Term>
+float sum_of(int n, Term term) {
   float lanes[kLanes] = {};
   for (int i = 0; i < n; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
+    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += term(i + lane);
   }
   return ((lanes[0] + lanes[4]) + (lanes[1] + lanes[5])) +
          ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
+}
+
+float dot(const float* a, const float* b, int n) {
+  return sum_of(n, [&](int i) { return a[i] * b[i]; });
+}
+
+// Of a u - b v to x, by their products.
+ScaleAndOffset solve(double xu, double xv, double uu, double uv, double vv) {
+  const auto alone = static_cast<float>(uu > 0 ? xu / uu : 0);
+  const double determinant = uu * vv - uv * uv;
+  if (!(determinant > 1e-9 * uu * vv)) return {alone, 0};
+  const double a = (xu * vv - xv * uv) / determinant, b = (xu * uv - xv * uu) / determinant;
+  return b > 0 ? ScaleAndOffset{static_cast<float>(a), static_cast<float>(b)}
+               : ScaleAndOffset{alone, 0};
+}
+
+struct Extent {
+  float low, high;
+};
+// A tree's order does not matter to them.
+Extent extent_of(const float* x, int n) {
+  float low[kLanes], high[kLanes];
+  std::copy(x, x + kLanes, low);
+  std::copy(x, x + kLanes, high);
+  for (int i = kLanes; i < n; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      low[lane] = std::min(low[lane], x[i + lane]);
+      high[lane] = std::max(high[lane], x[i + lane]);
+    }
+  }
+  return {*std::min_element(low, low + kLanes), *std::max_element(high, high + kLanes)};
 }
 
 float inverse_of(float scale) {
@@ -63,18 +95,22 @@ float fit_scale(const float* x, int n, CodeRange range) {
 }
 
 ScaleAndOffset fit_scale_and_offset(const float* x, int n, float high) {
-  const float low = std::min(*std::min_element(x, x + n), 0.0f);
-  const float width = *std::max_element(x, x + n) - low;
+  const Extent extent = extent_of(x, n);
+  const float low = std::min(extent.low, 0.0f);
+  const float width = extent.high - low;
   if (inverse_of(width) == 0) return {0, -low};
-  float codes[kMost], ones[kMost];
-  std::fill(ones, ones + n, 1.0f);
+  const auto sum = static_cast<double>(sum_of(n, [&](int i) { return x[i]; }));
+  float codes[kMost];
   ScaleAndOffset best{width / high, -low};
   float best_error = nearest_codes(x, n, best, {0, high}, codes);
   for (int step = -kCandidates; step <= kCandidates; ++step) {
     const float inverse = (high + kStep * static_cast<float>(step)) / width;
     if (!std::isfinite(inverse)) continue;
     round_codes(x, n, inverse, -low, {0, high}, codes);
-    const ScaleAndOffset fit = least_squares(x, codes, ones, n);
+    const auto xu = static_cast<double>(dot(x, codes, n));
+    const auto uu = static_cast<double>(dot(codes, codes, n));
+    const auto uv = static_cast<double>(sum_of(n, [&](int i) { return codes[i]; }));
+    const ScaleAndOffset fit = solve(xu, sum, uu, uv, n);
     if (!(fit.scale > 0)) continue;
     const float error = nearest_codes(x, n, fit, {0, high}, codes);
     if (error < best_error) {
@@ -87,22 +123,17 @@ ScaleAndOffset fit_scale_and_offset(const float* x, int n, float high) {
 
 float nearest_codes(const float* x, int n, ScaleAndOffset by, CodeRange range, float* codes) {
   round_codes(x, n, inverse_of(by.scale), by.offset, range, codes);
-  float errors[kMost];
-  for (int i = 0; i < n; ++i) errors[i] = by.scale * codes[i] - by.offset - x[i];
-  return dot(errors, errors, n);
+  return sum_of(n, [&](int i) {
+    const float error = by.scale * codes[i] - by.offset - x[i];
+    return error * error;
+  });
 }
 
 ScaleAndOffset least_squares(const float* x, const float* u, const float* v, int n) {
   const auto xu = static_cast<double>(dot(x, u, n)), uu = static_cast<double>(dot(u, u, n));
-  const auto alone = static_cast<float>(uu > 0 ? xu / uu : 0);
-  if (v == nullptr) return {alone, 0};
-  const auto xv = static_cast<double>(dot(x, v, n)), vv = static_cast<double>(dot(v, v, n));
-  const auto uv = static_cast<double>(dot(u, v, n));
-  const double determinant = uu * vv - uv * uv;
-  if (!(determinant > 1e-9 * uu * vv)) return {alone, 0};
-  const double a = (xu * vv - xv * uv) / determinant, b = (xu * uv - xv * uu) / determinant;
-  return b > 0 ? ScaleAndOffset{static_cast<float>(a), static_cast<float>(b)}
-               : ScaleAndOffset{alone, 0};
+  if (v == nullptr) return {static_cast<float>(uu > 0 ? xu / uu : 0), 0};
+  return solve(xu, static_cast<double>(dot(x, v, n)), uu, static_cast<double>(dot(u, v, n)),
+               static_cast<double>(dot(v, v, n)));
 }
 
 }  // namespace ashlar
