@@ -66,6 +66,8 @@ std::string write_config(const DecoderConfig& config) {
   document["eos_token_id"] = nullptr;
   if (config.eos.size() == 1) document["eos_token_id"] = config.eos.front();
   if (config.eos.size() > 1) document["eos_token_id"] = config.eos;
+  // Left out, some families' default is an id beyond a small vocabulary (Phi 3's is 32000).
+  document["pad_token_id"] = nullptr;
   // Newer versions of transformers read the first, older ones the second.
   document["dtype"] = document["torch_dtype"] = dtype_name(config.dtype);
   document["use_cache"] = true;

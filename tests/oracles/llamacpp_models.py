@@ -1,8 +1,10 @@
 """Writes the fixtures as GGUF files with `ashlar convert` and lets llama.cpp go on from their goldens'
 prompts: same greedy tokens for f32 and f16; for quantised files another token only where the two
-best are nearer to each other than twice the logits differ. Run by tools/oracles.sh llamacpp.
+best are nearer to each other than twice the logits differ. Then the same for a model of every family
+that llama.cpp has an architecture for (family_folders.py makes them, with transformers).
 
-    python tests/oracles/llamacpp_models.py [MODEL_FOLDER...]
+    ./dev oracles llamacpp_models [MODEL_FOLDER...]
+    ./dev oracles llamacpp_models --families [NAME...]
 """
 import json
 import os
@@ -18,6 +20,10 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ASHLAR = os.environ.get("ASHLAR_BINARY", str(ROOT / "build" / "release" / "ashlar"))
 TYPES = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k_m", "q6_k"]
+FAMILY_TYPES = ["f32", "f16", "q8_0", "q4_k_m"]
+FAMILY_PROMPT = [5, 17, 42, 7, 88, 23, 64, 11, 3, 71, 29]
+WITHOUT_ARCHITECTURE = "llama.cpp has no architecture"
+TORCH = ROOT / "build" / "oracles" / "venv" / "bin" / "python"
 NEW_TOKENS = 8
 default_params = library.llama_model_default_params
 
@@ -62,22 +68,58 @@ def compare(model, gguf, prompt, exact):
     return worst, faults
 
 
-def main():
-    models = sys.argv[1:] or [ROOT / "tests/fixtures/models" / name
-                              for name in ("llama", "llama2", "mixtral", "gpt2")]
+def run(model, prompt, types, folder):
+    """How many types of the model's file differ in tokens."""
     failed = 0
+    for kind in types:
+        gguf = pathlib.Path(folder) / f"{model.name}-{kind}.gguf"
+        ashlar("convert", str(model), str(gguf), "--quant", kind, "--json")
+        worst, faults = compare(model, gguf, prompt, kind in ("f32", "f16"))
+        print(f"{model.name:16} {kind:7} logits differ by at most {worst:.2e}",
+              *faults, sep="; " if faults else " ", flush=True)
+        gguf.unlink()
+        failed += bool(faults)
+    return failed
+
+
+def fixtures(models, folder):
+    failed = 0
+    for model in map(pathlib.Path, models):
+        golden = json.loads((model / "golden.json").read_text())
+        failed += run(model, golden["generate"][0]["prompt_ids"], TYPES, folder)
+    return failed
+
+
+def families(names, folder):
+    script = pathlib.Path(__file__).parent / "family_folders.py"
+    made = pathlib.Path(folder) / "families"
+    subprocess.run([str(TORCH), str(script), str(made), *names], check=True)
+    failed = 0
+    for model in sorted(made.iterdir()):
+        try:
+            # llama.cpp takes LongRoPE's long factors by its context, others by the text.
+            long = 4 if model.name.endswith("_long") else 1
+            failed += run(model, FAMILY_PROMPT * long, FAMILY_TYPES, folder)
+        except subprocess.CalledProcessError as error:
+            message = error.stderr.decode().strip().splitlines()[-1]
+            print(f"{model.name:16} {message}", flush=True)
+            failed += WITHOUT_ARCHITECTURE not in message
+        except Exception as error:  # llama.cpp does not load the file
+            print(f"{model.name:16} {error!r}", flush=True)
+            failed += 1
+    return failed
+
+
+def main():
+    arguments = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        for model in map(pathlib.Path, models):
-            golden = json.loads((model / "golden.json").read_text())
-            prompt = golden["generate"][0]["prompt_ids"]
-            for kind in TYPES:
-                gguf = pathlib.Path(folder) / f"{model.name}-{kind}.gguf"
-                ashlar("convert", str(model), str(gguf), "--quant", kind, "--json")
-                worst, faults = compare(model, gguf, prompt, kind in ("f32", "f16"))
-                print(f"{model.name:10} {kind:7} logits differ by at most {worst:.2e}",
-                      *faults, sep="; " if faults else " ", flush=True)
-                failed += bool(faults)
-    return 1 if failed else 0
+        if arguments[:1] == ["--families"]:
+            return 1 if families(arguments[1:], folder) else 0
+        if arguments:
+            return 1 if fixtures(arguments, folder) else 0
+        small = [ROOT / "tests/fixtures/models" / name
+                 for name in ("llama", "llama2", "mixtral", "gpt2")]
+        return 1 if fixtures(small, folder) + families([], folder) else 0
 
 
 if __name__ == "__main__":
