@@ -4,6 +4,8 @@
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
 #include "ashlar/bundle/convert.h"
+#include "ashlar/bundle/gguf_tensors.h"
+#include "ashlar/formats/gguf_writer.h"
 #include "ashlar/formats/safetensors.h"
 #include "tests/base/messages.h"
 #include "tests/base/paths.h"
@@ -16,7 +18,10 @@
 #include <nlohmann/json.hpp>
 
 #include <cstring>
+#include <map>
 #include <numeric>
+#include <optional>
+#include <set>
 
 namespace ashlar::testing {
 namespace {
@@ -24,6 +29,8 @@ namespace {
 using bundle::Bundle;
 using nlohmann::json;
 using ::testing::HasSubstr;
+
+using Tensors = std::map<std::string, Tensor>;
 
 void ignore(int64_t, int64_t) {}
 
@@ -160,6 +167,89 @@ std::string name_of(const ::testing::TestParamInfo<Case>& info) {
   return fmt::format("{:02}_{}", info.index, fixture.substr(fixture.find('/') + 1));
 }
 INSTANTIATE_TEST_SUITE_P(Models, GgufFamily, ::testing::ValuesIn(kCases), name_of);
+
+// Other forms that files have: keys and values of latent attention in one tensor, queries, keys and
+// values too.
+class GgufForms : public ::testing::Test {
+ protected:
+  // The model's file with other tensors and some keys left out or changed.
+  void rewrite(const Case& c, const std::set<std::string>& without,
+               const std::function<void(formats::GgufMetadata&)>& change,
+               const std::function<Tensors(const bundle::GgufTensors&)>& tensors_of) {
+    model_.emplace(Bundle::open(make_model(c, folder_.path("model"))));
+    write_gguf(*model_, folder_.path("usual.gguf"));
+    const auto usual = std::make_shared<const formats::GgufReader>(folder_.path("usual.gguf"));
+    const Tensors tensors = tensors_of(bundle::GgufTensors(usual));
+    formats::GgufMetadata keys;
+    change(keys);
+    for (const auto& [key, value] : usual->metadata().entries()) {
+      if (!keys.contains(key) && !without.contains(key)) keys.add(key, value);
+    }
+    std::vector<formats::TensorSpec> specs;
+    for (const auto& [name, tensor] : tensors)
+      specs.push_back({name, tensor.dtype(), tensor.shape()});
+    formats::write_gguf(folder_.path("other.gguf"), keys, specs,
+                        [&](const formats::TensorSpec& spec, const formats::WriteBytes& write) {
+                          const Tensor& tensor = tensors.at(spec.name);
+                          write({tensor.data(), tensor.bytes()});
+                        });
+  }
+
+  void expect_the_same() {
+    const std::vector<int32_t> ids = {3, 9, 27, 81, 50, 12, 7};
+    EXPECT_EQ(logits_of(Bundle::open(folder_.path("other.gguf")), ids, 7),
+              logits_of(*model_, ids, 7));
+  }
+
+  TempDir folder_;
+  std::optional<Bundle> model_;
+};
+
+Tensors all_of(const bundle::GgufTensors& file) {
+  Tensors tensors;
+  for (const std::string& name : file.names()) tensors[name] = file.tensor(name);
+  return tensors;
+}
+
+TEST_F(GgufForms, LatentKeysAndValuesInOneTensor) {
+  rewrite(
+      {"models/deepseek_v3", R"({"rope_parameters": {"mscale": 1.2}})"},
+      {"deepseek2.attention.key_length_mla", "deepseek2.attention.value_length_mla"},
+      [](formats::GgufMetadata& keys) {
+        keys.set_u32("deepseek2.attention.key_length", 16);
+        keys.set_u32("deepseek2.attention.value_length", 12);
+        keys.set_u32("deepseek2.attention.head_count_kv", 4);
+      },
+      all_of);
+  EXPECT_TRUE(formats::GgufReader(folder_.path("other.gguf")).contains("blk.0.attn_kv_b.weight"));
+  expect_the_same();
+}
+
+TEST_F(GgufForms, QueriesKeysAndValuesInOneTensor) {
+  rewrite(
+      {"families/phi_saved", R"({"hidden_act": "gelu_new"})"}, {}, [](auto&) {},
+      [](const bundle::GgufTensors& file) {
+        Tensors tensors = all_of(file);
+        for (const std::string layer : {"blk.0.", "blk.1."}) {
+          for (const std::string part : {".weight", ".bias"}) {
+            Shape shape = tensors.at(layer + "attn_q" + part).shape();
+            shape[0] = 96;
+            Tensor whole(DType::kF32, shape);
+            std::byte* to = whole.data();
+            for (const char* name : {"attn_q", "attn_k", "attn_v"}) {
+              const auto from = tensors.find(layer + name + part);
+              std::memcpy(to, from->second.data(), from->second.bytes());
+              to += from->second.bytes();
+              tensors.erase(from);
+            }
+            EXPECT_EQ(to, whole.data() + whole.bytes());
+            tensors[layer + "attn_qkv" + part] = whole;
+          }
+        }
+        return tensors;
+      });
+  expect_the_same();
+}
 
 // What an architecture of llama.cpp computes in one way only.
 class GgufRefusal : public ::testing::TestWithParam<Case> {};
