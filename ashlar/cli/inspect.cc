@@ -92,7 +92,7 @@ Json facts_of(const bundle::Bundle& model, int64_t context) {
   Json facts{
       {"model", model.path()},
       {"format", model.gguf() != nullptr
-                     ? fmt::format("GGUF version {}", model.gguf()->header().version)
+                     ? fmt::format("GGUF version {}", model.gguf()->version())
                      : "Hugging Face folder"},
       {"family", config.family},
       {"parameters", models::parameter_count(config)},

@@ -1,5 +1,6 @@
-// Reads GGUF: the format of llama.cpp, one file with metadata, tokenizer and tensors. The file is
-// mapped; its head is checked fully at once. Errors name file, key or tensor.
+// Reads GGUF: the format of llama.cpp, one file with metadata, tokenizer and tensors, or several of
+// which the first has the metadata (NAME-00001-of-00003.gguf). Files are mapped; their heads are
+// checked fully at once. Errors name file, key or tensor.
 #pragma once
 
 #include "ashlar/base/mapped_file.h"
@@ -16,11 +17,12 @@ namespace ashlar::formats {
 
 class GgufReader : public TensorFile {
  public:
+  // Of several files the first; the others lie beside it.
   explicit GgufReader(const std::string& path);
 
-  const std::string& path() const { return file_->path(); }
-  const GgufMetadata& metadata() const { return header_.metadata; }
-  const GgufHeader& header() const { return header_; }
+  const std::string& path() const { return parts_.front().file->path(); }
+  const GgufMetadata& metadata() const { return parts_.front().header.metadata; }
+  uint32_t version() const { return parts_.front().header.version; }
 
   const std::vector<std::string>& names() const override { return names_; }
   bool contains(const std::string& name) const override { return places_.contains(name); }
@@ -28,18 +30,26 @@ class GgufReader : public TensorFile {
   Tensor tensor(const std::string& name) const override;
   void will_need(const std::string& name) const override;
   void release(const std::string& name) const override;
-  std::vector<std::string> files() const override { return {path()}; }
+  std::vector<std::string> files() const override;
   int64_t data_bytes() const override { return data_bytes_; }
 
  private:
-  size_t begin(const GgufTensor& tensor) const {
-    return static_cast<size_t>(header_.data_begin + tensor.offset);
-  }
+  struct Part {
+    std::shared_ptr<const MappedFile> file;
+    GgufHeader header;
+  };
+  struct Place {
+    size_t part, tensor;
+  };
 
-  std::shared_ptr<const MappedFile> file_;
-  GgufHeader header_;
+  void add_part(const std::string& path);
+  const Place& place(const std::string& name) const;
+  // The first byte of a tensor in its file.
+  size_t begin(const Place& place) const;
+
+  std::vector<Part> parts_;
   std::vector<std::string> names_;
-  std::unordered_map<std::string, size_t> places_;
+  std::unordered_map<std::string, Place> places_;
   int64_t data_bytes_ = 0;
 };
 

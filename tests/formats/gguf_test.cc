@@ -121,5 +121,64 @@ TEST(GgufTest, WhatCannotBeWritten) {
   EXPECT_TRUE(list_directory(dir.path()).empty());
 }
 
+// A model in several files, as llama.cpp's gguf-split leaves them.
+class GgufSplitTest : public ::testing::Test {
+ protected:
+  std::string path(int number) const {
+    return folder_.path(fmt::format("m-{:05}-of-00003.gguf", number));
+  }
+
+  // Part `number` (from 1), saying that it is `says` of 3, with one tensor of that number.
+  void write(int number, int says, const std::string& tensor, int64_t tensors = 3) const {
+    GgufMetadata keys;
+    keys.set_u32("split.no", says - 1);
+    keys.set_u32("split.count", 3);
+    keys.set_u32("split.tensors.count", tensors);
+    if (number == 1) keys.set("general.architecture", "llama");
+    const float value = static_cast<float>(number);
+    write_gguf(path(number), keys, {{tensor, DType::kF32, {1}}},
+               [&](const TensorSpec&, const WriteBytes& out) {
+                 out(std::as_bytes(std::span(&value, 1)));
+               });
+  }
+
+  TempDir folder_;
+};
+
+TEST_F(GgufSplitTest, ReadsAllParts) {
+  write(1, 1, "a");
+  write(2, 2, "b");
+  write(3, 3, "c");
+  const GgufReader file(path(1));
+  EXPECT_EQ(file.metadata().text("general.architecture"), "llama");
+  EXPECT_THAT(file.names(), ElementsAre("a", "b", "c"));
+  EXPECT_THAT(file.files(), ElementsAre(path(1), path(2), path(3)));
+  EXPECT_EQ(file.data_bytes(), 12);
+  EXPECT_EQ(file.tensor("a").span<float>()[0], 1);
+  EXPECT_EQ(file.tensor("c").span<float>()[0], 3);
+  file.will_need("b");
+  file.release("b");
+  EXPECT_EQ(file.tensor("b").span<float>()[0], 2);
+}
+
+TEST_F(GgufSplitTest, NamesWhatIsWrong) {
+  const auto fault = [&](int part) { return error_of([&] { GgufReader{path(part)}; }); };
+  write(1, 1, "a");
+  write(2, 2, "b");
+  EXPECT_EQ(fault(1), fmt::format("gguf {}: part 3 of 3 is missing: {}", path(1), path(3)));
+  EXPECT_EQ(fault(2), fmt::format("gguf {}: is part 2 of 3; open the first, {}", path(2), path(1)));
+  write(3, 2, "c");
+  EXPECT_EQ(fault(1), fmt::format("gguf {}: says it is part 2 of 3, wanted 3 of 3", path(3)));
+  write(3, 3, "b");
+  EXPECT_EQ(fault(1), fmt::format("gguf {}: tensor 'b' is in an earlier part too", path(3)));
+  write(3, 3, "c");
+  write(1, 1, "a", 4);
+  EXPECT_EQ(fault(1), fmt::format("gguf {}: its 3 parts have 3 tensors, wanted 4", path(1)));
+  write(1, 2, "a");
+  EXPECT_EQ(fault(1), fmt::format("gguf {}: is part 2 of 3; its name has to end in "
+                                  "-00002-of-00003.gguf",
+                                  path(1)));
+}
+
 }  // namespace
 }  // namespace ashlar::formats
