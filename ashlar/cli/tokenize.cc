@@ -13,6 +13,7 @@
 #include "ashlar/data/source.h"
 #include "ashlar/text/tokenizer.h"
 #include "ashlar/text/training/bpe_trainer.h"
+#include "ashlar/text/training/unigram_trainer.h"
 #include "ashlar/text/training/word_piece_trainer.h"
 
 #include <fmt/ranges.h>
@@ -83,7 +84,7 @@ struct Decode {
 struct Train {
   static constexpr const char* kName = "train";
   static constexpr const char* kHelp =
-      "Learn a vocabulary from text: byte-level BPE or word pieces";
+      "Learn a vocabulary from text: byte-level BPE, word pieces or Unigram";
   static constexpr const char* kGroup = "Subcommands";
   std::vector<std::string> data;
   std::string out = "tokenizer.json", begin;
@@ -100,12 +101,13 @@ struct Train {
         ->capture_default_str();
     app.add_option("--out,-o", out, "File to write, or a folder to put tokenizer.json into")
         ->capture_default_str();
-    app.add_option("--kind", kind, "bpe (of bytes) or wordpiece (BERT's)")
-        ->check(one_of({"bpe", "wordpiece"}))
+    app.add_option("--kind", kind,
+                   "bpe (of bytes), wordpiece (BERT's) or unigram (SentencePiece's)")
+        ->check(one_of({"bpe", "wordpiece", "unigram"}))
         ->option_text("KIND=bpe");
     app.add_option("--special", special,
                    "Special tokens, ids from 0 in this order (default: <|endoftext|>; of word "
-                   "pieces BERT's)");
+                   "pieces BERT's; of unigram <unk>, <s> and </s>)");
     app.add_flag("--cased", cased, "Word pieces keep case and accents");
     app.add_option("--begin", begin, "The special token to put before every text (default: none)");
     app.add_option("--pattern", pattern, "How words are cut: gpt2, llama3 or qwen2")
@@ -162,6 +164,26 @@ struct Train {
     return tokenizer;
   }
 
+  text::Tokenizer learn_unigram(data::DocumentReader& reader, const Clock& clock) const {
+    text::UnigramTrainOptions options;
+    options.vocab_size = vocab_size;
+    if (!special.empty()) options.special_tokens = special;
+    text::UnigramTrainer trainer(options);
+    read_into(trainer, reader, clock);
+    std::optional<Progress> learning;
+    text::Tokenizer tokenizer = trainer.train([&](int64_t done, int64_t all) {
+      if (!learning) learning.emplace("learning", "round", all, clock);
+      learning->update(done);
+    });
+    if (learning) learning->finish();
+    return tokenizer;
+  }
+
+  text::Tokenizer learn(data::DocumentReader& reader, const Clock& clock) const {
+    if (kind == "wordpiece") return learn_word_pieces(reader, clock);
+    return kind == "unigram" ? learn_unigram(reader, clock) : learn_bpe(reader, clock);
+  }
+
   template <typename Trainer>
   static void read_into(Trainer& trainer, data::DocumentReader& reader, const Clock& clock) {
     Progress reading("reading", "byte", reader.bytes(), clock);
@@ -178,14 +200,14 @@ struct Train {
     const std::string path = is_directory(out) ? join_path(out, "tokenizer.json") : out;
     const SteadyClock clock;
     const double start = clock.now();
-    const bool bpe = kind == "bpe";
-    ASHLAR_CHECK(bpe || begin.empty(),
-                 "--begin is for --kind bpe; word pieces are put between [CLS] and [SEP]");
-    ASHLAR_CHECK(!bpe || !cased, "--cased is for --kind wordpiece; bytes keep their case anyway");
+    ASHLAR_CHECK(kind == "bpe" || begin.empty(), "--begin is for --kind bpe; {}",
+                 kind == "unigram" ? "texts of unigram begin with what you put there"
+                                   : "word pieces are put between [CLS] and [SEP]");
+    ASHLAR_CHECK(kind == "wordpiece" || !cased,
+                 "--cased is for --kind wordpiece; {} keeps case anyway", kind);
     const std::vector<data::SourceFile> sources = files();
     data::DocumentReader reader(sources, {});
-    const text::Tokenizer tokenizer =
-        bpe ? learn_bpe(reader, clock) : learn_word_pieces(reader, clock);
+    const text::Tokenizer tokenizer = learn(reader, clock);
     tokenizer.save(path);
     const double seconds = clock.now() - start;
     if (json) {

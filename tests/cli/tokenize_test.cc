@@ -54,6 +54,27 @@ TEST(TokenizeTest, LearnsWordPieces) {
               HasSubstr("--begin is for --kind bpe"));
 }
 
+TEST(TokenizeTest, LearnsUnigram) {
+  const testing::TempDir folder;
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "the cat sat on the mat, the dog on the log\n";
+  write_file(folder.path("corpus.txt"), text);
+  const Json learnt = ashlar_json({"tokenize", "train", folder.path("corpus.txt"), "--kind",
+                                   "unigram", "--vocab-size", "40", "--out", folder.path()});
+  EXPECT_LE(learnt["vocab_size"], 40);
+  write_file(folder.path("new.txt"), "the dog sat");
+  const std::string file = folder.path("tokenizer.json");
+  const Json ids =
+      ashlar_json({"tokenize", "encode", file, "--file", folder.path("new.txt")})["ids"];
+  EXPECT_EQ(ids.size(), 3u);
+  EXPECT_EQ(ashlar_json({"tokenize", "decode", file, "--ids", join_ids(ids)})["text"],
+            "the dog sat");
+  EXPECT_THAT(complaint(ashlar({"tokenize", "train", folder.path("corpus.txt"), "--kind", "unigram",
+                                "--cased"}),
+                        1),
+              HasSubstr("--cased is for --kind wordpiece"));
+}
+
 TEST(TokenizeTest, LearnsATokenizerThatReadsItsText) {
   const testing::TempDir folder;
   std::string text;
