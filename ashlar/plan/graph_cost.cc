@@ -1,6 +1,7 @@
 #include "ashlar/plan/graph_cost.h"
 
 #include "ashlar/comm/counting_communicator.h"
+#include "ashlar/comm/node_communicator.h"
 #include "ashlar/graph/ops/collective.h"
 #include "ashlar/graph/traffic.h"
 #include "ashlar/plan/operands.h"
@@ -16,7 +17,7 @@ bool is_attention(const graph::Node& node) {
 }
 
 PhaseCost node_cost(const graph::Node& node, const BoundOperands& operands, int rank, int ranks,
-                    const MachineRates& rates) {
+                    const MachineRates& rates, int node_ranks) {
   const auto inputs = operands.of(node.inputs), outputs = operands.of(node.outputs);
   const graph::Cost cost = node.op->cost(inputs, outputs);
   PhaseCost result{.flops = cost.flops, .bytes = cost.bytes};
@@ -25,7 +26,8 @@ PhaseCost node_cost(const graph::Node& node, const BoundOperands& operands, int 
   const auto* talks = dynamic_cast<const graph::Talks*>(node.op.get());
   if (talks == nullptr) return result;
   comm::CountingCommunicator counting(ranks, rank);
-  talks->traffic({inputs, outputs, counting});
+  comm::NodeCommunicator nodes(counting, node_ranks);
+  talks->traffic({inputs, outputs, nodes});
   if (counting.counters().entries().empty()) return result;
   for (const auto& [key, traffic] : counting.counters().entries()) {
     result.sent[key.first] += Sent{traffic.bytes, traffic.messages};
@@ -59,11 +61,12 @@ PhaseCost& PhaseCost::operator+=(const PhaseCost& other) {
 
 GraphCost graph_cost(const graph::Graph& graph, const graph::Bindings& bindings,
                      std::span<const int32_t> row_start, int rank, int ranks,
-                     const MachineRates& rates) {
+                     const MachineRates& rates, int node_ranks) {
   const BoundOperands operands(graph, bindings, row_start);
   GraphCost cost;
   for (const graph::Node& node : graph.nodes()) {
-    cost[static_cast<size_t>(node.phase)] += node_cost(node, operands, rank, ranks, rates);
+    cost[static_cast<size_t>(node.phase)] +=
+        node_cost(node, operands, rank, ranks, rates, node_ranks);
   }
   return cost;
 }

@@ -40,11 +40,12 @@ struct PhaseCost {
   PhaseCost& operator+=(const PhaseCost& other);
 };
 
-// One run of each phase of the graph of `rank`, of a job of `ranks`.
+// One run of each phase of the graph of `rank`, of a job of `ranks`; node_ranks: as
+// comm::NodeCommunicator has it.
 using GraphCost = std::array<PhaseCost, std::size(graph::kPhases)>;
 GraphCost graph_cost(const graph::Graph& graph, const graph::Bindings& bindings,
                      std::span<const int32_t> row_start, int rank, int ranks,
-                     const MachineRates& rates);
+                     const MachineRates& rates, int node_ranks = 0);
 
 // Bytes that the rank sends in a microbatch's forward to gather parameters (ZeRO-3) which backward
 // does not read: all others are gathered again.

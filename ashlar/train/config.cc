@@ -276,6 +276,10 @@ void ParallelSection::bind(ConfigBinder& b) {
 void CommSection::bind(ConfigBinder& b) {
   b.key("timeout", timeout, "seconds without progress after which a waiting rank gives the job up")
       .positive();
+  b.key("node_ranks", node_ranks,
+        "ranks of a node, which follow one another: sums over several nodes go in two levels; 0: "
+        "in one")
+      .at_least(0);
 }
 
 void TrainConfig::bind(ConfigBinder& b) {
@@ -335,6 +339,13 @@ void TrainConfig::validate_training() const {
                                .ranks = data_ranks(),
                                .seq = train.seq};
   shape.validate();
+  const int ranks = Mesh::standard(mesh.sizes()).size();
+  if (comm.node_ranks > 0 && ranks % comm.node_ranks != 0) {
+    fail_usage(
+        "config comm.node_ranks: {} does not divide the mesh's {} ranks; nodes have as many each, "
+        "or leave it out",
+        comm.node_ranks, ranks);
+  }
   if (mesh.pipe == 1) return;
   pipeline_schedule(*this);
   if (parallel.optimistic && train.dtype == DType::kF16) {

@@ -140,7 +140,8 @@ struct ParallelSection {
 };
 
 struct CommSection {
-  double timeout = 600;  // seconds
+  double timeout = 600;    // seconds
+  int64_t node_ranks = 0;  // that follow one another on a node, for sums in two levels; 0: flat
   void bind(ConfigBinder& b);
 };
 

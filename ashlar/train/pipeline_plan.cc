@@ -1,6 +1,7 @@
 #include "ashlar/train/pipeline_plan.h"
 
 #include "ashlar/comm/counting_communicator.h"
+#include "ashlar/comm/node_communicator.h"
 #include "ashlar/plan/priced_stage.h"
 #include "ashlar/runtime/pipeline.h"
 #include "ashlar/runtime/rank_slots.h"
@@ -12,7 +13,8 @@
 namespace ashlar::train {
 
 PipelinePlan plan_pipeline(const PlannedChunks& of) {
-  const auto& [chunks, schedule, ranks, max, bindings, row_start, table, threads, optimistic] = of;
+  const auto& [chunks, schedule, ranks, max, bindings, row_start, table, threads, optimistic,
+               node_ranks] = of;
   const comm::Group pipe = comm::group_along(ranks.mesh(), ranks.rank(), {"pipe"});
   const auto plans = plan_chunk_memory(chunks, schedule, pipe.index, max, table, threads);
   PipelinePlan result;
@@ -21,7 +23,8 @@ PipelinePlan plan_pipeline(const PlannedChunks& of) {
   }
   result.bytes += runtime::choose_slots(schedule, pipe.index, plans).bytes;
 
-  comm::CountingCommunicator comm(ranks.count(), ranks.rank());
+  comm::CountingCommunicator counting(ranks.count(), ranks.rank());
+  comm::NodeCommunicator comm(counting, node_ranks);
   std::deque<plan::PricedStage> stages;
   std::vector<runtime::PipelineChunk> parts;
   for (size_t c = 0; c < chunks.size(); ++c) {

@@ -28,6 +28,7 @@ struct PlannedChunks {
   const kernels::KernelTable& table;
   int threads = 1;
   bool optimistic = false;
+  int node_ranks = 0;  // comm.node_ranks
 };
 PipelinePlan plan_pipeline(const PlannedChunks& of);
 

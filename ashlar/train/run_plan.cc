@@ -116,6 +116,8 @@ class Planner {
     return bindings;
   }
 
+  int node_ranks() const { return static_cast<int>(config_.comm.node_ranks); }
+
   int64_t arena_bytes(const graph::Graph& graph, const graph::Bindings& max) const {
     return passes::plan_memory(graph, {.max = max, .table = &table_, .threads = plan_.threads})
         .total_bytes();
@@ -124,7 +126,7 @@ class Planner {
   PipelinePlan pipeline(const RankModel& rank, const std::vector<graph::Stage>& chunks,
                         const schedule::Schedule& schedule) const {
     return plan_pipeline({chunks, schedule, rank.ranks, rank.max, bindings(rank), row_start_,
-                          table_, plan_.threads, rank.spec.optimistic});
+                          table_, plan_.threads, rank.spec.optimistic, node_ranks()});
   }
 
   void plan_memory() {
@@ -208,7 +210,8 @@ class Planner {
       RankPlan& planned = plan_.ranks[i];
       for (const graph::Graph* graph : rank.graphs()) {
         planned.chunks.push_back(plan::graph_cost(*graph, bindings(rank), row_start_,
-                                                  rank.ranks.rank(), plan_.mesh.size(), rates));
+                                                  rank.ranks.rank(), plan_.mesh.size(), rates,
+                                                  node_ranks()));
         planned.gathered_once += plan::gathered_once_bytes(*graph, bindings(rank), row_start_,
                                                            rank.ranks.rank(), plan_.mesh.size());
       }

@@ -7,6 +7,7 @@
 #include "ashlar/base/log.h"
 #include "ashlar/base/process_memory.h"
 #include "ashlar/base/version.h"
+#include "ashlar/comm/node_communicator.h"
 #include "ashlar/data/loader.h"
 #include "ashlar/schedule/generators.h"
 #include "ashlar/schedule/play.h"
@@ -403,7 +404,9 @@ TrainOutcome Run::run() {
 
 TrainOutcome train(const TrainConfig& config, const TrainHooks& hooks, comm::Communicator* comm) {
   config.validate();
-  return Run(config, hooks, comm).run();
+  if (comm == nullptr) return Run(config, hooks, nullptr).run();
+  comm::NodeCommunicator nodes(*comm, static_cast<int>(config.comm.node_ranks));
+  return Run(config, hooks, &nodes).run();
 }
 
 }  // namespace ashlar::train
