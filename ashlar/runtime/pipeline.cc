@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 namespace ashlar::runtime {
 
@@ -66,7 +67,11 @@ void Pipeline::run_list(std::span<const PipelineMicrobatch> microbatches,
   state_ = state;
   std::ranges::fill(totals_, 0.0);
   for (Chunk& chunk : chunks_) chunk.reduced = false;
-  for (const Step& step : steps_) {
+  run_steps(std::exchange(begun_, false) ? warm_up_ : 0, steps_.size());
+}
+
+void Pipeline::run_steps(size_t begin, size_t end) {
+  for (const Step& step : std::span(steps_).subspan(begin, end - begin)) {
     const Instruction& each = step.instruction;
     if (is_compute(each.kind)) {
       compute(step);
@@ -323,18 +328,19 @@ void Pipeline::find_squares() {
 // Losses and squares are exchanged by microbatch and stage and then added in that order, so that
 // the totals depend neither on the schedule nor on where the stages are.
 void Pipeline::start_totals() {
+  std::swap(totals_, exchanged_);
   if (pipe_.size() == 1) return;
-  adding_ = comm_.start_all_reduce(pipe_, comm::Reduce::kSum, comm::buffer(std::span(totals_)),
+  adding_ = comm_.start_all_reduce(pipe_, comm::Reduce::kSum, comm::buffer(std::span(exchanged_)),
                                    "loss and gradient norm of the pipeline");
 }
 
 PipelineTotals Pipeline::finish_totals() {
   adding_.wait();
-  outbox_.wait_for_all();
+  if (!begun_) outbox_.wait_for_all();
   const auto m = static_cast<size_t>(schedule_.microbatches);
   PipelineTotals totals;
-  for (size_t i = 0; i < totals_.size(); ++i) {
-    (i < m ? totals.loss : i < 2 * m ? totals.aux_loss : totals.squares) += totals_[i];
+  for (size_t i = 0; i < exchanged_.size(); ++i) {
+    (i < m ? totals.loss : i < 2 * m ? totals.aux_loss : totals.squares) += exchanged_[i];
   }
   squares_ = totals.squares;
   return totals;

@@ -86,6 +86,12 @@ class Pipeline {
   void step_optimistically(std::span<const PipelineMicrobatch> microbatches,
                            const graph::RunState& state);
   PipelineTotals settle();
+  // Between the two: runs the forwards with which the next step warms up, while the norm of all is
+  // on its way. Where an update is taken back, settle() runs them again. All ranks call it, or
+  // none; the microbatches stay until the next step, which is given them once more.
+  void begin_next(std::span<const PipelineMicrobatch> microbatches, const graph::RunState& state);
+  void forget_next();          // all ranks: no step follows
+  int forwards_ahead() const;  // of this rank, that begin_next() runs
   // Takes the memory for what optimistic steps overwrite; the first one does it otherwise.
   void prepare_to_roll_back();
   int rollbacks() const { return rollbacks_; }          // so far
@@ -150,6 +156,10 @@ class Pipeline {
   void start_sum(const CopiedGradient& copied);
   void finish_sums();
   void run_list(std::span<const PipelineMicrobatch> microbatches, const graph::RunState& state);
+  void run_steps(size_t begin, size_t end);
+  std::vector<size_t> warm_up_lengths() const;
+  void run_warm_up();
+  void drop_warm_up();
   void find_losses(const Chunk& chunk, int microbatch);
   double& squares_of(const Chunk& chunk);
   void find_squares();
@@ -189,7 +199,15 @@ class Pipeline {
   KeptVariables kept_;
   std::optional<double> assumed_;  // squares by which it updated
   bool unsettled_ = false;
-  double passed_on_ = 0;  // to the next rank
+  std::vector<double> exchanged_;  // totals, while ranks add them
+  size_t warm_up_ = 0;             // instructions of this rank that begin_next() runs
+  bool begun_ = false;             // the next step has run them
+  struct Next {
+    std::span<const PipelineMicrobatch> microbatches;
+    graph::RunState state;
+  } next_;
+  std::vector<schedule::Instruction> unread_;  // receives of what other ranks' warm-ups send, later
+  double passed_on_ = 0;                       // to the next rank
   comm::Pending passing_;
   int rollbacks_ = 0;
 };

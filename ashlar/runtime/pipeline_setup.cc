@@ -65,6 +65,7 @@ Pipeline::Pipeline(schedule::Schedule schedule, comm::Group pipe, std::vector<Pi
     chunk.at = here[c];
   }
   totals_.resize(static_cast<size_t>(2 * schedule_.microbatches + map.stages()));
+  exchanged_.resize(totals_.size());
   set_up_chunks(max);
   set_up_steps(slots);
   set_up_inbox();

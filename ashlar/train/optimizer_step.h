@@ -42,6 +42,13 @@ class OptimizerStep {
   // parameters are then as they were before. Loss and norm are those of the whole job.
   virtual StepResult run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr) = 0;
 
+  // The batch of the step behind `step`, where one follows before anybody looks at the weights;
+  // else null. All ranks are told the same.
+  using NextBatch = std::function<const data::StepBatch*(int64_t step)>;
+  // A pipeline that updates optimistically begins the next step while it waits for the norm.
+  virtual void look_ahead(NextBatch) {}
+  virtual void forget_next() {}  // all ranks: it does not follow after all
+
   virtual RankGraphs graphs() const = 0;
   // FLOPs the model needs for the batch: flops.h; this rank's share.
   virtual double flops(const data::StepBatch& batch) const = 0;

@@ -61,13 +61,19 @@ std::vector<runtime::PipelineMicrobatch> PipelineStep::cut(const data::StepBatch
   return result;
 }
 
-StepResult PipelineStep::run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr) {
+StepResult PipelineStep::run(const data::StepBatch& given, uint64_t seed, int64_t step, double lr) {
+  if (optimistic_) batch_ = given;
+  const data::StepBatch& batch = optimistic_ ? batch_ : given;
   scalars_.set(batch, scale_, lr);
   const graph::RunState state = run_state(seed, step, scale_);
   const auto microbatches = cut(batch);
   runtime::PipelineTotals totals;
   if (optimistic_) {
     pipeline_->step_optimistically(microbatches, state);
+    if (const data::StepBatch* next = next_batch_ ? next_batch_(step) : nullptr) {
+      next_ = cut(*next);
+      pipeline_->begin_next(next_, run_state(seed, step + 1, scale_));
+    }
     totals = pipeline_->settle();
   } else {
     totals = pipeline_->run(microbatches, state);
@@ -79,7 +85,8 @@ StepResult PipelineStep::run(const data::StepBatch& batch, uint64_t seed, int64_
   result.grad_norm = totals.grad_norm() / result.loss_scale;
   const auto look = [&] {
     executors_->check_results();
-    pipeline_->run(microbatches, state);
+    pipeline_->forget_next();
+    pipeline_->run(cut(batch), state);
   };
   if (!std::isfinite(result.loss)) fail_not_finite(state.step, "loss", &ranks_, look);
   if (!std::isfinite(result.grad_norm)) {

@@ -7,6 +7,7 @@
 #include "ashlar/train/pipeline_graphs.h"
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace ashlar::train {
@@ -19,6 +20,9 @@ class PipelineStep final : public OptimizerStep {
                const kernels::KernelTable& table, ThreadPool& pool, const Ranks& ranks);
 
   StepResult run(const data::StepBatch& batch, uint64_t seed, int64_t step, double lr) override;
+
+  void look_ahead(NextBatch next) override { next_batch_ = std::move(next); }
+  void forget_next() override { pipeline_->forget_next(); }
 
   RankGraphs graphs() const override;
   double flops(const data::StepBatch& batch) const override;
@@ -36,6 +40,9 @@ class PipelineStep final : public OptimizerStep {
   std::vector<ContextRows> rows_;  // of each microbatch
   std::optional<runtime::ChunkExecutors> executors_;
   std::optional<runtime::Pipeline> pipeline_;
+  NextBatch next_batch_;
+  data::StepBatch batch_;  // a copy: the next one is asked for before this step is settled
+  std::vector<runtime::PipelineMicrobatch> next_;
   StepScalars scalars_;
   LossScale scale_;
 };

@@ -140,8 +140,9 @@ class Planner {
       MemoryPlan& memory = planned.memory;
       if (config_.sample.every > 0 && rank.ranks.first()) memory.add("sampling", sampling_bytes());
       memory.add("checkpoint", save_bytes(save, layout, rank.ranks.rank()));
+      const bool keeps = rank.spec.schedule && rank.spec.optimistic;
       memory.add("batches",
-                 (data::Loader::kAhead + 1) *
+                 (data::Loader::kAhead + (keeps ? 2 : 1)) *
                      data::BatchMaker::reserve(rank.ranks.batch_shape(config_.train)).bytes());
     }
   }

@@ -21,6 +21,11 @@ StepProfile::StepProfile(const TrainConfig& config, int64_t first_step, const Cl
           first_step, std::min(first_step + 2, config.train.steps - config.run.profile_steps + 1))),
       trace_end_(std::min(trace_begin_ + config.run.profile_steps - 1, config.train.steps)) {}
 
+bool StepProfile::takes(int64_t step) const {
+  const bool traced = !config_.run.profile.empty() && step >= trace_begin_ && step <= trace_end_;
+  return traced || step == timeline_step_;
+}
+
 void StepProfile::begin(int64_t step) {
   if (!config_.run.profile.empty() && step == trace_begin_) {
     trace_.emplace(clock_);

@@ -20,6 +20,7 @@ class StepProfile {
   StepProfile(const TrainConfig& config, int64_t first_step, const Clock& clock, const Ranks& ranks,
               OptimizerStep& step);
 
+  bool takes(int64_t step) const;
   void begin(int64_t step);
   // The timeline where this was the step of it, gathered from all ranks, who call this together.
   // list: what this rank ran.

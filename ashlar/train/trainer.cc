@@ -76,6 +76,8 @@ class Run {
   void plan_memory();
   void record();
 
+  const data::StepBatch& batch();
+  const data::StepBatch* next_batch(int64_t step);
   StepMetrics step(int64_t step, const data::StepBatch& batch, double started);
   void validate(StepMetrics& metrics);
   void save(const StepMetrics& metrics);
@@ -104,6 +106,12 @@ class Run {
   std::optional<Sampling> sampling_;
   std::optional<RunFolder> folder_;
   std::optional<data::Loader> loader_;
+  struct Ahead {
+    const data::StepBatch* batch;
+    data::LoaderState before;  // where the loader stood
+  };
+  std::optional<Ahead> ahead_;  // the next step's batch, which has begun
+  bool profiled_ = false;       // this step or the next
   std::optional<CheckpointWriter> writer_;
   SaveInterval interval_{config_.checkpoint.every, start_.first_step()};
   double stall_s_ = 0;  // of the last save
@@ -173,7 +181,10 @@ void Run::plan_memory() {
   if (validation_) memory_.add("validation", validation_->planned_bytes());
   if (sampling_) memory_.add("sampling", sampling_->planned_bytes());
   memory_.add("checkpoint", writer_->planned_bytes());
-  memory_.add("batches", loader_->bytes());
+  // An optimistic pipeline keeps its batch while the next one has begun.
+  const bool keeps = schedule_ && config_.parallel.optimistic;
+  memory_.add("batches",
+              loader_->bytes() + (keeps ? loader_->bytes() / (data::Loader::kAhead + 1) : 0));
   log::info("event=memory planned=\"{}\" {}", human_bytes(static_cast<double>(memory_.total())),
             memory_.text());
   memory_.check(config_.run.memory, fmt::format("rank {}", ranks_.rank()));
@@ -228,9 +239,27 @@ void Run::start_writer() {
   if (start_.resumes()) writer_->resume_from(start_.state);
 }
 
+const data::StepBatch& Run::batch() {
+  const std::optional<Ahead> ahead = std::exchange(ahead_, std::nullopt);
+  return ahead ? *ahead->batch : loader_->next();
+}
+
+// Nothing may come between the two steps that looks at the weights.
+const data::StepBatch* Run::next_batch(int64_t step) {
+  const int64_t save = config_.checkpoint.every;
+  const bool looks = due(config_.valid.every, step) || due(config_.sample.every, step) ||
+                     due(save, step) || save == CheckpointSection::kAuto;
+  if (looks || profiled_ || step == config_.train.steps) return nullptr;
+  data::LoaderState before = loader_->state();
+  ahead_ = {&loader_->next(), std::move(before)};
+  return ahead_->batch;
+}
+
 StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started) {
   job_step_.begin();
   const double lr = LearningRate::of(config_.train).at(step);
+  const double flops = step_->flops(batch);  // the batch may be gone behind the step
+  const double epoch = batch.epoch;
   const StepResult result = step_->run(batch, static_cast<uint64_t>(config_.train.seed), step, lr);
   const double seconds = std::max(clock_.now() - started, 1e-9);
   const int64_t tokens = config_.train.batch * config_.train.seq;
@@ -255,8 +284,8 @@ StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started
   }
   metrics.lr = lr;
   metrics.tokens = state_.tokens;
-  metrics.epoch = batch.epoch;
-  const JobStep::Mine mine{.flops = step_->flops(batch),
+  metrics.epoch = epoch;
+  const JobStep::Mine mine{.flops = flops,
                            .peak_flops = peak_flops_,
                            .seconds = seconds,
                            .stop = hooks_.stop && hooks_.stop()};
@@ -275,7 +304,7 @@ void Run::validate(StepMetrics& metrics) {
 }
 
 void Run::save(const StepMetrics& metrics) {
-  state_.loader = loader_->state();
+  state_.loader = ahead_ ? ahead_->before : loader_->state();
   if (metrics.valid_loss &&
       (!state_.best_valid_loss || *metrics.valid_loss < *state_.best_valid_loss)) {
     state_.best_valid_loss = metrics.valid_loss;
@@ -355,6 +384,7 @@ TrainOutcome Run::run() {
                   hooks_.progress ? *hooks_.progress : stderr_progress_sink(), outcome.last_step);
   }
   if (hooks_.ready) hooks_.ready();
+  step_->look_ahead([this](int64_t step) { return next_batch(step); });
   StepProfile profile(config_, outcome.first_step, clock_, ranks_, *step_);
   const schedule::InstructionList list = instructions();
   const double begin = clock_.now();
@@ -364,11 +394,13 @@ TrainOutcome Run::run() {
     writer_->check();
     profile.begin(step);
     const double started = clock_.now();
-    StepMetrics metrics = this->step(step, loader_->next(), started);
+    profiled_ = profile.takes(step) || profile.takes(step + 1);
+    StepMetrics metrics = this->step(step, batch(), started);
     if (const auto timeline = profile.end(step, list); timeline && folder_) {
       write_file(folder_->path("timeline.json"), *timeline, "timeline");
     }
     outcome.interrupted = stop_;
+    if (stop_) step_->forget_next();
     tune_interval(metrics.step_ms / 1e3);
     validate(metrics);
     if (ranks_.first()) folder_->write(metrics);

@@ -26,18 +26,35 @@ TEST(PipelineOptimistic, EndsWhereThePatientRunEnds) {
       SCOPED_TRACE(fmt::format("{}, clipped at {} of {} to {}", name, clip, least, most));
       run.clip = clip;
       const auto patient = train_pipelined(run, schedule, Arithmetic::kKernels);
-      const auto hasty = train_pipelined(run, schedule, Arithmetic::kKernels, {.optimistic = true});
-      EXPECT_EQ(hasty.trained.losses, patient.trained.losses);
-      EXPECT_EQ(hasty.trained.norms, patient.trained.norms);
-      EXPECT_EQ(hasty.trained.variables, patient.trained.variables);
-      EXPECT_EQ(hasty.rollbacks[0] > 0, clip > 0 && clip < most);
-      EXPECT_LE(hasty.rollbacks[0], run.steps);
-      // The last of the line knows all. (In a V it adds in another order, and may clip by a bit.)
-      if (schedule.stages.stages() == 4) {
-        EXPECT_EQ(hasty.rollbacks[3], 0);
+      for (const bool ahead : {false, true}) {
+        const auto hasty = train_pipelined(run, schedule, Arithmetic::kKernels,
+                                           {.optimistic = true, .ahead = ahead});
+        EXPECT_EQ(hasty.trained.losses, patient.trained.losses);
+        EXPECT_EQ(hasty.trained.norms, patient.trained.norms);
+        EXPECT_EQ(hasty.trained.variables, patient.trained.variables);
+        EXPECT_EQ(hasty.rollbacks[0] > 0, clip > 0 && clip < most);
+        EXPECT_LE(hasty.rollbacks[0], run.steps);
+        // The last of the line knows all. (In a V it adds in another order, and may clip by a bit.)
+        if (schedule.stages.stages() == 4) {
+          EXPECT_EQ(hasty.rollbacks[3], 0);
+        }
       }
     }
   }
+}
+
+// The forwards that warm the next step up run while the norm is on its way: of ZB-H2 2(p-i)-1 on
+// rank i, none where the loss is. Of data ranks beside it each pipeline does so.
+TEST(PipelineOptimistic, BeginsTheNextStepMeanwhile) {
+  const Schedule schedule = schedule::zb_h2(4, 7);
+  SmallRun run = even_run(schedule, {3, 2});
+  run.steps = 5;
+  const auto hasty =
+      train_pipelined(run, schedule, Arithmetic::kDouble, {.optimistic = true, .ahead = true});
+  EXPECT_EQ(hasty.ahead, (std::vector<int>{7, 5, 3, 0}));
+  const auto patient = train_pipelined(run, schedule, Arithmetic::kDouble);
+  EXPECT_EQ(hasty.trained.losses, patient.trained.losses);
+  EXPECT_EQ(hasty.trained.variables, patient.trained.variables);
 }
 
 // A scaled loss, as f16 has it, neither clips nor takes back what is below the limit without it.
@@ -73,13 +90,16 @@ TEST(PipelineOptimistic, TakesBackAStepWithNaN) {
     run.clip = 1e6;
     run.spoilt = 3;
     run.steps = 6;
-    const auto hasty = train_pipelined(run, schedule, arithmetic, {.optimistic = true});
-    EXPECT_EQ(hasty.rollbacks, (std::vector<int>{1, 1, 1, 0}));
-    EXPECT_TRUE(std::isnan(hasty.trained.norms[2]));
     const auto patient = train_pipelined(run, schedule, arithmetic);
     EXPECT_TRUE(std::isnan(patient.trained.norms[2]));
-    EXPECT_EQ(hasty.trained.losses, patient.trained.losses);
-    EXPECT_EQ(hasty.trained.variables, patient.trained.variables);
+    for (const bool ahead : {false, true}) {
+      const auto hasty =
+          train_pipelined(run, schedule, arithmetic, {.optimistic = true, .ahead = ahead});
+      EXPECT_EQ(hasty.rollbacks, (std::vector<int>{1, 1, 1, 0}));
+      EXPECT_TRUE(std::isnan(hasty.trained.norms[2]));
+      EXPECT_EQ(hasty.trained.losses, patient.trained.losses);
+      EXPECT_EQ(hasty.trained.variables, patient.trained.variables);
+    }
   }
 }
 

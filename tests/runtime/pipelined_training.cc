@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 
@@ -101,6 +102,7 @@ class Rank {
       parts.push_back({&stages_[c], runners_[c]});
     }
     optimistic_ = layout.optimistic;
+    ahead_ = layout.ahead;
     std::vector<schedule::InstructionSlots> slots;
     if (executors_) slots = executors_->slots().instructions;
     pipeline_.emplace(schedule, pipe_, std::move(parts), std::move(slots), run.max(), comm);
@@ -110,18 +112,19 @@ class Rank {
   }
 
   runtime::PipelineTotals step(int number, const std::function<void()>& before_update) {
-    const std::vector<SmallBatch> batches = run_.step(number);
+    const std::vector<SmallBatch>& batches = this->batches(number);
     const float scale = batches[0].scale * run_.loss_scale;
     pipeline_->bind_input("loss_scale", &scale);
     const auto given = microbatches(batches);
-    const auto m = static_cast<size_t>(schedule_.microbatches);
-    const size_t data = static_cast<size_t>(mesh_.coordinate(comm_.rank(), "data"));
-    const auto mine = std::span(given).subspan(data * m, m);
+    const auto mine = own(given);
     const int64_t heap_calls = testing::heap_calls();
     runtime::PipelineTotals totals;
     if (optimistic_) {
       pipeline_->step_optimistically(mine, run_.state(number));
+      next_ = microbatches(this->batches(number + 1));
+      if (ahead_) pipeline_->begin_next(own(next_), run_.state(number + 1));
       totals = pipeline_->settle();
+      if (number == run_.steps) pipeline_->forget_next();
       before_update();
     } else {
       totals = pipeline_->run(mine, run_.state(number));
@@ -137,6 +140,7 @@ class Rank {
   }
 
   int rollbacks() const { return pipeline_->rollbacks(); }
+  int forwards_ahead() const { return pipeline_->forwards_ahead(); }
   int64_t heap_calls() const { return heap_calls_; }  // of the last step
 
   // Calls f(name, values) for each Variable of a kind that this rank owns, or that is a copy.
@@ -157,6 +161,17 @@ class Rank {
   }
 
  private:
+  const std::vector<SmallBatch>& batches(int number) {
+    const auto [found, is_new] = batches_.try_emplace(number);
+    if (is_new) found->second = run_.step(number);
+    return found->second;
+  }
+  // Of the microbatches of all data ranks.
+  std::span<const PipelineMicrobatch> own(std::span<const PipelineMicrobatch> all) const {
+    const auto m = static_cast<size_t>(schedule_.microbatches);
+    return all.subspan(static_cast<size_t>(mesh_.coordinate(comm_.rank(), "data")) * m, m);
+  }
+
   void split(const PipelineLayout& layout, bool fuse) {
     const comm::Group data = comm::group_along(mesh_, comm_.rank(), {"data"});
     graph::Graph graph =
@@ -200,7 +215,9 @@ class Rank {
   std::vector<runtime::StageRunner*> runners_;
   std::optional<Spoiler> spoiler_;
   std::optional<runtime::Pipeline> pipeline_;
-  bool optimistic_ = false;
+  bool optimistic_ = false, ahead_ = false;
+  std::map<int, std::vector<SmallBatch>> batches_;  // by step
+  std::vector<PipelineMicrobatch> next_;
   int64_t heap_calls_ = 0;
 };
 
@@ -213,6 +230,7 @@ PipelinedResult train_pipelined(const SmallRun& run, const Schedule& bare, Arith
   const int ranks = schedule.stages.ranks() * layout.data;
   result.sent.resize(static_cast<size_t>(ranks));
   result.rollbacks.resize(static_cast<size_t>(ranks));
+  result.ahead.resize(static_cast<size_t>(ranks));
   std::mutex mutex;
   const std::vector<VariableKind> trained = {VariableKind::kParameter, VariableKind::kOptimizer};
   comm::run_ranks(ranks, [&](comm::Communicator& comm) {
@@ -234,6 +252,7 @@ PipelinedResult train_pipelined(const SmallRun& run, const Schedule& bare, Arith
     }
     result.sent[static_cast<size_t>(comm.rank())] = comm.counters().of("pipe", comm::CommOp::kSend);
     result.rollbacks[static_cast<size_t>(comm.rank())] = rank.rollbacks();
+    result.ahead[static_cast<size_t>(comm.rank())] = rank.forwards_ahead();
     if (ranks == 1) result.heap_calls = rank.heap_calls();
     collect(trained, result.trained.variables);
     comm.barrier(comm.world(), "owners first");

@@ -17,6 +17,7 @@ struct PipelineLayout {
   int data = 1;  // each data rank has as many microbatches as the schedule, in turn
   passes::Recompute recompute = passes::Recompute::kNone;
   bool optimistic = false;  // updates before the norm of all ranks is known
+  bool ahead = false;       // and begins the next step; behind the last one too
 };
 
 struct PipelinedResult {
@@ -25,6 +26,7 @@ struct PipelinedResult {
   int copies = 0;                   // of parameters and moments, beside the owners of record
   bool copies_equal = true;         // bit by bit, after the last step
   std::vector<int> rollbacks;       // of each rank
+  std::vector<int> ahead;           // of each rank: forwards of the next step
   int64_t heap_calls = 0;           // in the last step, where there is one rank
 };
 

@@ -97,6 +97,40 @@ TEST_F(PipeRun, LearnsAsOneRankDoes) {
   });
 }
 
+// The next step has begun when the run is asked to stop: it is forgotten, and resumed with the
+// batch that it had. To the bit the run that waits for every norm.
+TEST_F(PipeRun, StopsAndGoesOnBetweenOptimisticSteps) {
+  const auto of = [&](const std::string& name, bool optimistic) {
+    TrainConfig config = this->config(name, {.data = 2, .pipe = 2});
+    config.parallel.schedule = "zb-h2";
+    config.parallel.optimistic = optimistic;
+    config.valid.every = 0;
+    config.checkpoint.every = 0;
+    config.train.steps = 8;
+    return config;
+  };
+  run(of("patient", false));
+  TrainConfig hasty = of("hasty", true);
+  comm::run_ranks(4, [&](comm::Communicator& comm) {
+    TrainHooks hooks = quiet();
+    int steps = 0;
+    hooks.stop = [&] { return ++steps == 3 && comm.rank() == 1; };
+    const TrainOutcome outcome = train(hasty, hooks, &comm);
+    EXPECT_TRUE(outcome.interrupted);
+    EXPECT_EQ(outcome.last_step, 3);
+  });
+  hasty.run.resume = true;
+  EXPECT_EQ(run(hasty).first_step, 4);
+  const auto found = metrics("hasty"), wanted = metrics("patient");
+  ASSERT_EQ(found.size(), 8);
+  ASSERT_EQ(wanted.size(), 8);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_EQ(found[i].loss, wanted[i].loss) << "step " << i + 1;
+    EXPECT_EQ(found[i].grad_norm, wanted[i].grad_norm) << "step " << i + 1;
+    EXPECT_EQ(found[i].epoch, wanted[i].epoch) << "step " << i + 1;
+  }
+}
+
 // 16 bits round where one rank does; f16's loss scale is that of the job. With ZeRO data ranks hold
 // shards of the f32 masters.
 TEST_F(PipeRun, In16Bits) {
@@ -190,6 +224,11 @@ TEST_F(PipeRun, SaysWhatIsNotFinite) {
   config.train.lr = 1e30;
   config.train.clip = 0;
   config.train.warmup = 0;
+  EXPECT_THAT(error_of([&] { run(config); }), HasSubstr("is not finite"));
+  config.parallel.schedule = "zb-h2";  // with the next step begun
+  config.parallel.optimistic = true;
+  config.valid.every = config.checkpoint.every = 0;
+  config.run.dir += " optimistic";
   EXPECT_THAT(error_of([&] { run(config); }), HasSubstr("is not finite"));
 }
 
