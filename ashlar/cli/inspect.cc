@@ -91,9 +91,8 @@ Json facts_of(const bundle::Bundle& model, int64_t context) {
   const int64_t cache = tokens * cache_bytes_per_token(config);
   Json facts{
       {"model", model.path()},
-      {"format", model.gguf() != nullptr
-                     ? fmt::format("GGUF version {}", model.gguf()->version())
-                     : "Hugging Face folder"},
+      {"format", model.gguf() != nullptr ? fmt::format("GGUF version {}", model.gguf()->version())
+                                         : "Hugging Face folder"},
       {"family", config.family},
       {"parameters", models::parameter_count(config)},
       {"active_parameters", models::active_parameter_count(config)},

@@ -33,8 +33,8 @@ inline constexpr int kTileVecs = 1;
 inline constexpr int kUnroll = 1;
 #endif
 inline constexpr int kTileCols = kTileVecs * kLanes;  // width of a packed panel of B
-inline constexpr int kAhead = 16;       // steps of r that B is fetched ahead, from L2
-inline constexpr int kLineFloats = 16;  // of a cache line
+inline constexpr int kAhead = 16;                     // steps of r that B is fetched ahead, from L2
+inline constexpr int kLineFloats = 16;                // of a cache line
 
 #if defined(__AVX512BF16__)
 inline constexpr bool kHasDot = true;
