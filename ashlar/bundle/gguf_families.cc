@@ -116,9 +116,9 @@ ConfigKeys read_granite(const GgufFacts& facts, const std::string& prefix) {
 ConfigKeys read_gemma(const GgufFacts& facts, const std::string& prefix, int64_t largest) {
   const GgufMetadata& keys = facts.metadata;
   const bool square = keys.integer(prefix + "block_count") == largest;
-  const int64_t scalar = square ? keys.integer(prefix + "embedding_length") /
-                                      keys.integer(prefix + "attention.head_count")
-                                : head_dim(facts, prefix);
+  const int64_t heads = std::max<int64_t>(keys.integer(prefix + "attention.head_count"), 1);
+  const int64_t scalar =
+      square ? keys.integer(prefix + "embedding_length") / heads : head_dim(facts, prefix);
   return {{"query_pre_attn_scalar", std::to_string(scalar)}};
 }
 ConfigKeys read_gemma2(const GgufFacts& facts, const std::string& prefix) {

@@ -20,6 +20,8 @@ using formats::GgufMetadata;
 using formats::GgufReader;
 using nlohmann::ordered_json;
 
+constexpr int64_t kMaxLayers = 10'000;  // lists with an entry for each are made of them
+
 // Keys behind "ARCHITECTURE." that every architecture has, or that change nothing.
 constexpr std::string_view kCommonKeys[] = {
     "vocab_size",
@@ -90,13 +92,16 @@ int64_t read_sizes(const GgufMetadata& metadata, const GgufFamily& family,
   const auto put = [&](std::string_view name, int64_t value) {
     if (!name.empty()) config[std::string(name)] = value;
   };
+  const int64_t layers = metadata.integer(prefix + "block_count");
+  ASHLAR_CHECK(layers >= 1 && layers <= kMaxLayers, "{}: {}block_count is {}, wanted 1 to {}",
+               metadata.where(), prefix, layers, kMaxLayers);
   const int64_t width = metadata.integer(prefix + "embedding_length");
   const int64_t heads = metadata.integer(prefix + "attention.head_count");
   const int64_t head_dim =
       metadata.integer(prefix + "attention.key_length", width / std::max<int64_t>(heads, 1));
   put(names.context, metadata.integer(prefix + "context_length"));
   put(names.width, width);
-  put(names.layers, metadata.integer(prefix + "block_count"));
+  put(names.layers, layers);
   put(names.ffn, metadata.integer(prefix + "feed_forward_length"));
   put(names.heads, heads);
   put(names.kv_heads, metadata.integer(prefix + "attention.head_count_kv", heads));
@@ -176,7 +181,8 @@ models::DecoderConfig gguf_config(const GgufFacts& facts) {
   }
   if (family.read != nullptr) put(family.read(facts, prefix));
   const formats::TensorSpec* const embedding = facts.tensor("token_embd.weight");
-  ASHLAR_CHECK(embedding != nullptr, "{}: tensor 'token_embd.weight' is missing", metadata.where());
+  ASHLAR_CHECK(embedding != nullptr && embedding->shape.rank() == 2,
+               "{}: tensor 'token_embd.weight' is missing or no matrix", metadata.where());
   config["vocab_size"] = embedding->shape[0];
   config["tie_word_embeddings"] = !facts.has("output.weight");
   const GenerationConfig generation = gguf_generation(metadata);

@@ -15,11 +15,10 @@ namespace ashlar::bundle {
 std::span<const std::string_view> gguf_rope_keys();
 std::vector<std::string> gguf_rope_tensor_names();
 
-// rope_theta, rope_scaling and, of families of which a share of a head rotates, how large it is.
-// width, heads, head_dim, context: the model's.
 struct RopeSizes {
-  int64_t head_dim, context;
+  int64_t head_dim, context;  // channels of a head, positions of the model
 };
+// rope_theta, rope_scaling and, of families of which a share of a head rotates, how large it is.
 ConfigKeys read_gguf_rope(const GgufFacts& facts, const GgufFamily& family,
                           const std::string& prefix, const RopeSizes& sizes);
 
