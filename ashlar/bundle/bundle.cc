@@ -4,6 +4,7 @@
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
 #include "ashlar/base/mapped_file.h"
+#include "ashlar/bundle/gguf_encoder.h"
 #include "ashlar/bundle/gguf_model.h"
 #include "ashlar/bundle/gguf_tokenizer.h"
 #include "ashlar/bundle/model_path.h"
@@ -63,7 +64,8 @@ Bundle Bundle::open(const std::string& name) {
   const std::string path = find_model(name);
   if (is_gguf_file(path)) {
     auto gguf = std::make_shared<const formats::GgufReader>(path);
-    Bundle bundle(path, gguf_config(*gguf));
+    const bool encoder = is_gguf_encoder(gguf->metadata());
+    Bundle bundle(path, encoder ? Config(gguf_encoder_config(*gguf)) : Config(gguf_config(*gguf)));
     bundle.gguf_ = std::move(gguf);
     return bundle;
   }
@@ -88,6 +90,7 @@ const models::DecoderConfig& Bundle::config() const {
 }
 
 Weights Bundle::open_weights() const {
+  if (gguf_ != nullptr && encoder() != nullptr) return gguf_encoder_weights(gguf_, *encoder());
   if (gguf_ != nullptr) return gguf_weights(gguf_, config());
   const auto names = [](const auto& config) { return models::tensor_names(config); };
   return {std::make_shared<const formats::SafetensorsReader>(path_), std::visit(names, config_),

@@ -3,6 +3,8 @@
 #include "ashlar/base/atomic_file.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/json.h"
+#include "ashlar/bundle/gguf_encoder.h"
+#include "ashlar/formats/gguf_writer.h"
 #include "ashlar/formats/safetensors_writer.h"
 #include "ashlar/models/encoder.h"
 #include "ashlar/passes/fuse.h"
@@ -104,6 +106,117 @@ INSTANTIATE_TEST_SUITE_P(Models, EncoderGolden,
                                            "xlm_roberta", "nomic", "nomic_theta", "modernbert",
                                            "modernbert_biases"),
                          [](const auto& model) { return std::string(model.param); });
+
+// What llama.cpp's converter calls the tensors: endings of names, and what stands in their place.
+constexpr std::pair<const char*, const char*> kGgufNames[] = {
+    {"embeddings.word_embeddings", "token_embd"},
+    {"embeddings.tok_embeddings", "token_embd"},
+    {"embeddings.position_embeddings", "position_embd"},
+    {"embeddings.token_type_embeddings", "token_types"},
+    {"embeddings.LayerNorm", "token_embd_norm"},
+    {"embeddings.norm", "token_embd_norm"},
+    {"emb_ln", "token_embd_norm"},
+    {"final_norm", "output_norm"},
+    {"attention.self.query", "attn_q"},
+    {"attention.self.key", "attn_k"},
+    {"attention.self.value", "attn_v"},
+    {"attention.output.dense", "attn_output"},
+    {"attention.output.LayerNorm", "attn_output_norm"},
+    {"intermediate.dense", "ffn_up"},
+    {"output.dense", "ffn_down"},
+    {"output.LayerNorm", "layer_output_norm"},
+    {"attn.Wqkv", "attn_qkv"},
+    {"attn.out_proj", "attn_output"},
+    {"attn.Wo", "attn_output"},
+    {"attn_norm", "attn_norm"},
+    {"norm1", "attn_output_norm"},
+    {"norm2", "layer_output_norm"},
+    {"mlp_norm", "ffn_norm"},
+    {"mlp.fc11", "ffn_up"},
+    {"mlp.fc12", "ffn_gate"},
+    {"mlp.fc2", "ffn_down"},
+    {"mlp.Wi", "ffn_up"},
+    {"mlp.Wo", "ffn_down"},
+};
+
+std::string gguf_name(const std::string& theirs) {
+  const size_t dot = theirs.rfind('.');
+  const std::string stem = theirs.substr(0, dot), part = theirs.substr(dot);
+  for (const auto& [ending, name] : kGgufNames) {
+    if (!stem.ends_with(ending)) continue;
+    const size_t digit = stem.find_first_of("0123456789");
+    const bool layered = digit != std::string::npos && stem.find(".layer") < digit;
+    if (!layered && stem.find("layers.") != 0) return name + part;
+    return fmt::format("blk.{}.{}{}", stem[digit], name, part);
+  }
+  ADD_FAILURE() << theirs;
+  return theirs;
+}
+
+struct GgufEncoder {
+  const char* golden;
+  const char* architecture;
+};
+
+class EncoderGguf : public ::testing::TestWithParam<GgufEncoder> {
+ protected:
+  formats::GgufMetadata keys(const json& config) const {
+    const std::string architecture = GetParam().architecture, prefix = architecture + ".";
+    const auto eps = config.contains("norm_eps") ? config["norm_eps"] : config["layer_norm_eps"];
+    const int64_t cut = GetParam().golden == std::string("roberta") ? 2 : 0;
+    formats::GgufMetadata keys;
+    keys.set("general.architecture", architecture);
+    keys.set_u32(prefix + "context_length", config["max_position_embeddings"].get<int64_t>() - cut);
+    keys.set_u32(prefix + "embedding_length", config["hidden_size"].get<int64_t>());
+    keys.set_u32(prefix + "block_count", config["num_hidden_layers"].get<int64_t>());
+    keys.set_u32(prefix + "feed_forward_length", config["intermediate_size"].get<int64_t>());
+    keys.set_u32(prefix + "attention.head_count", config["num_attention_heads"].get<int64_t>());
+    keys.set_f32(prefix + "attention.layer_norm_epsilon", eps.get<double>());
+    keys.set(prefix + "attention.causal", false);
+    keys.set_u32(prefix + "pooling_type", 2);
+    if (architecture == "nomic-bert") keys.set_f32(prefix + "rope.freq_base", 1000);
+    if (architecture == "modern-bert") {
+      keys.set_f32(prefix + "rope.freq_base", 160000);
+      keys.set_f32(prefix + "rope.freq_base_swa", 10000);
+      keys.set_u32(prefix + "attention.sliding_window", config["local_attention"].get<int64_t>());
+    }
+    return keys;
+  }
+};
+
+TEST_P(EncoderGguf, HiddenStates) {
+  const json golden = encoder_golden(GetParam().golden);
+  const TempDir folder(quick_folder());
+  std::map<std::string, Tensor> tensors;
+  std::vector<formats::TensorSpec> specs;
+  for (const auto& [name, dims] : golden.at("tensors").items()) {
+    if (name.starts_with("pooler.")) continue;
+    Tensor tensor =
+        counted_tensor(name, Shape(std::vector<int64_t>(dims)), golden.at("matrix_scale"));
+    // RoBERTa's rows before the first position are left away.
+    const bool cut = name.find("position_emb") != std::string::npos &&
+                     GetParam().golden == std::string("roberta");
+    if (cut) tensor = tensor.rows(2, tensor.shape()[0]);
+    specs.push_back({gguf_name(name), DType::kF32, tensor.shape()});
+    tensors[gguf_name(name)] = tensor;
+  }
+  const std::string path = join_path(folder.path(), "m.gguf");
+  formats::write_gguf(path, keys(golden.at("config")), specs,
+                      [&](const formats::TensorSpec& spec, const formats::WriteBytes& write) {
+                        const Tensor& tensor = tensors.at(spec.name);
+                        write({tensor.data(), tensor.bytes()});
+                      });
+  const bundle::Bundle model = bundle::Bundle::open(path);
+  EXPECT_EQ(bundle::gguf_pooling(model.gguf()->metadata()), "cls");
+  expect_golden(model, golden);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EncoderGguf,
+                         ::testing::Values(GgufEncoder{"bert", "bert"},
+                                           GgufEncoder{"roberta", "bert"},
+                                           GgufEncoder{"nomic", "nomic-bert"},
+                                           GgufEncoder{"modernbert", "modern-bert"}),
+                         [](const auto& model) { return std::string(model.param.golden); });
 
 TEST(EncoderFiles, OldNamesOfNormsAndPositionBuffersAreRead) {
   json golden = encoder_golden("bert");
