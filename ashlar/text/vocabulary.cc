@@ -25,14 +25,24 @@ Vocabulary Vocabulary::from_json(JsonView json) {
 bool Vocabulary::add(std::string_view token, int32_t id) {
   ASHLAR_DCHECK(id >= 0 && id <= kMaxTokenId);
   if (2 * (static_cast<size_t>(count_) + 1) > slots_.size()) grow();
+  if (slots_[slot_of(token)] >= 0 || this->token(id)) return false;
+  put(token, id);
+  return true;
+}
+
+void Vocabulary::add_again(std::string_view token, int32_t id) {
+  ASHLAR_DCHECK(find(token) && !this->token(id));
+  if (2 * (static_cast<size_t>(count_) + 1) > slots_.size()) grow();
+  put(token, id);
+}
+
+void Vocabulary::put(std::string_view token, int32_t id) {
   const size_t slot = slot_of(token);
-  if (slots_[slot] >= 0 || this->token(id)) return false;
   if (id >= id_limit()) entries_.resize(static_cast<size_t>(id) + 1);
   entries_[static_cast<size_t>(id)] = {bytes_.size(), static_cast<int64_t>(token.size())};
   bytes_.append(token);
   slots_[slot] = id;
   ++count_;
-  return true;
 }
 
 std::optional<int32_t> Vocabulary::find(std::string_view token) const {

@@ -25,6 +25,9 @@ class Vocabulary {
   // True unless the token or the id is taken.
   bool add(std::string_view token, int32_t id);
 
+  // A token that is there already, under one more id: from now on the one that find() gives.
+  void add_again(std::string_view token, int32_t id);
+
   // Tokens, and one more than the largest id (ids may have holes).
   int32_t size() const { return count_; }
   int32_t id_limit() const { return static_cast<int32_t>(entries_.size()); }
@@ -38,6 +41,7 @@ class Vocabulary {
     uint64_t offset = 0;
     int64_t length = -1;  // -1: a hole
   };
+  void put(std::string_view token, int32_t id);
   size_t slot_of(std::string_view token) const;
   void grow();
 

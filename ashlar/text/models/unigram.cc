@@ -85,9 +85,9 @@ class Unigram : public Model {
         row.fail(fmt::format("wanted a token and its score, found {}", row.size()));
       const std::string_view token = row.element(0).string();
       if (i > kMaxTokenId) vocab.fail(fmt::format("more than {} tokens", kMaxTokenId));
-      if (!vocabulary_.add(token, static_cast<int32_t>(i))) {
-        row.fail(fmt::format("token \"{}\" is there already", token));
-      }
+      // Of equal tokens the last counts, as in Hugging Face tokenizers; the others are never met.
+      const auto id = static_cast<int32_t>(i);
+      if (!vocabulary_.add(token, id)) vocabulary_.add_again(token, id);
       scores_.push_back(row.element(1).number());
       if (!std::isfinite(scores_.back())) row.element(1).fail("wanted a finite score");
       lowest = std::min(lowest, scores_.back());
