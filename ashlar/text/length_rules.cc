@@ -18,23 +18,68 @@ Side side(JsonView json) {
   return name == "Left" ? Side::kLeft : Side::kRight;
 }
 
+// The first so many tokens, or the last.
+void keep_tokens(Encoding& text, size_t count, Side cut_off) {
+  if (text.ids.size() <= count) return;
+  const auto excess = static_cast<std::ptrdiff_t>(text.ids.size() - count);
+  for (std::vector<int32_t>* list : {&text.ids, &text.type_ids}) {
+    if (cut_off == Side::kLeft) {
+      list->erase(list->begin(), list->begin() + excess);
+    } else {
+      list->resize(count);
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<Truncation> Truncation::from_json(std::optional<JsonView> json) {
   if (!json) return std::nullopt;
-  return Truncation{json->at("max_length").integer(0, INT64_MAX), side(*json)};
+  Truncation truncation{json->at("max_length").integer(0, INT64_MAX), Strategy::kLongestFirst,
+                        side(*json)};
+  if (const auto strategy = json->find("strategy")) {
+    const std::string_view name = strategy->string();
+    if (name == "OnlyFirst") truncation.strategy = Strategy::kOnlyFirst;
+    if (name == "OnlySecond") truncation.strategy = Strategy::kOnlySecond;
+    if (name != "LongestFirst" && truncation.strategy == Strategy::kLongestFirst) {
+      strategy->fail("wanted \"LongestFirst\", \"OnlyFirst\" or \"OnlySecond\"");
+    }
+  }
+  return truncation;
 }
 
-void Truncation::apply(std::vector<int32_t>& ids, size_t added) const {
+void Truncation::apply(std::vector<Encoding>& texts, size_t added) const {
   const auto limit = static_cast<size_t>(max_length);
   ASHLAR_CHECK(added <= limit, "truncation to {} tokens leaves no room for {} special tokens",
                max_length, added);
   const size_t room = limit - added;
-  if (ids.size() <= room) return;
-  if (direction == Side::kLeft) {
-    ids.erase(ids.begin(), ids.end() - static_cast<std::ptrdiff_t>(room));
+  size_t total = 0;
+  for (const Encoding& text : texts) total += text.ids.size();
+  if (total <= room) return;
+  const size_t excess = total - room;
+  const auto keep = [&](Encoding& text, size_t count) { keep_tokens(text, count, direction); };
+  if (room == 0) {
+    for (Encoding& text : texts) text = {};
+  } else if (strategy == Strategy::kLongestFirst && texts.size() == 2) {
+    const size_t first = texts[0].ids.size(), second = texts[1].ids.size();
+    const size_t shorter = std::min(first, second);
+    // The longer one alone if that is enough, else both to halves.
+    size_t kept_shorter = shorter, kept_longer = room > shorter ? room - shorter : 0;
+    if (kept_longer < shorter) {
+      kept_shorter = room / 2;
+      kept_longer = room - kept_shorter;
+    }
+    keep(texts[0], first <= second ? kept_shorter : kept_longer);
+    keep(texts[1], first <= second ? kept_longer : kept_shorter);
   } else {
-    ids.resize(room);
+    const size_t chosen = strategy == Strategy::kOnlySecond ? 1 : 0;
+    ASHLAR_CHECK(chosen < texts.size(),
+                 "truncation of the second text only (OnlySecond), and there is just one text");
+    const size_t size = texts[chosen].ids.size();
+    ASHLAR_CHECK(texts.size() == 1 || size > excess,
+                 "truncation to {} tokens has to cut {} off the {} text, which has {}", max_length,
+                 excess, chosen == 0 ? "first" : "second", size);
+    keep(texts[chosen], size - excess);
   }
 }
 

@@ -1,5 +1,5 @@
-// Truncation and padding (sections of tokenizer.json): how long a single encoded text may and must
-// be.
+// Truncation and padding (sections of tokenizer.json): how long an encoded text, or a pair of them,
+// may and must be.
 #pragma once
 
 #include "ashlar/text/json_view.h"
@@ -14,12 +14,16 @@ namespace ashlar::text {
 enum class Side { kLeft, kRight };
 
 struct Truncation {
-  int64_t max_length = 0;         // tokens, special ones included
+  enum class Strategy { kLongestFirst, kOnlyFirst, kOnlySecond };
+
+  int64_t max_length = 0;  // tokens, special ones included
+  Strategy strategy = Strategy::kLongestFirst;
   Side direction = Side::kRight;  // the side that is cut off
 
   static std::optional<Truncation> from_json(std::optional<JsonView> json);
-  // Cuts the ids so that `added` special tokens still fit. Throws Error when those alone do not.
-  void apply(std::vector<int32_t>& ids, size_t added) const;
+  // Cuts one text or a pair so that `added` special tokens still fit. Throws Error when those alone
+  // do not, and when the text that the strategy names is not there or too short.
+  void apply(std::vector<Encoding>& texts, size_t added) const;
 };
 
 struct Padding {

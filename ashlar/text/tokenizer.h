@@ -32,7 +32,7 @@ class Tokenizer {
   // UTF-8 is encoded byte by byte where it is ill-formed if the tokenizer is byte-level
   // (decode_bytes gives it back), else it is an Error with the byte's offset. Thread-safe.
   std::vector<int32_t> encode(std::string_view text, bool add_special_tokens) const;
-  // The same with type ids; and of a pair of texts, which truncation does not apply to.
+  // The same with type ids; and of a pair of texts.
   Encoding encode_with_types(std::string_view text, bool add_special_tokens) const;
   Encoding encode_pair(std::string_view first, std::string_view second,
                        bool add_special_tokens) const;
@@ -67,6 +67,8 @@ class Tokenizer {
   explicit Tokenizer(std::unique_ptr<Parts> parts);
 
   std::vector<int32_t> encode_text(std::string_view text) const;
+  // Truncation, special tokens and padding of one text or of a pair.
+  Encoding finish(std::vector<Encoding> texts, bool add_special_tokens) const;
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens, bool exact) const;
 
   std::unique_ptr<Parts> parts_;

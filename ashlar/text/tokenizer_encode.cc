@@ -93,15 +93,25 @@ std::vector<int32_t> Tokenizer::encode_text(std::string_view text) const {
   return ids;
 }
 
-Encoding Tokenizer::encode_with_types(std::string_view text, bool add_special_tokens) const {
-  std::vector<int32_t> ids = encode_text(text);
+Encoding Tokenizer::finish(std::vector<Encoding> texts, bool add_special_tokens) const {
   const PostProcessor& post_processor = *parts_->post_processor;
   if (parts_->truncation) {
-    parts_->truncation->apply(ids, add_special_tokens ? post_processor.added_tokens(1) : 0);
+    const size_t added = add_special_tokens ? post_processor.added_tokens(texts.size()) : 0;
+    parts_->truncation->apply(texts, added);
   }
-  Encoding encoding = post_processor.process({&ids, 1}, add_special_tokens);
-  if (parts_->padding) parts_->padding->apply(encoding);
-  return encoding;
+  Encoding whole;
+  for (const Encoding& part : post_processor.process(std::move(texts), add_special_tokens)) {
+    whole.append(part);
+  }
+  if (parts_->padding) parts_->padding->apply(whole);
+  return whole;
+}
+
+Encoding Tokenizer::encode_with_types(std::string_view text, bool add_special_tokens) const {
+  std::vector<Encoding> texts(1);
+  texts[0].ids = encode_text(text);
+  texts[0].type_ids.assign(texts[0].ids.size(), 0);
+  return finish(std::move(texts), add_special_tokens);
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
@@ -112,8 +122,12 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
 
 Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
                                 bool add_special_tokens) const {
-  const std::vector<int32_t> sequences[] = {encode_text(first), encode_text(second)};
-  return parts_->post_processor->process(sequences, add_special_tokens);
+  std::vector<Encoding> texts(2);
+  texts[0].ids = encode_text(first);
+  texts[0].type_ids.assign(texts[0].ids.size(), 0);
+  texts[1].ids = encode_text(second);
+  texts[1].type_ids.assign(texts[1].ids.size(), 1);
+  return finish(std::move(texts), add_special_tokens);
 }
 
 void Tokenizer::drop_length_rules() {

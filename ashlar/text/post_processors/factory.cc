@@ -7,31 +7,40 @@ namespace {
 
 class Identity : public PostProcessor {
  public:
-  Encoding process(std::span<const std::vector<int32_t>> sequences, bool) const override {
-    Encoding out;
-    for (size_t i = 0; i < sequences.size(); ++i) {
-      out.ids.insert(out.ids.end(), sequences[i].begin(), sequences[i].end());
-      out.type_ids.resize(out.ids.size(), static_cast<int32_t>(i));
-    }
-    return out;
-  }
+  std::vector<Encoding> process(std::vector<Encoding> parts, bool) const override { return parts; }
   size_t added_tokens(size_t) const override { return 0; }
   bool is_identity() const override { return true; }
 };
 
-// The steps that change ids; more than one has no meaning we know of.
-std::unique_ptr<PostProcessor> make_sequence(JsonView json) {
-  const JsonView steps = json.at("processors");
-  std::unique_ptr<PostProcessor> chosen = std::make_unique<Identity>();
-  for (size_t i = 0; i < steps.size(); ++i) {
-    auto step = make_post_processor(steps.element(i));
-    if (step->is_identity()) continue;
-    if (!chosen->is_identity()) {
-      steps.element(i).fail("a second step that adds tokens is not supported");
-    }
-    chosen = std::move(step);
+// One step after the other, each on the parts that the one before left.
+class Sequence : public PostProcessor {
+ public:
+  explicit Sequence(std::vector<std::unique_ptr<PostProcessor>> steps) : steps_(std::move(steps)) {}
+
+  std::vector<Encoding> process(std::vector<Encoding> parts,
+                                bool add_special_tokens) const override {
+    for (const auto& step : steps_) parts = step->process(std::move(parts), add_special_tokens);
+    return parts;
   }
-  return chosen;
+  size_t added_tokens(size_t texts) const override {
+    size_t count = 0;
+    for (const auto& step : steps_) count += step->added_tokens(texts);
+    return count;
+  }
+  bool is_identity() const override { return steps_.empty(); }
+
+ private:
+  std::vector<std::unique_ptr<PostProcessor>> steps_;
+};
+
+std::unique_ptr<PostProcessor> make_sequence(JsonView json) {
+  const JsonView list = json.at("processors");
+  std::vector<std::unique_ptr<PostProcessor>> steps;
+  for (size_t i = 0; i < list.size(); ++i) {
+    auto step = make_post_processor(list.element(i));
+    if (!step->is_identity()) steps.push_back(std::move(step));
+  }
+  return std::make_unique<Sequence>(std::move(steps));
 }
 
 constexpr FactoryRow<PostProcessor> kRows[] = {
@@ -41,6 +50,11 @@ constexpr FactoryRow<PostProcessor> kRows[] = {
 };
 
 }  // namespace
+
+void Encoding::append(const Encoding& other) {
+  ids.insert(ids.end(), other.ids.begin(), other.ids.end());
+  type_ids.insert(type_ids.end(), other.type_ids.begin(), other.type_ids.end());
+}
 
 std::unique_ptr<PostProcessor> make_post_processor(std::optional<JsonView> json) {
   if (!json) return std::make_unique<Identity>();

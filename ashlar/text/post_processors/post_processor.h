@@ -6,7 +6,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <optional>
 #include <vector>
 
 namespace ashlar::text {
@@ -15,22 +15,26 @@ namespace ashlar::text {
 struct Encoding {
   std::vector<int32_t> ids;
   std::vector<int32_t> type_ids;
+
+  void append(const Encoding& other);
 };
 
 class PostProcessor {
  public:
   virtual ~PostProcessor() = default;
-  // One sequence, or the two of a pair.
-  virtual Encoding process(std::span<const std::vector<int32_t>> sequences,
-                           bool add_special_tokens) const = 0;
-  // Special tokens that process() adds to one sequence or to a pair.
-  virtual size_t added_tokens(size_t sequences) const = 0;
+  // parts: one text or the two of a pair, or what the step before made of them. The result is all
+  // parts one after the other; a step behind this one sees them apart, as in Hugging Face
+  // tokenizers.
+  virtual std::vector<Encoding> process(std::vector<Encoding> parts,
+                                        bool add_special_tokens) const = 0;
+  // Special tokens that process() adds to one text or to a pair.
+  virtual size_t added_tokens(size_t texts) const = 0;
   // Whether ids stay as they are (ByteLevel only moves offsets).
   virtual bool is_identity() const { return false; }
 };
 
 // Throws Error for a type that is not known or a field that does not fit. Never null; without a
-// section (nullopt) sequences are only put one after the other.
+// section (nullopt) texts are only put one after the other.
 std::unique_ptr<PostProcessor> make_post_processor(std::optional<JsonView> json);
 
 std::unique_ptr<PostProcessor> make_identity_processor(JsonView json);

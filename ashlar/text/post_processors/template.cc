@@ -1,5 +1,5 @@
-// TemplateProcessing: a list of special tokens and sequences; BERT's and RoBERTa's processing are
-// templates too.
+// TemplateProcessing: a list of special tokens and sequences.
+#include "ashlar/base/error.h"
 #include "ashlar/text/post_processors/post_processor.h"
 #include "ashlar/text/vocabulary.h"
 
@@ -20,27 +20,31 @@ class TemplateProcessor : public PostProcessor {
   TemplateProcessor(Template single, Template pair)
       : single_(std::move(single)), pair_(std::move(pair)) {}
 
-  Encoding process(std::span<const std::vector<int32_t>> sequences,
-                   bool add_special_tokens) const override {
-    Encoding out;
-    for (const Item& item : of(sequences.size())) {
+  std::vector<Encoding> process(std::vector<Encoding> parts,
+                                bool add_special_tokens) const override {
+    ASHLAR_CHECK(parts.size() == 1 || parts.size() == 2,
+                 "TemplateProcessing takes one part or two, and the step before it leaves {}: "
+                 "write one template for both steps",
+                 parts.size());
+    std::vector<Encoding> out;
+    for (const Item& item : of(parts.size())) {
       if (item.sequence < 0 && !add_special_tokens) continue;
-      const auto& ids =
-          item.sequence < 0 ? item.special_ids : sequences[static_cast<size_t>(item.sequence)];
-      out.ids.insert(out.ids.end(), ids.begin(), ids.end());
-      out.type_ids.resize(out.ids.size(), item.type_id);
+      Encoding& part = out.emplace_back();
+      part.ids =
+          item.sequence < 0 ? item.special_ids : parts[static_cast<size_t>(item.sequence)].ids;
+      part.type_ids.assign(part.ids.size(), item.type_id);
     }
     return out;
   }
 
-  size_t added_tokens(size_t sequences) const override {
+  size_t added_tokens(size_t texts) const override {
     size_t count = 0;
-    for (const Item& item : of(sequences)) count += item.special_ids.size();
+    for (const Item& item : of(texts)) count += item.special_ids.size();
     return count;
   }
 
  private:
-  const Template& of(size_t sequences) const { return sequences == 1 ? single_ : pair_; }
+  const Template& of(size_t parts) const { return parts == 1 ? single_ : pair_; }
 
   Template single_, pair_;
 };
@@ -89,34 +93,12 @@ Template read_template(JsonView json, const SpecialTokens& tokens, int sequences
   return out;
 }
 
-// ["[SEP]", 102]
-Item token_and_id(JsonView json, int32_t type_id) {
-  return {-1, {static_cast<int32_t>(json.element(1).integer(0, kMaxTokenId))}, type_id};
-}
-
 }  // namespace
 
 std::unique_ptr<PostProcessor> make_template_processing(JsonView json) {
   const SpecialTokens tokens = special_tokens(json);
   return std::make_unique<TemplateProcessor>(read_template(json.at("single"), tokens, 1),
                                              read_template(json.at("pair"), tokens, 2));
-}
-
-std::unique_ptr<PostProcessor> make_bert_processing(JsonView json) {
-  const Item cls = token_and_id(json.at("cls"), 0);
-  const Item sep = token_and_id(json.at("sep"), 0);
-  const Item last_sep = token_and_id(json.at("sep"), 1);
-  const Item a{0, {}, 0};
-  return std::make_unique<TemplateProcessor>(Template{cls, a, sep},
-                                             Template{cls, a, sep, Item{1, {}, 1}, last_sep});
-}
-
-std::unique_ptr<PostProcessor> make_roberta_processing(JsonView json) {
-  const Item cls = token_and_id(json.at("cls"), 0);
-  const Item sep = token_and_id(json.at("sep"), 0);
-  const Item a{0, {}, 0};
-  return std::make_unique<TemplateProcessor>(Template{cls, a, sep},
-                                             Template{cls, a, sep, sep, Item{1, {}, 0}, sep});
 }
 
 }  // namespace ashlar::text
