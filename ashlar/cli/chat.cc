@@ -1,4 +1,5 @@
 #include "ashlar/base/error.h"
+#include "ashlar/base/file.h"
 #include "ashlar/cli/interrupt.h"
 #include "ashlar/cli/sampling_flags.h"
 #include "ashlar/cli/show_text.h"
@@ -19,6 +20,8 @@
 namespace ashlar::cli {
 namespace {
 
+constexpr int64_t kMaxTemplate = int64_t{1} << 20;  // bytes
+
 // One line of standard input without its end; nullopt at the end of input or when interrupted.
 // Reads byte by byte, since what follows the line belongs to the next call.
 std::optional<std::string> read_line(const InterruptFlag& interrupt) {
@@ -37,14 +40,10 @@ std::optional<std::string> read_line(const InterruptFlag& interrupt) {
 // The template of a model and the turns so far.
 class Conversation {
  public:
-  Conversation(const bundle::Bundle& bundle, const std::string& system)
-      : files_(bundle.chat_files()) {
-    const text::ChatTemplateSource* const source = files_.choose(false);
-    ASHLAR_CHECK(source != nullptr,
-                 "model {}: no chat template (chat_template.jinja, or chat_template in "
-                 "tokenizer_config.json); `ashlar run` continues a text without one",
-                 bundle.path());
-    template_ = text::ChatTemplate::parse(source->source, source->where);
+  // template_file: in the place of the model's own template; empty: that one.
+  Conversation(const bundle::Bundle& bundle, const std::string& template_file,
+               const std::string& system)
+      : files_(bundle.chat_files()), template_(read_template(bundle, template_file)) {
     if (!system.empty()) add("system", system);
     first_ = messages_.size();
   }
@@ -61,12 +60,23 @@ class Conversation {
     text::ChatRequest request;
     request.messages = text::jinja::parse_json(messages_.dump(), "the conversation");
     request.special_tokens = files_.special_tokens;
-    return template_->render(request);
+    return template_.render(request);
   }
 
  private:
+  text::ChatTemplate read_template(const bundle::Bundle& bundle, const std::string& file) const {
+    if (!file.empty()) return text::ChatTemplate::parse(read_file(file, kMaxTemplate), file);
+    const text::ChatTemplateSource* const source = files_.choose(false);
+    ASHLAR_CHECK(source != nullptr,
+                 "model {}: no chat template (chat_template.jinja, or chat_template in "
+                 "tokenizer_config.json); give one with --chat-template FILE, or continue a text "
+                 "with `ashlar run`",
+                 bundle.path());
+    return text::ChatTemplate::parse(source->source, source->where);
+  }
+
   text::ChatFiles files_;
-  std::optional<text::ChatTemplate> template_;
+  text::ChatTemplate template_;
   nlohmann::ordered_json messages_ = nlohmann::ordered_json::array();
   size_t first_ = 0;  // messages that /reset keeps
 };
@@ -78,11 +88,14 @@ struct Chat {
   ModelFlags model;
   SamplingFlags sampling;
   MachineFlags machine;
-  std::string system;
+  std::string system, chat_template;
 
   void add_flags(CLI::App& app) {
     model.add_to(app);
     app.add_option("--system", system, "The system message")->option_text("TEXT");
+    app.add_option("--chat-template", chat_template,
+                   "A Jinja template to use in the place of the model's")
+        ->option_text("FILE");
     sampling.max_new = 1024;
     sampling.add_to(app);
     app.get_option("--max-new")->option_text("N=1024");
@@ -93,7 +106,7 @@ struct Chat {
     machine.log_level = machine.log_level.empty() ? "warn" : machine.log_level;
     machine.resolve();
     TextModel opened(model, machine);
-    Conversation conversation(opened.bundle(), system);
+    Conversation conversation(opened.bundle(), chat_template, system);
     InterruptFlag interrupt;
     const bool terminal = ::isatty(STDIN_FILENO) == 1;
     if (terminal) std::fputs("Ctrl-C stops an answer; /reset forgets, /exit ends.\n", stderr);

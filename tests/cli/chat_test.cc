@@ -36,6 +36,25 @@ TEST(ChatTest, AModelWithoutTemplateIsToldFrom) {
   EXPECT_THAT(complaint(ashlar({"chat", fixture_model("gpt2")}), 1), HasSubstr("no chat template"));
 }
 
+TEST(ChatTest, ATemplateFromAFileTakesTheModelsPlace) {
+  const testing::TempDir folder;
+  const auto talk = [&](const std::string& model, const std::string& text) {
+    write_file(folder.path("mine.jinja"), text);
+    return ashlar({"chat", fixture_model(model), "--greedy", "--max-new", "6", "--chat-template",
+                   folder.path("mine.jinja")},
+                  {.stdin_text = "Hi\n/reset\nWell\n"});
+  };
+  for (const char* model : {"llama", "gpt2"}) {  // gpt2 has none of its own
+    const testing::ProgramResult constant = talk(model, "To be, or not");
+    ASSERT_EQ(constant.exit_code, 0) << constant.err;
+    const size_t half = constant.out.size() / 2;
+    EXPECT_EQ(constant.out.substr(0, half), constant.out.substr(half));  // whatever was said
+    EXPECT_NE(talk(model, "{{ messages[-1].content }}").out, constant.out);
+  }
+  EXPECT_THAT(complaint(talk("llama", "one\n{{ messages[ }}"), 1),
+              HasSubstr("mine.jinja:2:14: unexpected '}', expected ']'"));
+}
+
 // A conversation under way; stdout and stderr come in one stream.
 class Talk {
  public:
