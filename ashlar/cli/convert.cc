@@ -4,6 +4,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/human.h"
+#include "ashlar/base/process_memory.h"
 #include "ashlar/base/progress.h"
 #include "ashlar/cli/verbs.h"
 
@@ -60,8 +61,11 @@ struct Convert {
     if (bar) bar->finish();
     const double seconds = clock.now() - start;
     if (json) {
-      print_result(nlohmann::ordered_json{
-          {"file", to}, {"type", mix.name}, {"bytes", bytes}, {"seconds", seconds}}
+      print_result(nlohmann::ordered_json{{"file", to},
+                                          {"type", mix.name},
+                                          {"bytes", bytes},
+                                          {"seconds", seconds},
+                                          {"peak_bytes", peak_resident_bytes()}}
                        .dump());
     } else {
       print_result(fmt::format("{}: {} of weights as {}, in {}", to, human_bytes(double(bytes)),

@@ -9,6 +9,7 @@
 #include "ashlar/graph/svg.h"
 #include "ashlar/kernels/table.h"
 #include "ashlar/models/decoder_graphs.h"
+#include "ashlar/models/encoder.h"
 #include "ashlar/passes/differentiate.h"
 #include "ashlar/tensor/dtype.h"
 
@@ -84,15 +85,9 @@ int64_t cache_bytes_per_token(const models::DecoderConfig& config) {
   return config.cached_per_token() * size_of(DType::kF32);
 }
 
-Json facts_of(const bundle::Bundle& model, int64_t context) {
-  const models::DecoderConfig& config = model.config();
-  const Weights weights = weights_of(model);
-  const int64_t tokens = context > 0 ? context : config.max_positions;
-  const int64_t cache = tokens * cache_bytes_per_token(config);
-  Json facts{
-      {"model", model.path()},
-      {"format", model.gguf() != nullptr ? fmt::format("GGUF version {}", model.gguf()->version())
-                                         : "Hugging Face folder"},
+// What the description says.
+Json described(const models::DecoderConfig& config) {
+  return {
       {"family", config.family},
       {"parameters", models::parameter_count(config)},
       {"active_parameters", models::active_parameter_count(config)},
@@ -111,16 +106,59 @@ Json facts_of(const bundle::Bundle& model, int64_t context) {
       {"positions", positions_of(config)},
       {"norms", norms_of(config)},
       {"tied_head", config.tied_head},
-      {"weights",
-       {{"tensors", weights.tensors}, {"bytes", weights.bytes}, {"dtypes", Json::object()}}},
-      {"memory",
-       {{"context", tokens},
-        {"weight_bytes", weights.bytes},
-        {"cache_bytes", cache},
-        {"total_bytes", weights.bytes + cache}}},
-      {"tokenizer", nullptr},
-      {"chat_templates", Json::array()},
   };
+}
+
+Json described(const models::EncoderConfig& config) {
+  int64_t parameters = 0, windowed = 0;
+  const graph::Graph graph = models::build_encoding(config);
+  for (const graph::Variable& variable : graph.variables()) {
+    if (variable.kind == graph::VariableKind::kParameter) parameters += variable.shape.elements();
+  }
+  for (int64_t i = 0; i < config.layers; ++i) windowed += config.is_local(i);
+  const bool rotary = config.positions == models::Positions::kRotary;
+  return {
+      {"family", config.family},
+      {"parameters", parameters},
+      {"active_parameters", parameters},
+      {"layers", config.layers},
+      {"width", config.width},
+      {"heads", config.heads},
+      {"kv_heads", config.heads},
+      {"head_dim", config.head_dim},
+      {"ffn", config.ffn},
+      {"experts", 0},
+      {"experts_per_token", 0},
+      {"vocab", config.vocab},
+      {"context", config.max_positions},
+      {"window", windowed > 0 ? config.window : 0},
+      {"windowed_layers", windowed},
+      {"positions", rotary ? fmt::format("rotary, base {}", config.rope.theta) : "learned"},
+      {"norms", config.norm_first ? "layer before each branch" : "layer behind each sum"},
+      {"tied_head", false},
+  };
+}
+
+Json facts_of(const bundle::Bundle& model, int64_t context) {
+  const models::EncoderConfig* const encoder = model.encoder();
+  const Weights weights = weights_of(model);
+  Json facts{
+      {"model", model.path()},
+      {"format", model.gguf() != nullptr ? fmt::format("GGUF version {}", model.gguf()->version())
+                                         : "Hugging Face folder"},
+  };
+  facts.update(encoder != nullptr ? described(*encoder) : described(model.config()));
+  const int64_t tokens = context > 0 ? context : facts["context"].get<int64_t>();
+  // An encoder keeps nothing from text to text.
+  const int64_t cache = encoder != nullptr ? 0 : tokens * cache_bytes_per_token(model.config());
+  facts["weights"] = {
+      {"tensors", weights.tensors}, {"bytes", weights.bytes}, {"dtypes", Json::object()}};
+  facts["memory"] = {{"context", tokens},
+                     {"weight_bytes", weights.bytes},
+                     {"cache_bytes", cache},
+                     {"total_bytes", weights.bytes + cache}};
+  facts["tokenizer"] = nullptr;
+  facts["chat_templates"] = Json::array();
   for (const auto& [dtype, elements] : weights.elements) {
     facts["weights"]["dtypes"][dtype] = elements;
   }
@@ -206,13 +244,22 @@ std::string report(const Json& facts) {
   return text;
 }
 
-void write_graph(const models::DecoderConfig& config, bool training, const std::string& path) {
-  graph::Graph graph =
-      training ? models::build_training(config.without_dropout()) : models::build_logits(config);
-  if (training) passes::differentiate(graph, models::training_losses(graph));
+graph::Graph graph_of(const bundle::Bundle& model, bool training) {
+  if (model.encoder() != nullptr && !training) return models::build_encoding(*model.encoder());
+  const models::DecoderConfig& config = model.config();
+  if (!training) return models::build_logits(config);
+  graph::Graph graph = models::build_training(config.without_dropout());
+  passes::differentiate(graph, models::training_losses(graph));
+  return graph;
+}
+
+void write_graph(const bundle::Bundle& model, bool training, const std::string& path) {
+  const graph::Graph graph = graph_of(model, training);
   if (path.ends_with(".svg")) {
-    write_file(path, graph::to_svg(graph, fmt::format("{}, {}", config.family,
-                                                      training ? "training" : "forward")));
+    const std::string& family =
+        model.encoder() != nullptr ? model.encoder()->family : model.config().family;
+    write_file(path, graph::to_svg(
+                         graph, fmt::format("{}, {}", family, training ? "training" : "forward")));
   } else if (path.ends_with(".txt")) {
     write_file(path, graph.str());
   } else {
@@ -243,12 +290,11 @@ struct Inspect {
 
   int run() const {
     const bundle::Bundle opened = bundle::Bundle::open(model);
-    if (!graph.empty()) write_graph(opened.config(), training, graph);
+    if (!graph.empty()) write_graph(opened, training, graph);
     const Json facts = facts_of(opened, context);
     print_result(json ? facts.dump() : report(facts));
     // Behind the facts, which help to see what is wrong.
-    bundle::check_weights(opened.open_weights(), opened.config(),
-                          models::build_logits(opened.config()), opened.path());
+    bundle::check_weights(opened.open_weights(), graph_of(opened, false), opened.path());
     return 0;
   }
 };

@@ -4,6 +4,7 @@
 #include "ashlar/generate/open_model.h"
 #include "tests/base/temp_dir.h"
 #include "tests/cli/program.h"
+#include "tests/models/family_models.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -96,6 +97,29 @@ TEST_P(ConvertTest, VerbsTakeTheFile) {
 INSTANTIATE_TEST_SUITE_P(Models, ConvertTest,
                          ::testing::Values("gpt2", "llama", "llama2", "mixtral"),
                          [](const auto& model) { return std::string(model.param); });
+
+// Tensors go through memory one by one: a model of many needs room for a few.
+TEST(ConvertMemoryTest, HoldsAFewTensorsAtATime) {
+  const testing::TempDir folder;
+  const auto peak = [&](int layers) -> int64_t {
+    const std::string model = folder.path(std::to_string(layers));
+    testing::make_counted_model(Json{{"model_type", "llama"},
+                                     {"vocab_size", 64},
+                                     {"hidden_size", 256},
+                                     {"num_hidden_layers", layers},
+                                     {"num_attention_heads", 4},
+                                     {"intermediate_size", 2048},
+                                     {"max_position_embeddings", 64}}
+                                    .dump(),
+                                model);
+    const Json json = ashlar_json({"convert", model, model + ".gguf", "--quant", "f16"});
+    const Json back = ashlar_json({"convert", model + ".gguf", model + "_back"});
+    return std::max(json["peak_bytes"].get<int64_t>(), back["peak_bytes"].get<int64_t>());
+  };
+  constexpr int64_t kLargest = 2048 * 256 * 4;  // a matrix of an MLP
+  const int64_t small = peak(1), large = peak(12);
+  EXPECT_LT(large, small + 3 * kLargest) << "12 layers have 12 times 3 such matrices";
+}
 
 TEST(ConvertFaultTest, WhatCannotBeWritten) {
   const testing::TempDir folder;

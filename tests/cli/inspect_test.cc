@@ -29,6 +29,19 @@ TEST(InspectTest, TellsSizesAndMemory) {
   EXPECT_THAT(ashlar({"inspect", fixture_model("gpt2")}).out, HasSubstr("(head tied)"));
 }
 
+TEST(InspectTest, TellsOfAnEncoder) {
+  const Json json = ashlar_json({"inspect", fixture_model("bert")});
+  EXPECT_EQ(json["family"], "bert");
+  EXPECT_GT(json["parameters"], 0);
+  EXPECT_EQ(json["memory"]["cache_bytes"], 0);
+  EXPECT_EQ(json["memory"]["total_bytes"], json["weights"]["bytes"]);
+  const testing::TempDir folder;
+  const std::string text = folder.path("graph.txt");
+  const testing::ProgramResult result = ashlar({"inspect", fixture_model("bert"), "--graph", text});
+  EXPECT_THAT(result.out, HasSubstr("norms       layer behind each sum"));
+  EXPECT_THAT(read_file(text), HasSubstr("layers.0.attn"));
+}
+
 TEST(InspectTest, DrawsTheGraph) {
   const testing::TempDir folder;
   const std::string svg = folder.path("graph.svg"), text = folder.path("graph.txt");
