@@ -28,6 +28,8 @@ class TwoHosts:
             self._ip("-n", name, "addr", "add", f"10.77.0.{number}/24", "dev", f"veth-{side}")
             self._ip("-n", name, "link", "set", "lo", "up")
             self._ip("-n", name, "link", "set", f"veth-{side}", "up")
+            # What is sent and never acknowledged holds keep-alive probes back: it is given up after three tries.
+            self._ip("netns", "exec", name, "sh", "-c", "echo 3 > /proc/sys/net/ipv4/tcp_retries2")
 
     @staticmethod
     def _ip(*words):
