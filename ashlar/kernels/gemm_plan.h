@@ -11,6 +11,7 @@
 #pragma once
 
 #include "ashlar/kernels/args.h"
+#include "ashlar/kernels/extent.h"
 #include "ashlar/kernels/gemm_tile.h"
 #include "ashlar/kernels/pack.h"
 
@@ -61,10 +62,6 @@ inline constexpr int64_t kPanelBytes = kPanelsOnTheFly * kGemmBlock * kTileCols 
 inline constexpr int64_t kThreadBytes = kSumsBytes + kPanelBytes;
 static_assert(kMaxTileRows % kTileRows == 0 && kMaxTileCols % kTileCols == 0);
 
-ASHLAR_INLINE int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
-ASHLAR_INLINE int64_t greater_of(int64_t a, int64_t b) { return a > b ? a : b; }
-ASHLAR_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-ASHLAR_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 // extent cut into the fewest equal parts of at most `most`, in multiples of `unit`.
 ASHLAR_INLINE int64_t equal_part(int64_t extent, int64_t most, int64_t unit) {
   const int64_t parts = greater_of(1, ceil_div(extent, greater_of(most, unit)));

@@ -42,12 +42,7 @@ ASHLAR_INLINE void stream_step(Vec (&acc)[kRows][kVecs], const float* a, int64_t
         if (!kOdd) acc[i][j] = fma(broadcast(a[a_width + i]), second, acc[i][j]);
       }
     } else {
-      Vec weights;
-      if constexpr (kInner == Inner::kHalf) {
-        weights = load(reinterpret_cast<const f16*>(from) + lane);
-      } else {
-        weights = load(from + lane);
-      }
+      const Vec weights = load_packed<kInner>(from, lane);
 #pragma GCC unroll 8
       for (int i = 0; i < kRows; ++i) {
         const Vec x = broadcast(a[i]);
@@ -80,14 +75,7 @@ static void stream_tile(int64_t r, const float* a, int64_t a_width, const float*
   if (kInner == Inner::kWiden && (r & 1) != 0) {
     stream_step<kInner, true>(acc, a, a_width, b, panel);
   }
-#pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < kVecs; ++j) {
-      float* to = out + i * stride + j * kLanes;
-      store(to, add ? load(to) + acc[i][j] : acc[i][j]);
-    }
-  }
+  store_sums(acc, out, stride, add);
 }
 
 // rows in [1, kStreamRows], panels in {1, 2, 4}, at most streams_of(rows).
@@ -106,12 +94,7 @@ ASHLAR_INLINE StreamTile pick_stream_tile(int64_t rows, int panels) {
   return &stream_tile<kInner, kRows, 1>;
 }
 static inline StreamTile pick_stream_tile(Inner inner, int64_t rows, int panels) {
-  if (inner == Inner::kF32) return pick_stream_tile<Inner::kF32>(rows, panels);
-  if (inner == Inner::kHalf) return pick_stream_tile<Inner::kHalf>(rows, panels);
-  if constexpr (kHasDot) {
-    if (inner == Inner::kDot) return pick_stream_tile<Inner::kDot>(rows, panels);
-  }
-  return pick_stream_tile<Inner::kWiden>(rows, panels);
+  return with_inner(inner, [&]<Inner kInner>() { return pick_stream_tile<kInner>(rows, panels); });
 }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

@@ -52,18 +52,47 @@ ASHLAR_INLINE Vec dot_pairs(Vec acc, Vec, Vec) { return acc; }
 using Tile = void (*)(int64_t r, const float* a, const float* b, float* out, int64_t stride,
                       bool add);
 
+// 16 of B, as f32 where it is packed as halves; pairs as they are.
+template <Inner kInner>
+ASHLAR_INLINE Vec load_packed(const float* b, int lane) {
+  if constexpr (kInner == Inner::kHalf) {
+    return load(reinterpret_cast<const f16*>(b) + lane);
+  } else {
+    return load(b + lane);
+  }
+}
+
+// out[i * stride + j * 16] = or += acc[i][j].
+template <int kRows, int kVecs>
+ASHLAR_INLINE void store_sums(const Vec (&acc)[kRows][kVecs], float* out, int64_t stride,
+                              bool add) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < kVecs; ++j) {
+      float* to = out + i * stride + j * kLanes;
+      store(to, add ? load(to) + acc[i][j] : acc[i][j]);
+    }
+  }
+}
+
+// f.template operator()<kInner>() for the one that is asked for.
+template <typename F>
+ASHLAR_INLINE auto with_inner(Inner inner, F f) {
+  if (inner == Inner::kF32) return f.template operator()<Inner::kF32>();
+  if (inner == Inner::kHalf) return f.template operator()<Inner::kHalf>();
+  if constexpr (kHasDot) {
+    if (inner == Inner::kDot) return f.template operator()<Inner::kDot>();
+  }
+  return f.template operator()<Inner::kWiden>();
+}
+
 // One step of r: or two where B holds pairs and A does not.
 template <Inner kInner, int kRows, int kVecs>
 ASHLAR_INLINE void tile_step(Vec (&acc)[kRows][kVecs], const float* a, const float* b) {
   Vec b0[kVecs];
 #pragma GCC unroll 4
-  for (int j = 0; j < kVecs; ++j) {
-    if constexpr (kInner == Inner::kHalf) {
-      b0[j] = load(reinterpret_cast<const f16*>(b) + j * kLanes);
-    } else {
-      b0[j] = load(b + j * kLanes);
-    }
-  }
+  for (int j = 0; j < kVecs; ++j) b0[j] = load_packed<kInner>(b, j * kLanes);
   if constexpr (kInner == Inner::kWiden) {
     Vec b1[kVecs];
 #pragma GCC unroll 4
@@ -138,14 +167,7 @@ static void tile(int64_t r, const float* a, const float* b, float* out, int64_t 
       }
     }
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < kVecs; ++j) {
-      float* to = out + i * stride + j * kLanes;
-      store(to, add ? load(to) + acc[i][j] : acc[i][j]);
-    }
-  }
+  store_sums(acc, out, stride, add);
 }
 
 // The micro-kernel of a tile with rows in [1, kTileRows] and vecs in [1, kTileVecs].
@@ -162,12 +184,7 @@ ASHLAR_INLINE Tile pick_tile(int64_t rows, int vecs) {
   return pick_tile_rows<kInner, kRows>(vecs);
 }
 static inline Tile pick_tile(Inner inner, int64_t rows, int vecs) {
-  if (inner == Inner::kF32) return pick_tile<Inner::kF32>(rows, vecs);
-  if (inner == Inner::kHalf) return pick_tile<Inner::kHalf>(rows, vecs);
-  if constexpr (kHasDot) {
-    if (inner == Inner::kDot) return pick_tile<Inner::kDot>(rows, vecs);
-  }
-  return pick_tile<Inner::kWiden>(rows, vecs);
+  return with_inner(inner, [&]<Inner kInner>() { return pick_tile<kInner>(rows, vecs); });
 }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

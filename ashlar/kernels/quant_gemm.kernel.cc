@@ -3,6 +3,7 @@
 // caches while a band of rows goes by.
 #include "ashlar/kernels/quant_gemm.h"
 
+#include "ashlar/kernels/extent.h"
 #include "ashlar/kernels/gemm_epilogue.h"
 #include "ashlar/kernels/quant_tile.h"
 
@@ -18,9 +19,6 @@ constexpr int64_t kTasksEach = 8;
 // Below so many rows one thread rounds them faster than a team would.
 constexpr int64_t kRowsAlone = 4;
 
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 struct QuantPlan {
   int64_t blocks, panels;
   int64_t tile_rows, tiles;  // rows of a tile, the last one may have fewer
@@ -30,25 +28,25 @@ struct QuantPlan {
 QuantPlan plan_quant(const GemmArgs& args, int threads) {
   QuantPlan p = {};
   p.blocks = args.r / kQuantBlock;
-  p.panels = divide_up(args.n, kLanes);
-  p.tiles = divide_up(args.m, kQuantRows);
-  p.tile_rows = divide_up(args.m, p.tiles);  // even: no tile of a single row
-  p.tiles = divide_up(args.m, p.tile_rows);
-  p.bands = divide_up(p.tiles, kBandTiles);
-  p.band_tiles = divide_up(p.tiles, p.bands);
-  p.bands = divide_up(p.tiles, p.band_tiles);
+  p.panels = ceil_div(args.n, kLanes);
+  p.tiles = ceil_div(args.m, kQuantRows);
+  p.tile_rows = ceil_div(args.m, p.tiles);  // even: no tile of a single row
+  p.tiles = ceil_div(args.m, p.tile_rows);
+  p.bands = ceil_div(p.tiles, kBandTiles);
+  p.band_tiles = ceil_div(p.tiles, p.bands);
+  p.bands = ceil_div(p.tiles, p.band_tiles);
   p.task_panels = kTaskPanels;
   while (p.task_panels > kQuantPanels &&
-         p.bands * divide_up(p.panels, p.task_panels) < kTasksEach * threads) {
+         p.bands * ceil_div(p.panels, p.task_panels) < kTasksEach * threads) {
     p.task_panels /= 2;
   }
-  p.columns = divide_up(p.panels, p.task_panels);
+  p.columns = ceil_div(p.panels, p.task_panels);
   return p;
 }
 
 template <typename F, typename T>
 void round_rows(const GemmArgs& args, const QuantPlan& p, int64_t tile, QuantRow* rows) {
-  const int64_t first = tile * p.tile_rows, count = smaller(p.tile_rows, args.m - first);
+  const int64_t first = tile * p.tile_rows, count = lesser(p.tile_rows, args.m - first);
   QuantRow* to = rows + first * p.blocks;
   for (int64_t i = 0; i < count; ++i) {
     const T* x = static_cast<const T*>(args.a.data) + (first + i) * args.a.row_stride;
@@ -79,8 +77,8 @@ void multiply(const GemmArgs& args, const QuantPlan& p, const QuantRow* rows, co
   const int64_t stride = panel_bytes<F>(args.r);
   parallel_for(team, p.bands * p.columns, [&](int64_t task, int) {
     const int64_t band = task / p.columns, column = task % p.columns;
-    const int64_t last_tile = smaller(p.tiles, (band + 1) * p.band_tiles);
-    const int64_t last_panel = smaller(p.panels, (column + 1) * p.task_panels);
+    const int64_t last_tile = lesser(p.tiles, (band + 1) * p.band_tiles);
+    const int64_t last_panel = lesser(p.panels, (column + 1) * p.task_panels);
     constexpr int64_t kStride = kQuantPanels * kLanes;
     float sums[kBandTiles * kQuantRows * kStride];
     // Panels that several tiles meet are cut along r, so that a piece stays in the L1 cache.
@@ -88,13 +86,13 @@ void multiply(const GemmArgs& args, const QuantPlan& p, const QuantRow* rows, co
     const int64_t span = last_tile - first_tile > 1 ? kSpanBlocks : p.blocks;
     for (int64_t panel = column * p.task_panels; panel < last_panel; panel += kQuantPanels) {
       const std::byte* b = static_cast<const std::byte*>(args.packed_b) + panel * stride;
-      const int64_t n0 = panel * kLanes, panels = smaller(kQuantPanels, last_panel - panel);
-      const int64_t columns = smaller(panels * kLanes, args.n - n0);
+      const int64_t n0 = panel * kLanes, panels = lesser(kQuantPanels, last_panel - panel);
+      const int64_t columns = lesser(panels * kLanes, args.n - n0);
       const int64_t first_row = first_tile * p.tile_rows;
       for (int64_t begin = 0; begin < p.blocks; begin += span) {
-        const int64_t end = smaller(p.blocks, begin + span);
+        const int64_t end = lesser(p.blocks, begin + span);
         for (int64_t tile = first_tile; tile < last_tile; ++tile) {
-          const int64_t m0 = tile * p.tile_rows, count = smaller(p.tile_rows, args.m - m0);
+          const int64_t m0 = tile * p.tile_rows, count = lesser(p.tile_rows, args.m - m0);
           const QuantTile run = pick_quant_tile<F>(count, panels);
           float* of_tile = sums + (m0 - first_row) * kStride;
           run(b, stride, rows + m0 * p.blocks, begin, end, of_tile, kStride);
@@ -109,18 +107,17 @@ void multiply(const GemmArgs& args, const QuantPlan& p, const QuantRow* rows, co
 }  // namespace
 
 int64_t quant_packed_bytes(DType dtype, int64_t r, int64_t n) {
-  return with_format(dtype,
-                     [&]<typename F>(F) { return divide_up(n, kLanes) * panel_bytes<F>(r); });
+  return with_format(dtype, [&]<typename F>(F) { return ceil_div(n, kLanes) * panel_bytes<F>(r); });
 }
 
 void quant_pack(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,
                 void* packed) {
   with_format(b.dtype, [&]<typename F>(F) {
     const int64_t blocks = r / F::kElements;
-    for (int64_t n0 = n_begin; n0 < smaller(n_end, n); n0 += kLanes) {
+    for (int64_t n0 = n_begin; n0 < lesser(n_end, n); n0 += kLanes) {
       std::byte* panel = static_cast<std::byte*>(packed) + n0 / kLanes * panel_bytes<F>(r);
       if (n - n0 < kLanes) std::memset(panel, 0, static_cast<size_t>(panel_bytes<F>(r)));
-      for (int64_t i = 0; i < smaller(kLanes, n - n0); ++i) {
+      for (int64_t i = 0; i < lesser(kLanes, n - n0); ++i) {
         const std::byte* from =
             static_cast<const std::byte*>(b.data) + (n0 + i) * blocks * F::kSourceBytes;
         for (int64_t k = 0; k < blocks; ++k) {
