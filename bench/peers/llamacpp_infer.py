@@ -9,11 +9,11 @@ import time
 
 STARTED = time.time()
 
-import argparse
 import json
 import resource
 
 import llama_cpp
+from peer_flags import peer_flags
 
 
 class Session:
@@ -64,14 +64,7 @@ class Session:
 
 
 def main():
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("--prefill", type=int, default=512)
-    parser.add_argument("--decode", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
+    args = peer_flags(__doc__)
     session = Session(args)
     session.feed([(0, 0, True)])
     first_token = time.time() - STARTED

@@ -4,7 +4,6 @@
 usage: openvino_infer.py FOLDER [--prefill P] [--decode N] [--batch B] [--threads T] [--rounds 3]
 FOLDER: what `optimum-cli export openvino --weight-format int8` made. Decode counts the steps behind the first.
 """
-import argparse
 import json
 import resource
 import time
@@ -12,6 +11,7 @@ import time
 import numpy
 import openvino
 import openvino_genai
+from peer_flags import peer_flags
 
 
 class Session:
@@ -45,14 +45,7 @@ class Session:
 
 
 def main():
-    parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("--prefill", type=int, default=512)
-    parser.add_argument("--decode", type=int, default=64)
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
+    args = peer_flags(__doc__)
     session = Session(args)
     session.generate(1, 32, 4)
     prefill, decode = [], []

@@ -1,15 +1,12 @@
 """OpenAI's own Python client asks the real server for embeddings of a (tiny) encoder."""
 import base64
 import json
-import os
 import pathlib
-import re
 import struct
-import subprocess
-import time
 
 import openai
 import pytest
+from served import served
 
 MODEL = pathlib.Path(__file__).resolve().parents[1] / "fixtures" / "models" / "bert"
 FORWARD = json.loads((MODEL / "golden.json").read_text())["forward"]
@@ -27,21 +24,8 @@ def client(tmp_path_factory):
         [{"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
          for i, (path, kind) in enumerate(kinds)]))
     (model / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
-    log = folder / "log"
-    with log.open("w") as stderr:
-        server = subprocess.Popen(
-            [os.environ["ASHLAR_BINARY"], "serve", str(model), "--served-model-name", "tiny", "--port", "0"],
-            stderr=stderr, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            if found := re.search(r"serving \S+ at (http://\S+:\d+)", log.read_text()):
-                break
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.1)
-        yield openai.OpenAI(base_url=found[1] + "/v1", api_key="none", max_retries=0, timeout=60)
-    finally:
-        server.terminate()
-        assert server.wait(timeout=60) == 0, log.read_text()
+    with served(model, folder / "log") as client:
+        yield client
 
 
 def close(found, wanted):

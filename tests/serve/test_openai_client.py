@@ -1,13 +1,10 @@
 """OpenAI's own Python client against the real server with a real (tiny) model."""
 import json
-import os
 import pathlib
-import re
-import subprocess
-import time
 
 import openai
 import pytest
+from served import served
 
 MODEL = pathlib.Path(__file__).resolve().parents[1] / "fixtures" / "models" / "llama"
 GOLDEN = json.loads((MODEL / "golden.json").read_text())
@@ -16,20 +13,8 @@ GOLDEN = json.loads((MODEL / "golden.json").read_text())
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     log = tmp_path_factory.mktemp("serve") / "log"
-    with log.open("w") as stderr:
-        server = subprocess.Popen(
-            [os.environ["ASHLAR_BINARY"], "serve", str(MODEL), "--served-model-name", "tiny", "--port", "0",
-             "--api-key", "secret"], stderr=stderr, stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            if found := re.search(r"serving \S+ at (http://\S+:\d+)", log.read_text()):
-                break
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.1)
-        yield openai.OpenAI(base_url=found[1] + "/v1", api_key="secret", max_retries=0, timeout=60)
-    finally:
-        server.terminate()
-        assert server.wait(timeout=60) == 0, log.read_text()
+    with served(MODEL, log, "--api-key", "secret", api_key="secret") as client:
+        yield client
 
 
 def test_lists_the_model(client):
