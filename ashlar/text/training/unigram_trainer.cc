@@ -1,9 +1,8 @@
 #include "ashlar/text/training/unigram_trainer.h"
 
 #include "ashlar/base/error.h"
-#include "ashlar/text/normalizers/normalizer.h"
-#include "ashlar/text/pre_tokenizers/pre_tokenizer.h"
 #include "ashlar/text/training/pair_corpus.h"
+#include "ashlar/text/training/text_words.h"
 #include "ashlar/text/training/unigram_fit.h"
 #include "ashlar/text/unicode/utf8.h"
 
@@ -73,12 +72,6 @@ std::string tokenizer_json(const std::vector<std::string>& special_tokens,
   return document.dump(2) + "\n";
 }
 
-template <typename Make>
-auto component(const Json& json, Make make) {
-  const JsonDocument document(json.dump(), "Unigram training");
-  return make(document.root());
-}
-
 // The most frequent characters, as many as have room.
 std::set<std::string, std::less<>> known_characters(const std::map<std::string, int64_t>& words,
                                                     size_t room) {
@@ -146,39 +139,21 @@ void UnigramTrainOptions::validate() const {
   ASHLAR_CHECK(seed_size >= 1, "tokenizer training: seed_size {} is not positive", seed_size);
 }
 
-struct UnigramTrainer::Words {
-  std::unique_ptr<Normalizer> normalizer;
-  std::unique_ptr<PreTokenizer> pre_tokenizer;
-  WordCounts counts;
-  std::string text;
-  Pieces pieces;
-};
-
-UnigramTrainer::UnigramTrainer(UnigramTrainOptions options)
-    : options_(std::move(options)), words_(std::make_unique<Words>()) {
+UnigramTrainer::UnigramTrainer(UnigramTrainOptions options) : options_(std::move(options)) {
   options_.validate();
-  words_->normalizer = component(normalizer_json(), make_normalizer);
-  words_->pre_tokenizer = component(metaspace_json(), make_pre_tokenizer);
+  words_ =
+      std::make_unique<TextWords>(normalizer_json().dump(), metaspace_json().dump(), kMaxWordBytes);
 }
 
 UnigramTrainer::~UnigramTrainer() = default;
 
-void UnigramTrainer::feed(std::string_view text) {
-  words_->text.clear();
-  append_repaired_utf8(words_->text, text);
-  words_->normalizer->normalize(words_->text);
-  words_->pieces.reset(words_->text, true);
-  words_->pre_tokenizer->apply(words_->pieces);
-  for (const Span& span : words_->pieces.spans()) {
-    if (span.size() <= kMaxWordBytes) count_word(words_->counts, words_->pieces.piece(span));
-  }
-}
+void UnigramTrainer::feed(std::string_view text) { words_->feed(text); }
 
 Tokenizer UnigramTrainer::train(
     const std::function<void(int64_t done, int64_t all)>& progress) const {
   const size_t room = static_cast<size_t>(options_.vocab_size) - options_.special_tokens.size();
   // In order, so that sums do not depend on how words are hashed.
-  const std::map<std::string, int64_t> all_words(words_->counts.begin(), words_->counts.end());
+  const std::map<std::string, int64_t> all_words(words_->counts().begin(), words_->counts().end());
   const std::vector<CountedWord> words = known_parts(all_words, known_characters(all_words, room));
 
   std::vector<ScoredPiece> pieces = seed_pieces(words, static_cast<size_t>(options_.seed_size));

@@ -15,6 +15,8 @@
 
 namespace ashlar::text {
 
+class TextWords;
+
 struct UnigramTrainOptions {
   int32_t vocab_size = 8192;  // special tokens and characters included
   // Ids 0, 1, ... in this order. <unk> must be among them.
@@ -39,9 +41,8 @@ class UnigramTrainer {
   Tokenizer train(const std::function<void(int64_t done, int64_t all)>& progress = {}) const;
 
  private:
-  struct Words;
   UnigramTrainOptions options_;
-  std::unique_ptr<Words> words_;
+  std::unique_ptr<TextWords> words_;
 };
 
 }  // namespace ashlar::text

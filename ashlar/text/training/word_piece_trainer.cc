@@ -1,9 +1,8 @@
 #include "ashlar/text/training/word_piece_trainer.h"
 
 #include "ashlar/base/error.h"
-#include "ashlar/text/normalizers/normalizer.h"
-#include "ashlar/text/pre_tokenizers/pre_tokenizer.h"
 #include "ashlar/text/training/pair_corpus.h"
+#include "ashlar/text/training/text_words.h"
 #include "ashlar/text/unicode/utf8.h"
 
 #include <nlohmann/json.hpp>
@@ -87,13 +86,6 @@ std::string tokenizer_json(const std::vector<std::string>& tokens,
   return document.dump(2) + "\n";
 }
 
-// A component of tokenizer.json, made from its text.
-template <typename Make>
-auto component(const Json& json, Make make) {
-  const JsonDocument document(json.dump(), "word piece training");
-  return make(document.root());
-}
-
 }  // namespace
 
 void WordPieceTrainOptions::validate() const {
@@ -113,33 +105,15 @@ void WordPieceTrainOptions::validate() const {
                min_frequency);
 }
 
-struct WordPieceTrainer::Words {
-  std::unique_ptr<Normalizer> normalizer;
-  std::unique_ptr<PreTokenizer> pre_tokenizer;
-  WordCounts counts;
-  std::string text;
-  Pieces pieces;
-};
-
-WordPieceTrainer::WordPieceTrainer(WordPieceTrainOptions options)
-    : options_(std::move(options)), words_(std::make_unique<Words>()) {
+WordPieceTrainer::WordPieceTrainer(WordPieceTrainOptions options) : options_(std::move(options)) {
   options_.validate();
-  words_->normalizer = component(normalizer_json(options_.lower_case), make_normalizer);
-  words_->pre_tokenizer = component({{"type", "BertPreTokenizer"}}, make_pre_tokenizer);
+  words_ = std::make_unique<TextWords>(normalizer_json(options_.lower_case).dump(),
+                                       Json{{"type", "BertPreTokenizer"}}.dump(), kMaxWordBytes);
 }
 
 WordPieceTrainer::~WordPieceTrainer() = default;
 
-void WordPieceTrainer::feed(std::string_view text) {
-  words_->text.clear();
-  append_repaired_utf8(words_->text, text);
-  words_->normalizer->normalize(words_->text);
-  words_->pieces.reset(words_->text, true);
-  words_->pre_tokenizer->apply(words_->pieces);
-  for (const Span& span : words_->pieces.spans()) {
-    if (span.size() <= kMaxWordBytes) count_word(words_->counts, words_->pieces.piece(span));
-  }
-}
+void WordPieceTrainer::feed(std::string_view text) { words_->feed(text); }
 
 Tokenizer WordPieceTrainer::train(const std::function<void(int32_t tokens)>& progress) const {
   std::vector<std::string> tokens = options_.special_tokens;
@@ -154,7 +128,7 @@ Tokenizer WordPieceTrainer::train(const std::function<void(int32_t tokens)>& pro
   }
 
   // Words in order, so that ids do not depend on how they are hashed.
-  const std::map<std::string, int64_t> words(words_->counts.begin(), words_->counts.end());
+  const std::map<std::string, int64_t> words(words_->counts().begin(), words_->counts().end());
   std::map<std::string, int64_t> characters;
   for (const auto& [word, count] : words) {
     for (size_t at = 0; at < word.size(); at += utf8_length(word[at])) {

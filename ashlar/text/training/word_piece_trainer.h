@@ -15,6 +15,8 @@
 
 namespace ashlar::text {
 
+class TextWords;
+
 struct WordPieceTrainOptions {
   int32_t vocab_size = 8192;  // special tokens and characters included
   // Ids 0, 1, ... in this order. [UNK], [CLS] and [SEP] must be among them.
@@ -40,9 +42,8 @@ class WordPieceTrainer {
   Tokenizer train(const std::function<void(int32_t tokens)>& progress = {}) const;
 
  private:
-  struct Words;
   WordPieceTrainOptions options_;
-  std::unique_ptr<Words> words_;
+  std::unique_ptr<TextWords> words_;
 };
 
 }  // namespace ashlar::text
