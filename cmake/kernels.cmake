@@ -1,4 +1,5 @@
-# Every ashlar/kernels/**/*.kernel.cc is compiled once per ISA tier, into the namespace of the tier.
+# Every ashlar/kernels/**/*.kernel.cc is compiled once per ISA tier, into the namespace of the tier;
+# ashlar/kernels/amx only for tier amx, which has the other kernels of avx512.
 # tools/check_symbols.sh proves that a tier's objects export nothing else.
 
 set(avx2 -mavx2 -mfma -mf16c -mbmi2)
@@ -8,11 +9,12 @@ set(ASHLAR_TIER_FLAGS_avx2 ${avx2})
 set(ASHLAR_TIER_FLAGS_avx512_on_avx2 ${avx2} -DASHLAR_AVX512_ON_AVX2)
 set(ASHLAR_TIER_FLAGS_avx512 ${avx512})
 set(ASHLAR_TIER_FLAGS_avx512bf16 ${avx512} -mavx512bf16)
+set(ASHLAR_TIER_FLAGS_amx ${avx512} -mamx-tile -mamx-bf16)
 unset(avx2)
 unset(avx512)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
-  set(ASHLAR_TIERS scalar avx2 avx512_on_avx2 avx512 avx512bf16)
+  set(ASHLAR_TIERS scalar avx2 avx512_on_avx2 avx512 avx512bf16 amx)
 else()
   set(ASHLAR_TIERS scalar)
 endif()
@@ -23,7 +25,13 @@ function(ashlar_kernel_tiers)
   if(NOT sources)
     return()
   endif()
+  set(amx_sources ${sources})
+  list(FILTER amx_sources INCLUDE REGEX "/kernels/amx/")
+  list(FILTER sources EXCLUDE REGEX "/kernels/amx/")
   foreach(tier IN LISTS ASHLAR_TIERS)
+    if(tier STREQUAL "amx")
+      set(sources ${amx_sources})
+    endif()
     add_library(ashlar_kernels_${tier} OBJECT ${sources})
     target_compile_definitions(ashlar_kernels_${tier} PRIVATE ASHLAR_TIER_NAMESPACE=${tier})
     target_compile_options(ashlar_kernels_${tier} PRIVATE ${ASHLAR_TIER_FLAGS_${tier}})

@@ -1,7 +1,12 @@
 #include "ashlar/base/cpu.h"
 
 #include <sched.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <fstream>
 #include <set>
@@ -21,6 +26,23 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512vnni");
 }
 bool has_avx512bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+
+// AMX-TILE and AMX-BF16 (leaf 7), tiles saved by the system (XCR0), and its leave to use them.
+bool ask_for_amx() {
+  constexpr int kRequestState = 0x1023, kTileData = 18;
+  constexpr uint64_t kTiles = uint64_t{3} << 17;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!has_avx512() || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  if ((d >> 22 & 1) == 0 || (d >> 24 & 1) == 0) return false;
+  uint32_t low = 0, high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if ((low & kTiles) != kTiles) return false;
+  return syscall(SYS_arch_prctl, kRequestState, kTileData) == 0;
+}
+bool has_amx() {
+  static const bool has = ask_for_amx();
+  return has;
+}
 bool has_slow_bf16_pairs() {
   __builtin_cpu_init();
   return __builtin_cpu_is("intel") != 0;
@@ -29,6 +51,7 @@ bool has_slow_bf16_pairs() {
 bool has_avx2() { return false; }
 bool has_avx512() { return false; }
 bool has_avx512bf16() { return false; }
+bool has_amx() { return false; }
 bool has_slow_bf16_pairs() { return false; }
 #endif
 
@@ -46,6 +69,8 @@ std::string_view name(IsaTier tier) {
       return "avx512";
     case IsaTier::kAvx512Bf16:
       return "avx512bf16";
+    case IsaTier::kAmx:
+      return "amx";
   }
   return "unknown";
 }
@@ -68,14 +93,16 @@ bool can_run(IsaTier tier) {
       return has_avx512();
     case IsaTier::kAvx512Bf16:
       return has_avx512bf16();
+    case IsaTier::kAmx:
+      return has_amx();
   }
   return false;
 }
 
 const std::vector<IsaTier>& all_isa_tiers() {
-  static const std::vector<IsaTier> tiers = {IsaTier::kScalar, IsaTier::kAvx2,
+  static const std::vector<IsaTier> tiers = {IsaTier::kScalar,       IsaTier::kAvx2,
                                              IsaTier::kAvx512OnAvx2, IsaTier::kAvx512,
-                                             IsaTier::kAvx512Bf16};
+                                             IsaTier::kAvx512Bf16,   IsaTier::kAmx};
   return tiers;
 }
 
@@ -88,7 +115,8 @@ std::vector<IsaTier> runnable_isa_tiers() {
 }
 
 IsaTier best_isa_tier() {
-  for (const IsaTier tier : {IsaTier::kAvx512Bf16, IsaTier::kAvx512, IsaTier::kAvx2}) {
+  for (const IsaTier tier :
+       {IsaTier::kAmx, IsaTier::kAvx512Bf16, IsaTier::kAvx512, IsaTier::kAvx2}) {
     if (tier == IsaTier::kAvx512Bf16 && has_slow_bf16_pairs()) continue;
     if (can_run(tier)) return tier;
   }
@@ -121,6 +149,7 @@ CpuInfo cpu_info() {
   add(__builtin_cpu_supports("avx512f"), "avx512f");
   add(__builtin_cpu_supports("avx512vnni"), "avx512vnni");
   add(__builtin_cpu_supports("avx512bf16"), "avx512bf16");
+  add(has_amx(), "amx");
 #endif
   info.l1d_bytes = sysconf(_SC_LEVEL1_DCACHE_SIZE);
   info.l2_bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);

@@ -18,6 +18,7 @@ ASHLAR_DECLARE_PROBE(avx2)
 ASHLAR_DECLARE_PROBE(avx512_on_avx2)
 ASHLAR_DECLARE_PROBE(avx512)
 ASHLAR_DECLARE_PROBE(avx512bf16)
+ASHLAR_DECLARE_PROBE(amx)  // over the loops of avx512
 #endif
 
 namespace ashlar::kernels {
@@ -38,6 +39,10 @@ ProbeTable probe_table(IsaTier tier) {
       break;
     case IsaTier::kAvx512Bf16:
       avx512bf16::fill_probe(table);
+      break;
+    case IsaTier::kAmx:
+      avx512::fill_probe(table);
+      amx::fill_probe(table);
       break;
 #endif
     default:

@@ -45,6 +45,9 @@ ASHLAR_FILL_TIER(avx2)
 ASHLAR_FILL_TIER(avx512_on_avx2)
 ASHLAR_FILL_TIER(avx512)
 ASHLAR_FILL_TIER(avx512bf16)
+namespace ashlar::kernels::amx {
+void fill_gemm(KernelTable& table);  // over the entries of avx512
+}
 #endif
 
 namespace ashlar::kernels {
@@ -62,13 +65,16 @@ void fill(IsaTier tier, KernelTable& table) {
       return avx512::fill(table);
     case IsaTier::kAvx512Bf16:
       return avx512bf16::fill(table);
+    case IsaTier::kAmx:
+      avx512::fill(table);
+      return amx::fill_gemm(table);
 #endif
     default:
       return scalar::fill(table);
   }
 }
 
-constexpr size_t kTiers = static_cast<size_t>(IsaTier::kAvx512Bf16) + 1;
+constexpr size_t kTiers = static_cast<size_t>(IsaTier::kAmx) + 1;
 
 std::array<KernelTable, kTiers> make_tables() {
   std::array<KernelTable, kTiers> tables{};

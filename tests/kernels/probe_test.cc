@@ -39,10 +39,15 @@ TEST_P(ProbeTest, MeasuresEveryThreadCountAndWhatTheTierHas) {
     EXPECT_DOUBLE_EQ(rates.read_bytes, 1'000'004 / TickingClock::kTick);
     const double f32 = rates.f32_operations;
     EXPECT_GT(f32, 0);
-    // In one instruction there are 2 bf16 or 4 byte products where there is 1 of f32.
-    EXPECT_DOUBLE_EQ(rates.bf16_operations.value_or(2 * f32), 2 * f32);
-    EXPECT_DOUBLE_EQ(rates.int8_operations.value_or(4 * f32), 4 * f32);
-    EXPECT_EQ(rates.bf16_operations.has_value(), GetParam() == IsaTier::kAvx512Bf16);
+    // In one instruction there are 2 bf16 or 4 byte products where there is 1 of f32; on amx, one
+    // of f32 takes 6 of bf16.
+    const bool amx = GetParam() == IsaTier::kAmx;
+    const double bf16 = (amx ? 6 : 2) * f32;
+    EXPECT_DOUBLE_EQ(rates.bf16_operations.value_or(bf16), bf16);
+    if (!amx) {
+      EXPECT_DOUBLE_EQ(rates.int8_operations.value_or(4 * f32), 4 * f32);
+    }
+    EXPECT_EQ(rates.bf16_operations.has_value(), amx || GetParam() == IsaTier::kAvx512Bf16);
     EXPECT_EQ(rates.int8_operations.has_value(), multiplies_bytes);
   }
 }
