@@ -58,7 +58,7 @@ class Amx : public testing::Test {
 TEST_F(Amx, SumsInTheStatedOrder) {
   for (const DType a : {DType::kF32, DType::kBF16}) {
     for (const DType b : {DType::kF32, DType::kBF16}) {
-      const GemmCase shape = {.m = 37, .n = 45, .r = 75, .a = a, .b = b};
+      GemmCase shape = {.m = 37, .n = 45, .r = 75, .a = a, .b = b};
       const GemmInputs inputs(shape);
       const Array found = run_gemm(kernel_table(IsaTier::kAmx), team_, shape, inputs);
       for (int64_t i = 0; i < shape.m; ++i) {

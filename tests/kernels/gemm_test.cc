@@ -115,6 +115,7 @@ TEST_P(Gemm, ARowHasTheSameBitsAmongAnyOthers) {
   constexpr Variant kVariants[] = {{2048, DType::kF32, DType::kF32, DType::kF32, false},
                                    {2048, DType::kF32, DType::kF32, DType::kBF16, true},
                                    {2048, DType::kF32, DType::kBF16, DType::kF32, true},
+                                   {1030, DType::kF32, DType::kBF16, DType::kF32, false},
                                    {2048, DType::kBF16, DType::kBF16, DType::kF32, true},
                                    {2048, DType::kF16, DType::kF16, DType::kF16, false},
                                    {5632, DType::kF32, DType::kF16, DType::kF32, false},
