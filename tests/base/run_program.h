@@ -12,7 +12,7 @@ struct ProgramOptions {
       {};  // besides the test's own; "" removes one
   std::string stdin_text = "";
   std::string folder = ".";
-  double timeout_s = 60;  // then it is killed
+  double timeout_s = 300;  // then it is killed; not for a machine under load
 };
 
 struct ProgramResult {
