@@ -96,6 +96,11 @@ ConfigKey& ConfigKey::secret() {
   return *this;
 }
 
+ConfigKey& ConfigKey::counts_if(std::function<bool()> counts) {
+  counts_ = std::move(counts);
+  return *this;
+}
+
 ConfigKey& ConfigKey::also(std::string_view alias) {
   aliases_.emplace_back(alias);
   return *this;
@@ -291,7 +296,7 @@ std::string ConfigTable::to_toml() const {
   for (const std::string_view section : sections) {
     if (!section.empty()) toml += fmt::format("{}[{}]\n", toml.empty() ? "" : "\n", section);
     for (const ConfigKey& key : keys_) {
-      if (section_of(key.name()) != section) continue;
+      if (section_of(key.name()) != section || (key.counts_ && !key.counts_())) continue;
       const std::string text = key.text();
       if (key.secret_ && text != key.default_text()) {
         toml += fmt::format("# {} is set and not shown\n", last_part(key.name()));

@@ -22,9 +22,10 @@ class ConfigKey {
   // What the value must be besides its type.
   ConfigKey& positive();
   ConfigKey& at_least(double low);
-  ConfigKey& between(double low, double high);  // both are allowed
-  ConfigKey& required();                        // text, list or optional: not empty
-  ConfigKey& secret();                          // never printed
+  ConfigKey& between(double low, double high);         // both are allowed
+  ConfigKey& required();                               // text, list or optional: not empty
+  ConfigKey& secret();                                 // never printed
+  ConfigKey& counts_if(std::function<bool()> counts);  // only printed while it has an effect
   // Another name it is known by; accepted wherever the key is, never printed.
   ConfigKey& also(std::string_view alias);
 
@@ -49,6 +50,7 @@ class ConfigKey {
   std::function<void(const ConfigValue&)> read_;
   std::function<std::string()> print_;
   std::function<std::optional<double>()> number_;  // the value, if the key is a number and set
+  std::function<bool()> counts_;                   // empty: always
   double low_ = -std::numeric_limits<double>::infinity();
   double high_ = std::numeric_limits<double>::infinity();
   bool low_allowed_ = true;

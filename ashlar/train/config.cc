@@ -44,21 +44,30 @@ void add_experts(const ModelSection& model, nlohmann::ordered_json& json) {
 void ModelSection::bind(ConfigBinder& b) {
   b.key("from", from,
         "model folder to start from, with its own sizes; empty: a new model of those below");
+  const auto is_new = [this] { return from_scratch(); };
   b.choice<std::string>("family", family,
                         {{"llama", "llama"}, {"gpt2", "gpt2"}, {"mixtral", "mixtral"}},
-                        "architecture of a new model");
-  b.key("vocab", vocab, "rows of the embedding; 0: as many as the tokenizer has").at_least(0);
-  b.key("width", width, "channels of the residual stream").positive();
-  b.key("layers", layers, "transformer layers").positive();
-  b.key("heads", heads, "query heads").positive();
-  b.key("kv_heads", kv_heads, "key-value heads; 0: as many as heads").at_least(0);
+                        "architecture of a new model")
+      .counts_if(is_new);
+  b.key("vocab", vocab, "rows of the embedding; 0: as many as the tokenizer has")
+      .at_least(0)
+      .counts_if(is_new);
+  b.key("width", width, "channels of the residual stream").positive().counts_if(is_new);
+  b.key("layers", layers, "transformer layers").positive().counts_if(is_new);
+  b.key("heads", heads, "query heads").positive().counts_if(is_new);
+  b.key("kv_heads", kv_heads, "key-value heads; 0: as many as heads").at_least(0).counts_if(is_new);
   b.key("ffn", ffn, "inner channels of the MLP; 0: 4 x width (gpt2), 8/3 x width (others)")
-      .at_least(0);
+      .at_least(0)
+      .counts_if(is_new);
   b.key("experts", experts, "experts of each layer; 0: as the family has it (mixtral: 8)")
-      .at_least(0);
-  b.key("experts_per_token", experts_per_token, "those a token goes to; 0: 2").at_least(0);
-  b.key("seq", seq, "longest context; 0: train.seq").at_least(0);
-  b.key("tied", tied, "head shares the embedding's weights; unset: as the family has it");
+      .at_least(0)
+      .counts_if(is_new);
+  b.key("experts_per_token", experts_per_token, "those a token goes to; 0: 2")
+      .at_least(0)
+      .counts_if(is_new);
+  b.key("seq", seq, "longest context; 0: train.seq").at_least(0).counts_if(is_new);
+  b.key("tied", tied, "head shares the embedding's weights; unset: as the family has it")
+      .counts_if(is_new);
 }
 
 models::DecoderConfig ModelSection::decoder(int64_t default_vocab, int64_t default_seq) const {

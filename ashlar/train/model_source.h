@@ -29,12 +29,12 @@ ModelSource open_model_source(const TrainConfig& config);
 // The configuration of that model alone. A new one whose model.vocab is given needs no tokenizer.
 models::DecoderConfig model_config(const TrainConfig& config);
 
-// The model's weights, into the graph's parameters, or a rank's parts of them. Returns how many
-// bytes of the weights were read.
 // The tokenizer of a model (folder, GGUF file, name) or a tokenizer.json, ready to encode
 // documents.
 data::TokenizerEncoder open_encoder(const std::string& name);
 
+// The model's weights, into the graph's parameters, or a rank's parts of them. Returns how many
+// bytes of the weights were read.
 int64_t load_parameters(const bundle::Bundle& model, const graph::Graph& graph,
                         runtime::VariableStore& store);
 

@@ -348,6 +348,24 @@ TEST(ConfigTest, SecretsAreNeverPrinted) {
   EXPECT_EQ(table.to_toml(), "port = 80\n# keys is set and not shown\n");
 }
 
+struct Lamp {
+  bool lit = false;
+  int64_t watts = 7;
+
+  void bind(ConfigBinder& b) {
+    b.key("lit", lit, "whether it shines");
+    b.key("watts", watts, "what it takes").positive().counts_if([this] { return lit; });
+  }
+};
+
+TEST(ConfigTest, AKeyWithoutEffectIsNotPrinted) {
+  Lamp lamp;
+  ConfigTable table(lamp);
+  EXPECT_EQ(table.to_toml(), "lit = false\n");
+  table.set("lit=true");
+  EXPECT_EQ(table.to_toml(), "lit = true\nwatts = 7\n");
+}
+
 TEST(ConfigTest, Reference) {
   Loaded run;
   run.table.set("train.lr=1");  // the reference keeps to defaults

@@ -22,8 +22,10 @@ namespace ashlar::train {
 namespace {
 
 using ashlar::testing::error_of;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using namespace testing;  // NOLINT: tiny runs
 
 TEST(TrainerTest, LearnsAndLeavesARunFolder) {
@@ -216,6 +218,8 @@ TEST(TrainerTest, StartsFromAModel) {
     const std::string log = log_of([&] { outcome = run(config); });
     EXPECT_EQ(outcome.last_step, 3) << model;
     EXPECT_THAT(log, HasSubstr("key=model.width given=16 is=64 "));  // it has sizes of its own
+    EXPECT_THAT(read_file(join_path(config.run.dir, "config.toml")),
+                AllOf(HasSubstr("from = "), Not(HasSubstr("width = "))));
     const auto from = bundle::Bundle::open(fixture(model)),
                to = bundle::Bundle::open(outcome.checkpoint);
     EXPECT_EQ(to.config().family, from.config().family);
