@@ -7,6 +7,7 @@
 
 #include "ashlar/base/error.h"
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -127,7 +128,8 @@ struct Logprob {
 struct Usage {
   int64_t prompt_tokens = 0;
   int64_t completion_tokens = 0;
-  int64_t cached_tokens = 0;  // of the prompt, found in the prefix cache
+  int64_t cached_tokens = 0;       // of the prompt, found in the prefix cache
+  int64_t longest_completion = 0;  // tokens of the choice that has most
 };
 
 struct Timings {
@@ -196,6 +198,16 @@ struct Health {
   std::string problem{};  // one line when not live
 };
 
+// How many steps computed how many tokens, of prompts and of answers alike.
+struct StepTokens {
+  static constexpr std::array<int64_t, 13> kAtMost = {1,   8,    16,   32,   64,   128,  256,
+                                                      512, 1024, 2048, 4096, 8192, 16384};
+  std::array<int64_t, kAtMost.size() + 1> steps{};  // the last: of more
+  int64_t tokens = 0;                               // of all
+
+  void add(int64_t step);
+};
+
 struct EngineStats {
   int64_t running = 0;
   int64_t waiting = 0;
@@ -207,6 +219,7 @@ struct EngineStats {
   int64_t generation_tokens = 0;
   int64_t cache_blocks = 0;  // of the KV cache, and the tokens of one; 0: there is none yet
   int64_t block_tokens = 0;
+  StepTokens step_tokens{};
 };
 
 class Backend {

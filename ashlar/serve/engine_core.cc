@@ -41,6 +41,8 @@ void EngineCore::end_choice(EngineSequence& sequence, FinishReason reason, doubl
   }
   send(request, ChoiceEnd{sequence.choice, reason});
   sequence.ended = true;
+  request.usage.longest_completion =
+      std::max(request.usage.longest_completion, sequence.generated());
   scheduler_.remove(sequence.id);
   sequences_.erase(sequence.id);
   if (--request.open > 0) return;
@@ -74,6 +76,12 @@ void EngineCore::fail_all(const Fault& fault) {
 }
 
 // ---------------------------------------------------------------- what others see
+void StepTokens::add(int64_t step) {
+  const auto bucket = std::ranges::lower_bound(kAtMost, step) - kAtMost.begin();
+  ++steps[static_cast<size_t>(bucket)];
+  tokens += step;
+}
+
 void EngineCore::send(const EngineRequest& request, Event event) {
   outbox_.emplace_back(request.sink, std::move(event));
 }
@@ -96,6 +104,7 @@ EngineStats EngineCore::stats() const {
   stats.generation_tokens = generation_tokens_;
   stats.cache_blocks = pool_.blocks();
   stats.block_tokens = generate::kBlockTokens;
+  stats.step_tokens = step_tokens_;
   return stats;
 }
 

@@ -96,6 +96,7 @@ class EngineCore : private CacheSpace {
   Scheduler scheduler_;
   SequenceId last_sequence_ = 0;
   int64_t prefix_queries_ = 0, prefix_hits_ = 0, prompt_tokens_ = 0, generation_tokens_ = 0;
+  StepTokens step_tokens_;
   std::vector<std::pair<std::shared_ptr<EventSink>, Event>> outbox_;
 
   // Of the step being done.

@@ -24,6 +24,9 @@ void EngineCore::step(const Clock& clock) {
     }
     return;
   }
+  int64_t tokens = 0;
+  for (const ScheduledChunk& chunk : plan.chunks) tokens += chunk.tokens;
+  step_tokens_.add(tokens);
   const double now = clock.now();
   for (RowWork& work : rows_) {
     if (work.sequence != nullptr) apply(work, now);

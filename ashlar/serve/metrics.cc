@@ -35,6 +35,20 @@ MetricFamily engine_metric(const char* name, const char* help, MetricType type, 
   return {name, help, type, {metric}};
 }
 
+MetricFamily steps_metric(const StepTokens& steps, const Labels& labels) {
+  MetricFamily family = engine_metric("vllm:iteration_tokens_total", "Tokens of an engine step.",
+                                      MetricType::Histogram, 0, labels);
+  prometheus::ClientMetric::Histogram& histogram = family.metric[0].histogram;
+  for (size_t i = 0; i < steps.steps.size(); ++i) {
+    histogram.sample_count += static_cast<uint64_t>(steps.steps[i]);
+    if (i == StepTokens::kAtMost.size()) break;
+    histogram.bucket.push_back(
+        {histogram.sample_count, static_cast<double>(StepTokens::kAtMost[i])});
+  }
+  histogram.sample_sum = static_cast<double>(steps.tokens);
+  return family;
+}
+
 const char* reason_name(FinishReason reason) {
   return reason == FinishReason::kStop ? "stop" : "length";
 }
@@ -90,6 +104,9 @@ struct Metrics::Impl {
       histogram("vllm:request_prompt_tokens", "Prompt tokens of a request.", kTokens);
   prometheus::Histogram& request_generation =
       histogram("vllm:request_generation_tokens", "Generated tokens of a request.", kTokens);
+  prometheus::Histogram& longest_generation =
+      histogram("vllm:request_max_num_generation_tokens",
+                "Generated tokens of a request's longest choice.", kTokens);
   prometheus::Histogram& request_n =
       histogram("vllm:request_params_n", "The parameter n of a request.", kSamples);
   prometheus::Histogram& request_max_tokens =
@@ -134,6 +151,7 @@ void Metrics::finished(const GenerationRecord& record) {
   impl_->inference.Observe(record.timings.prefill_s + record.timings.decode_s);
   impl_->request_prompt.Observe(static_cast<double>(record.usage.prompt_tokens));
   impl_->request_generation.Observe(static_cast<double>(record.usage.completion_tokens));
+  impl_->longest_generation.Observe(static_cast<double>(record.usage.longest_completion));
   impl_->request_n.Observe(record.n);
   if (record.max_tokens) {
     impl_->request_max_tokens.Observe(static_cast<double>(*record.max_tokens));
@@ -164,6 +182,7 @@ std::string Metrics::text(const EngineStats& stats) const {
       stats.prompt_tokens);
   add("vllm:generation_tokens_total", "Tokens generated.", MetricType::Counter,
       stats.generation_tokens);
+  families.push_back(steps_metric(stats.step_tokens, impl_->labels));
   if (stats.cache_blocks > 0) {
     Labels about = impl_->labels;
     about["block_size"] = fmt::to_string(stats.block_tokens);

@@ -31,10 +31,13 @@ TEST_F(EngineAnswers, SamplesOfAPromptComputeItOnce) {
   EXPECT_EQ(engine_->stats().prefix_hits, 3 * 96);
   EXPECT_EQ(sink->done().usage.prompt_tokens, 100) << "a prompt counts once";
   EXPECT_EQ(sink->done().usage.completion_tokens, 20);
+  EXPECT_EQ(sink->done().usage.longest_completion, 5);
   EXPECT_EQ(sink->done().usage.cached_tokens, 0) << "no earlier request had it";
   EXPECT_EQ(answer(request)->done().usage.cached_tokens, 96);
   EXPECT_EQ(engine_->stats().prompt_tokens, 200);
   EXPECT_EQ(engine_->stats().generation_tokens, 40);
+  // A prompt of 100, then seven times the 4 tokens behind what was cached, and 4 of each answer.
+  EXPECT_EQ(engine_->stats().step_tokens.tokens, 100 + 7 * 4 + 8 * 4);
   request.n = 1;
   EXPECT_EQ(answer(request)->choice().ids, sink->choice(0).ids)
       << "the first sample is the same, however many there are";

@@ -15,7 +15,7 @@ bool has_line(const std::string& text, const std::string& line) {
 TEST(ServeMetrics, CountsWhatHappened) {
   Metrics metrics("tiny");
   GenerationRecord record;
-  record.usage = {10, 5, 0};
+  record.usage = {10, 5, 0, 3};
   record.timings = {0.1, 0.2, 0.3};
   record.seconds = 0.7;
   record.n = 2;
@@ -29,6 +29,8 @@ TEST(ServeMetrics, CountsWhatHappened) {
   metrics.http_request("POST", "/v1/completions", 200, 0.5);
   metrics.http_request("POST", "/v1/completions", 429, 0.5);
   metrics.http_request("BREW", "", 404, 0.1);
+  StepTokens steps;
+  for (const int64_t tokens : {1, 8, 9, 20'000}) steps.add(tokens);
   const std::string text = metrics.text({.running = 3,
                                          .waiting = 4,
                                          .kv_usage = 0.25,
@@ -38,7 +40,8 @@ TEST(ServeMetrics, CountsWhatHappened) {
                                          .prompt_tokens = 20,
                                          .generation_tokens = 10,
                                          .cache_blocks = 1024,
-                                         .block_tokens = 16});
+                                         .block_tokens = 16,
+                                         .step_tokens = steps});
   const std::string labels = R"(engine="0",model_name="tiny")";
   const std::vector<std::string> lines = {
       "vllm:num_requests_running{" + labels + "} 3",
@@ -61,6 +64,14 @@ TEST(ServeMetrics, CountsWhatHappened) {
       "vllm:request_inference_time_seconds_sum{" + labels + "} 1",
       R"(vllm:cache_config_info{block_size="16",engine="0",model_name="tiny",num_gpu_blocks="1024"} 1)",
       "vllm:request_params_n_sum{" + labels + "} 4",
+      "vllm:request_generation_tokens_sum{" + labels + "} 10",
+      "vllm:request_max_num_generation_tokens_sum{" + labels + "} 6",
+      "vllm:iteration_tokens_total_bucket{" + labels + R"(,le="1"} 1)",
+      "vllm:iteration_tokens_total_bucket{" + labels + R"(,le="8"} 2)",
+      "vllm:iteration_tokens_total_bucket{" + labels + R"(,le="16384"} 3)",
+      "vllm:iteration_tokens_total_bucket{" + labels + R"(,le="+Inf"} 4)",
+      "vllm:iteration_tokens_total_count{" + labels + "} 4",
+      "vllm:iteration_tokens_total_sum{" + labels + "} 20018",
       R"(http_requests_total{handler="/v1/completions",method="POST",status="2xx"} 1)",
       R"(http_requests_total{handler="/v1/completions",method="POST",status="4xx"} 1)",
       R"(http_requests_total{handler="none",method="other",status="4xx"} 1)",
