@@ -5,18 +5,22 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <optional>
 #include <string_view>
 
 namespace ashlar::cli {
 namespace {
 
-std::optional<int64_t> whole_number(std::string_view text) {
-  int64_t value = 0;
+template <typename T>
+std::optional<T> parse(std::string_view text) {
+  T value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
 }
+
+std::optional<int64_t> whole_number(std::string_view text) { return parse<int64_t>(text); }
 
 std::string complaint(const std::string& found, const std::string& wanted) {
   return fmt::format("found {}, wanted {}", found.empty() ? "nothing" : found, wanted);
@@ -25,6 +29,16 @@ std::string complaint(const std::string& found, const std::string& wanted) {
 std::string choice_complaint(const std::string& found, const std::vector<std::string>& names) {
   const std::vector<std::string> but_last(names.begin(), names.end() - 1);
   return complaint(found, fmt::format("{} or {}", fmt::join(but_last, ", "), names.back()));
+}
+
+CLI::Validator number_that(bool (*fits)(double value, double bound), double bound,
+                           const std::string& wanted) {
+  return {[fits, bound, wanted](std::string& text) {
+            const std::optional<double> value = parse<double>(text);
+            return value && std::isfinite(*value) && fits(*value, bound) ? ""
+                                                                         : complaint(text, wanted);
+          },
+          ""};
 }
 
 }  // namespace
@@ -43,6 +57,34 @@ CLI::Validator between(int64_t least, int64_t most) {
             return value && *value >= least && *value <= most
                        ? ""
                        : complaint(text, fmt::format("a whole number from {} to {}", least, most));
+          },
+          ""};
+}
+
+CLI::Validator number_between(double least, double most) {
+  return {[least, most](std::string& text) {
+            const std::optional<double> value = parse<double>(text);
+            return value && *value >= least && *value <= most
+                       ? ""
+                       : complaint(text, fmt::format("a number from {} to {}", least, most));
+          },
+          ""};
+}
+
+CLI::Validator number_at_least(double least) {
+  return number_that([](double value, double bound) { return value >= bound; }, least,
+                     fmt::format("a number of at least {}", least));
+}
+
+CLI::Validator number_above(double bound) {
+  return number_that([](double value, double least) { return value > least; }, bound,
+                     fmt::format("a number above {}", bound));
+}
+
+CLI::Validator seed_number() {
+  return {[](std::string& text) {
+            return parse<uint64_t>(text) ? ""
+                                         : complaint(text, "a whole number from 0 to 2^64 - 1");
           },
           ""};
 }

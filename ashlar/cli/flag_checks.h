@@ -15,6 +15,11 @@ namespace ashlar::cli {
 
 CLI::Validator positive();
 CLI::Validator between(int64_t least, int64_t most);
+// Any number from the one to the other.
+CLI::Validator number_between(double least, double most);
+CLI::Validator number_at_least(double least);
+CLI::Validator number_above(double bound);
+CLI::Validator seed_number();
 CLI::Validator one_of(std::vector<std::string> names);
 
 // Turns a name into its number, from which CLI11 makes the enumerator.

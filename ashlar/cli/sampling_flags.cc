@@ -2,6 +2,7 @@
 
 #include "ashlar/cli/flag_checks.h"
 
+#include <limits>
 #include <random>
 
 namespace ashlar::cli {
@@ -25,22 +26,30 @@ void SamplingFlags::add_to(CLI::App& app) {
   app.add_flag("--greedy", greedy, "Always the most likely token")->group(group);
   app.add_option("--temperature", temperature,
                  "Randomness; 0 is --greedy (default: the model's, else 0.8)")
+      ->check(number_at_least(0))
       ->option_text("T")
       ->excludes("--greedy")
       ->group(group);
   app.add_option("--top-p", top_p, "Of the most likely tokens that together have this share")
+      ->check(number_between(0, 1))
       ->option_text("P")
       ->group(group);
   app.add_option("--top-k", top_k, "Of so many most likely tokens; 0: all")
+      ->check(between(0, std::numeric_limits<int32_t>::max()))
       ->option_text("K")
       ->group(group);
   app.add_option("--min-p", min_p, "Of tokens at least this likely, relative to the best")
+      ->check(number_between(0, 1))
       ->option_text("P")
       ->group(group);
   app.add_option("--repetition-penalty", repetition_penalty, "Above 1: repeat less")
+      ->check(number_above(0))
       ->option_text("R")
       ->group(group);
-  app.add_option("--seed", seed, "Same seed, same answer")->option_text("N")->group(group);
+  app.add_option("--seed", seed, "Same seed, same answer")
+      ->check(seed_number())
+      ->option_text("N")
+      ->group(group);
   app.add_option("--stop", stop, "End before this text; may be given several times")
       ->option_text("TEXT")
       ->take_all()

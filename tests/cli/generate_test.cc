@@ -70,7 +70,7 @@ TEST(GenerateTest, BadIdsAndPrompts) {
   EXPECT_THAT(complaint(ashlar({"logits", model, "--ids", long_ids}), 1),
               HasSubstr("301 token ids are more than the context of 256"));
   EXPECT_THAT(complaint(ashlar({"run", model, "a", "--context", "100000"}), 1), HasSubstr("256"));
-  EXPECT_THAT(complaint(ashlar({"run", model, "a", "--temperature", "-1"}), 1),
+  EXPECT_THAT(complaint(ashlar({"run", model, "a", "--temperature", "-1"}), 2),
               HasSubstr("temperature"));
 }
 

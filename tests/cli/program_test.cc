@@ -66,6 +66,14 @@ TEST(ProgramTest, FlagsSayWhatTheyWant) {
             "ashlar: --shape: found gpt5, wanted char-10m, gpt2-124m, llama-60m or mixtral-90m");
   EXPECT_EQ(says({"logits", "m", "--dtype", "f64"}),
             "ashlar: --dtype: found f64, wanted f32, bf16, f16, q8_0, q4_0, q4_k or q6_k");
+  EXPECT_EQ(says({"run", "m", "--temperature", "-1"}),
+            "ashlar: --temperature: found -1, wanted a number of at least 0");
+  EXPECT_EQ(says({"run", "m", "--top-p", "nan"}),
+            "ashlar: --top-p: found nan, wanted a number from 0 to 1");
+  EXPECT_EQ(says({"chat", "m", "--repetition-penalty", "inf"}),
+            "ashlar: --repetition-penalty: found inf, wanted a number above 0");
+  EXPECT_EQ(says({"run", "m", "--seed", "-1"}),
+            "ashlar: --seed: found -1, wanted a whole number from 0 to 2^64 - 1");
   EXPECT_EQ(says({"run", "m", "--threads", "many"}),
             "ashlar: --threads: found many, wanted a whole number from 1 to 1024");
 }
