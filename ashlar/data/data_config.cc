@@ -14,7 +14,7 @@ void DataConfig::bind(ConfigBinder& b) {
   b.choice<Packing>(
       "packing", packing,
       {{"auto", Packing::kAuto}, {"stream", Packing::kStream}, {"documents", Packing::kDocuments}},
-      "rows cut from one stream, or made of whole documents");
+      "rows cut from one stream, or made of whole documents; auto: chats are whole");
   b.key("isolate", isolate,
         "documents do not attend to each other; unset: with packing of documents only");
   b.key("extensions", extensions, "of the files to take from folders; empty: txt, md, jsonl");

@@ -15,7 +15,7 @@ class ConfigBinder;
 namespace ashlar::data {
 
 enum class Packing : uint8_t {
-  kAuto,       // documents where some tokens do not count (answers, completions), else stream
+  kAuto,       // documents of a source where some tokens do not count (answers), else stream
   kStream,     // one stream, cut every train.seq tokens
   kDocuments,  // whole documents, as many as fit
 };

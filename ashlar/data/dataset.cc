@@ -86,15 +86,21 @@ Dataset::Dataset(std::vector<TokenSet> sources, std::vector<double> weights, Pac
                  std::optional<bool> isolate, int64_t seq)
     : seq_(seq), weights_(std::move(weights)) {
   if (seq < 1) fail_usage("config train.seq: {} is not positive", seq);
-  const bool masked = std::ranges::any_of(sources, &TokenSet::has_mask);
-  documents_ = packing == Packing::kDocuments || (packing == Packing::kAuto && masked);
-  isolate_ = documents_ || isolate.value_or(false);
-  if (documents_ && isolate == false) documents_ = isolate_ = false;  // auto gives way
+  const auto is_whole = [&](const TokenSet& source) {  // auto gives way where isolate is false
+    return packing == Packing::kDocuments ||
+           (packing == Packing::kAuto && source.has_mask() && isolate != false);
+  };
+  const auto whole = std::ranges::count_if(sources, is_whole);
+  isolate_ = whole > 0 || isolate.value_or(false);
+  documents_ = whole == std::ssize(sources) ? Documents::kAll
+               : whole > 0                  ? Documents::kSome
+                                            : Documents::kNone;
   for (TokenSet& source : sources) {
+    const bool keeps = is_whole(source);
     sources_.push_back(std::make_unique<TokenSet>(std::move(source)));
     const PackingOptions options{.seq = seq, .isolate = isolate_};
-    packed_.push_back(documents_ ? pack_documents(*sources_.back(), options)
-                                 : pack_stream(*sources_.back(), options));
+    packed_.push_back(keeps ? pack_documents(*sources_.back(), options)
+                            : pack_stream(*sources_.back(), options));
   }
 }
 

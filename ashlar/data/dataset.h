@@ -54,7 +54,9 @@ class Dataset {
   std::vector<std::unique_ptr<TokenSet>> sources_;  // packed_ points into them
   std::vector<double> weights_;
   std::vector<std::unique_ptr<PackedRows>> packed_;
-  bool documents_ = false;  // packed by document
+  // Which sources are packed by document.
+  enum class Documents : uint8_t { kNone, kAll, kSome };
+  Documents documents_ = Documents::kNone;
 };
 
 }  // namespace ashlar::data

@@ -118,6 +118,21 @@ TEST_F(DatasetTest, TextIsAStreamAndAnswersAreDocuments) {
   EXPECT_THAT(rows(train()), ElementsAre("abcd|_cd<e>", "<e>xy<e>|_y<e>_"));
 }
 
+// A book beside chats is read whole, though it is longer than a row.
+TEST_F(DatasetTest, EachSourceOfABlendIsPackedAsItIs) {
+  config_.data.train = {dir_.path("a.txt"), dir_.path("chat.jsonl")};
+  EXPECT_THAT(rows(train()),
+              ElementsAre("abcd|bcde", "efgh|fgh<e>", "abcd|_cd<e>", "xy<e><e>|y<e>__"));
+  EXPECT_EQ(train().max_sequences(2), 8);  // neighbours of a row do not see each other
+  const uint64_t blend = train().fingerprint();
+  config_.data.packing = Packing::kStream;
+  config_.data.isolate = true;
+  EXPECT_NE(train().fingerprint(), blend);
+  config_.data.packing = Packing::kDocuments;
+  EXPECT_THAT(rows(train()), ElementsAre("abcd|bcde", "abcd|_cd<e>", "xy<e><e>|y<e>__"));
+  EXPECT_NE(train().fingerprint(), blend);
+}
+
 TEST_F(DatasetTest, HoldsOutAShareOfTheDocuments) {
   std::string lines;
   for (int i = 0; i < 10; ++i) lines += fmt::format("{{\"text\": \"{}\"}}\n", i);
