@@ -1,4 +1,5 @@
 #include "ashlar/base/clock.h"
+#include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/human.h"
 #include "ashlar/base/log.h"
@@ -93,7 +94,13 @@ struct Serve {
   void load_settings() {
     if (!file.empty()) table.load_file(file);
     table.load_env("ASHLAR_SERVE_");
-    for (const auto& [key, text] : flags) table.set(key, text);
+    for (const auto& [key, text] : flags) {
+      // As from a variable that a script forgot to set: nobody means all to be let in by that.
+      if (key == "api_key" && text.empty()) {
+        fail_usage("--api-key: empty; give a key, or leave the flag out to serve all");
+      }
+      table.set(key, text);
+    }
     table.check();
     config.validate();
   }

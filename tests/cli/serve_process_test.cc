@@ -200,6 +200,8 @@ TEST(ServeProcessTest, WrongSettings) {
               HasSubstr("max_num_queued_reqs: 0 is not positive"));
   EXPECT_THAT(complaint(ashlar({"serve", fixture_model("llama"), "--ssl-certfile", "a.pem"}), 2),
               HasSubstr("ssl_keyfile: is missing"));
+  EXPECT_THAT(complaint(ashlar({"serve", fixture_model("llama"), "--api-key", ""}), 2),
+              HasSubstr("--api-key: empty; give a key"));
   EXPECT_THAT(complaint(ashlar({"serve", "/no/model"}), 1), HasSubstr("/no/model"));
 }
 
