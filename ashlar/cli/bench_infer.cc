@@ -75,26 +75,32 @@ struct BenchInfer {
       decode_s = round == 0 ? end - middle : std::min(decode_s, end - middle);
     }
     const int64_t peak_bytes = peak_resident_bytes();
-    const kernels::ProbeRates rates = better(before, probe_rates(machine, machine.threads));
-    print(opened, opened.runner(), rates, peak_bytes, double(batch * prefill) / prefill_s,
+    print(opened, opened.runner(), before, peak_bytes, double(batch * prefill) / prefill_s,
           double(batch * decode) / decode_s);
     return 0;
   }
 
   void print(const TextModel& opened, const generate::ModelRunner& runner,
-             const kernels::ProbeRates& rates, int64_t peak_bytes, double prefill_rate,
+             const kernels::ProbeRates& before, int64_t peak_bytes, double prefill_rate,
              double decode_rate) const {
     const models::DecoderConfig& config = opened.bundle().config();
     const double needed = 2 * double(layer_parameters(config));  // FLOPs of a token, at least
     const DType multiplied = is_block(opened.dtype()) ? opened.dtype() : opened.compute_dtype();
-    check_below("prefill: FLOPs", prefill_rate * needed, peak_operations(rates, multiplied));
-    check_below("decode: FLOPs", decode_rate * needed, peak_operations(rates, multiplied));
     // Weights that do not fit in a cache come from memory once for every step.
     const auto matrix_bytes = double(runner.matrix_bytes());
     const double read = decode_rate / double(batch) * matrix_bytes;
-    if (matrix_bytes > double(cpu_info().l3_bytes)) {
-      check_below("decode: bytes read", read, rates.read_bytes);
-    }
+    const bool from_memory = matrix_bytes > double(cpu_info().l3_bytes);
+    const double flops = needed * std::max(prefill_rate, decode_rate);
+    const kernels::ProbeRates rates = probe_behind(
+        before,
+        [&](const auto& probed) {
+          return flops <= peak_operations(probed, multiplied) &&
+                 (!from_memory || read <= probed.read_bytes);
+        },
+        [&] { return probe_rates(machine, machine.threads); });
+    check_below("prefill: FLOPs", prefill_rate * needed, peak_operations(rates, multiplied));
+    check_below("decode: FLOPs", decode_rate * needed, peak_operations(rates, multiplied));
+    if (from_memory) check_below("decode: bytes read", read, rates.read_bytes);
     nlohmann::ordered_json result{
         {"model", opened.bundle().path()},
         {"prefill", prefill},

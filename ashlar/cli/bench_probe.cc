@@ -41,6 +41,13 @@ kernels::ProbeRates better(const kernels::ProbeRates& a, const kernels::ProbeRat
   return best;
 }
 
+kernels::ProbeRates probe_behind(const kernels::ProbeRates& first, const RatesFit& fit,
+                                 const std::function<kernels::ProbeRates()>& probe) {
+  kernels::ProbeRates best = better(first, probe());
+  for (int probes = 1; probes < kMostProbes && !fit(best); ++probes) best = better(best, probe());
+  return best;
+}
+
 std::string probe_json(const kernels::ProbeRates& rates) { return to_json(rates).dump(); }
 
 std::string machine_json(const MachineFlags& machine, const kernels::ProbeRates& rates) {

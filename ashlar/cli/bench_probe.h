@@ -6,6 +6,7 @@
 #include "ashlar/kernels/probe.h"
 #include "ashlar/tensor/dtype.h"
 
+#include <functional>
 #include <string>
 
 namespace ashlar::cli {
@@ -16,6 +17,13 @@ kernels::ProbeRates probe_rates(const MachineFlags& machine, int threads);
 // The better of each rate: of probes before and after the work, because on a shared machine the
 // load of others may end or begin in between.
 kernels::ProbeRates better(const kernels::ProbeRates& a, const kernels::ProbeRates& b);
+
+// The best of `first` and of one probe behind the work; of more, kMostProbes at most, while no
+// probe is above what was measured: other programs slow a probe as they slow the work.
+constexpr int kMostProbes = 6;
+using RatesFit = std::function<bool(const kernels::ProbeRates&)>;
+kernels::ProbeRates probe_behind(const kernels::ProbeRates& first, const RatesFit& fit,
+                                 const std::function<kernels::ProbeRates()>& probe);
 
 // The rates as a JSON object's text: threads, read_bytes_per_s, f32_flops, ...
 std::string probe_json(const kernels::ProbeRates& rates);
