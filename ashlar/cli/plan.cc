@@ -6,6 +6,7 @@
 #include "ashlar/cli/train_settings.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/plan/machine_rates.h"
+#include "ashlar/plan/measured_ops.h"
 #include "ashlar/plan/placement_svg.h"
 #include "ashlar/schedule/svg.h"
 #include "ashlar/train/model_source.h"
@@ -59,9 +60,11 @@ struct Plan {
 
     const models::DecoderConfig model = train::model_config(config);
     train::check_layout(config, model);  // before the machine is measured
-    const plan::MachineRates rates =
-        plan::measure_rates(train::rank_work(config, model), kernels, SteadyClock());
-    const train::RunPlan planned = train::plan_run(config, kernels, rates);
+    const SteadyClock clock;
+    const plan::RankWork work = train::rank_work(config, model);
+    const plan::MachineRates rates = plan::measure_rates(work, kernels, clock);
+    plan::MeasuredOps timer(work.ranks, work.threads, kernels, clock);
+    const train::RunPlan planned = train::plan_run(config, kernels, {rates, &timer});
     if (!svg.empty()) {
       write_file(
           svg,
@@ -76,7 +79,7 @@ struct Plan {
   }
 
   int show_placements(const train::TrainConfig& config, const kernels::KernelTable& kernels) const {
-    const train::RunPlan planned = train::plan_run(config, kernels, {});
+    const train::RunPlan planned = train::plan_run(config, kernels);
     std::vector<train::PlannedValue> values = planned.variables;
     std::ranges::move(train::planned_activations(config), std::back_inserter(values));
     values = matching(values, pattern.empty() ? "*" : pattern);

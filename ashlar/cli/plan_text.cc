@@ -103,15 +103,16 @@ std::string step_table(const train::RunPlan& plan) {
   const auto along = axes(plan);
   std::vector<Row> rows = {{"rank", "FLOPs"}};
   for (const std::string& axis : along) rows[0].push_back("sent: " + axis);
-  rows[0].insert(rows[0].end(), {"computing", "communicating"});
+  rows[0].insert(rows[0].end(), {"computing", "communicating", "hidden"});
   add_ranks(rows, plan, [&](const train::RankPlan& rank) {
     Row row = {human_count(rank.step.flops)};
     for (const std::string& axis : along) {
       const auto sent = rank.step.sent.find(axis);
       row.push_back(sent == rank.step.sent.end() ? "0 B" : bytes(sent->second.bytes));
     }
-    row.push_back(fmt::format("{:.4g} ms", 1e3 * rank.step.compute));
-    row.push_back(fmt::format("{:.4g} ms", 1e3 * rank.step.talk));
+    row.push_back(fmt::format("{:.3g} ms", 1e3 * rank.step.compute));
+    row.push_back(fmt::format("{:.3g} ms", 1e3 * rank.step.talk.seconds()));
+    row.push_back(fmt::format("{:.3g} ms", 1e3 * rank.step.hidden));
     return row;
   });
   return "a step of a rank\n" + table(rows);
@@ -139,6 +140,21 @@ std::string held(const std::vector<Part>& pieces, const Shape& whole) {
   return text;
 }
 
+// Where the predicted time comes from.
+std::string timing_text(const train::RunPlan& plan, const plan::MachineRates& rates) {
+  const plan::PhaseCost& step = plan.ranks[0].step;
+  std::string text = fmt::format("  from {} distinct ops, timed here: {} FLOP/s a rank",
+                                 plan.timed_ops, human_count(step.flops / step.compute));
+  if (plan.mesh.size() > 1) {
+    text += fmt::format("; {}/s and {:.3g} ms a message\n  between ranks",
+                        human_bytes(rates.message_bytes), 1e3 * rates.message_latency);
+  }
+  if (plan.processors < 1) {
+    text += fmt::format("; ranks share cores, {:.2g} of what each could use", plan.processors);
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string plan_text(const train::RunPlan& plan, const plan::MachineRates& rates) {
@@ -158,19 +174,10 @@ std::string plan_text(const train::RunPlan& plan, const plan::MachineRates& rate
   if (plan.mesh.size("pipe") > 1) {
     text += fmt::format("schedule {}: {:.1f}% bubble\n", plan.schedule.name, 100 * plan.bubble);
   }
-  text += fmt::format(
-      "predicted: {:.4g} ms a step, {} tokens/s on this machine, all ranks on it\n"
-      "  from what was measured here, a rank: {} FLOP/s in matrix products, {} FLOP/s in\n"
-      "  attention, {}/s of memory",
-      1e3 * plan.step_seconds(),
-      human_count(static_cast<double>(plan.tokens) / plan.step_seconds()),
-      human_count(rates.matrix_flops), human_count(rates.attention_flops),
-      human_bytes(rates.memory_bytes));
-  if (plan.mesh.size() > 1) {
-    text += fmt::format(", {}/s and {:.3g} ms a message between ranks",
-                        human_bytes(rates.message_bytes), 1e3 * rates.message_latency);
-  }
-  return text;
+  text += fmt::format("predicted: {:.4g} ms a step, {} tokens/s on this machine, all ranks on it\n",
+                      1e3 * plan.step_seconds(),
+                      human_count(static_cast<double>(plan.tokens) / plan.step_seconds()));
+  return text + timing_text(plan, rates);
 }
 
 std::string plan_json(const train::RunPlan& plan, const plan::MachineRates& rates) {
@@ -184,7 +191,8 @@ std::string plan_json(const train::RunPlan& plan, const plan::MachineRates& rate
                      {"sent", sent_json(rank.step.sent)},
                      {"gathered_once_bytes", rank.gathered_once},
                      {"compute_s", rank.step.compute},
-                     {"communicate_s", rank.step.talk}});
+                     {"communicate_s", rank.step.talk.seconds()},
+                     {"hidden_s", rank.step.hidden}});
   }
   return Json{{"family", plan.model.family},
               {"parameters", plan.parameters},
@@ -195,6 +203,8 @@ std::string plan_json(const train::RunPlan& plan, const plan::MachineRates& rate
               {"ranks", ranks},
               {"schedule", plan.schedule.name},
               {"bubble", plan.bubble},
+              {"processors", plan.processors},
+              {"timed_ops", plan.timed_ops},
               {"step_s", plan.step_seconds()},
               {"tokens_per_s", static_cast<double>(plan.tokens) / plan.step_seconds()},
               {"rates",

@@ -133,7 +133,7 @@ struct Train {
     if (given > 1) train::check_layout(config, train::model_config(config));
     if (config.run.memory > 0) {
       const kernels::KernelTable& kernels = kernels::kernel_table(machine.tier);
-      train::plan_run(config, kernels, {}).check_memory(config.run.memory);
+      train::plan_run(config, kernels).check_memory(config.run.memory);
     }
   }
 

@@ -5,6 +5,7 @@
 #include "ashlar/graph/ops/collective.h"
 #include "ashlar/graph/traffic.h"
 #include "ashlar/plan/operands.h"
+#include "ashlar/plan/overlap.h"
 
 #include <algorithm>
 #include <set>
@@ -12,29 +13,42 @@
 namespace ashlar::plan {
 namespace {
 
+using graph::Phase;
+
 bool is_attention(const graph::Node& node) {
   return node.op->kind().find("attention") != std::string_view::npos;
 }
 
-PhaseCost node_cost(const graph::Node& node, const BoundOperands& operands, int rank, int ranks,
-                    const MachineRates& rates, int node_ranks) {
+// Seconds by rates. The bytes of what talks are those of its messages.
+double by_rates(const graph::Node& node, const graph::Cost& cost, bool talks,
+                const MachineRates& rates) {
+  const double flops =
+      cost.flops / (is_attention(node) ? rates.attention_flops : rates.matrix_flops);
+  return talks ? flops : std::max(flops, cost.bytes / rates.memory_bytes);
+}
+
+PhaseCost node_cost(const graph::Node& node, const BoundOperands& operands, const PricedRank& of,
+                    const Pricing& pricing) {
+  const MachineRates& rates = pricing.rates;
   const auto inputs = operands.of(node.inputs), outputs = operands.of(node.outputs);
   const graph::Cost cost = node.op->cost(inputs, outputs);
   PhaseCost result{.flops = cost.flops, .bytes = cost.bytes};
-  const double flops = is_attention(node) ? rates.attention_flops : rates.matrix_flops;
-  result.compute = std::max(cost.flops / flops, cost.bytes / rates.memory_bytes);
-  const auto* talks = dynamic_cast<const graph::Talks*>(node.op.get());
-  if (talks == nullptr) return result;
-  comm::CountingCommunicator counting(ranks, rank);
-  comm::NodeCommunicator nodes(counting, node_ranks);
-  talks->traffic({inputs, outputs, nodes});
-  if (counting.counters().entries().empty()) return result;
-  for (const auto& [key, traffic] : counting.counters().entries()) {
-    result.sent[key.first] += Sent{traffic.bytes, traffic.messages};
-    result.talk += static_cast<double>(traffic.bytes) / rates.message_bytes +
-                   static_cast<double>(traffic.messages) * rates.message_latency;
+  if (const auto* talks = dynamic_cast<const graph::Talks*>(node.op.get())) {
+    comm::CountingCommunicator counting(of.ranks, of.rank);
+    comm::NodeCommunicator nodes(counting, of.node_ranks);
+    talks->traffic({inputs, outputs, nodes});
+    for (const auto& [key, traffic] : counting.counters().entries()) {
+      result.sent[key.first] += Sent{traffic.bytes, traffic.messages};
+      result.talk.own += static_cast<double>(traffic.bytes) / rates.message_bytes;
+      result.talk.wire += static_cast<double>(traffic.messages) * rates.message_latency;
+    }
   }
-  result.compute = cost.flops / flops;  // its bytes are those of the messages
+  const bool talks = !result.sent.empty();
+  std::optional<double> timed;
+  if (pricing.timer != nullptr && (cost.flops > 0 || !talks)) {
+    timed = pricing.timer->seconds({of.graph, node, of.bindings, of.step});
+  }
+  result.compute = timed ? *timed : by_rates(node, cost, talks, rates);
   return result;
 }
 
@@ -54,37 +68,56 @@ PhaseCost& PhaseCost::operator+=(const PhaseCost& other) {
   flops += other.flops;
   bytes += other.bytes;
   compute += other.compute;
-  talk += other.talk;
+  talk.own += other.talk.own;
+  talk.wire += other.talk.wire;
+  hidden += other.hidden;
   add(sent, other.sent);
   return *this;
 }
 
-GraphCost graph_cost(const graph::Graph& graph, const graph::Bindings& bindings,
-                     std::span<const int32_t> row_start, int rank, int ranks,
-                     const MachineRates& rates, int node_ranks) {
-  const BoundOperands operands(graph, bindings, row_start);
-  GraphCost cost;
-  for (const graph::Node& node : graph.nodes()) {
-    cost[static_cast<size_t>(node.phase)] +=
-        node_cost(node, operands, rank, ranks, rates, node_ranks);
+std::vector<PhaseCost> node_costs(const PricedRank& of, const Pricing& pricing) {
+  const BoundOperands operands(of.graph, of.bindings, of.row_start);
+  std::vector<PhaseCost> costs;
+  for (const graph::Node& node : of.graph.nodes()) {
+    costs.push_back(node_cost(node, operands, of, pricing));
   }
+  return costs;
+}
+
+GraphCost graph_cost(const PricedRank& of, const Pricing& pricing) {
+  const std::vector<PhaseCost> costs = node_costs(of, pricing);
+  GraphCost cost;
+  for (size_t i = 0; i < costs.size(); ++i) {
+    cost[static_cast<size_t>(of.graph.nodes()[i].phase)] += costs[i];
+  }
+  const auto seconds = [&](std::initializer_list<Phase> phases, bool with_sums = false) {
+    return overlapped_seconds(of.graph, costs, std::vector(phases), with_sums);
+  };
+  for (const Phase phase : graph::kPhases) {
+    PhaseCost& one = cost[static_cast<size_t>(phase)];
+    one.hidden = std::max(0.0, one.seconds() - seconds({phase}));
+  }
+  const std::initializer_list<Phase> backward = {Phase::kInputGrad, Phase::kWeightGrad};
+  PhaseCost& sums = cost[static_cast<size_t>(Phase::kReduce)];
+  sums.hidden = 0;
+  const double added = seconds(backward, true) - seconds(backward);
+  sums.hidden = std::max(0.0, sums.seconds() - added);
   return cost;
 }
 
-int64_t gathered_once_bytes(const graph::Graph& graph, const graph::Bindings& bindings,
-                            std::span<const int32_t> row_start, int rank, int ranks) {
-  const BoundOperands operands(graph, bindings, row_start);
+int64_t gathered_once_bytes(const PricedRank& of) {
+  const BoundOperands operands(of.graph, of.bindings, of.row_start);
   std::set<graph::ValueId> gathered;  // along one axis, or several
   int64_t bytes = 0;
-  for (const graph::Node& node : graph.nodes()) {
+  for (const graph::Node& node : of.graph.nodes()) {
     const auto* gather = dynamic_cast<const graph::AllGatherOp*>(node.op.get());
     if (gather == nullptr || !(gather->variable() || gathered.contains(node.inputs[0]))) continue;
     gathered.insert(node.outputs[0]);
-    comm::CountingCommunicator counting(ranks, rank);
+    comm::CountingCommunicator counting(of.ranks, of.rank);
     const auto inputs = operands.of(node.inputs), outputs = operands.of(node.outputs);
     gather->traffic({inputs, outputs, counting});
     const int64_t sent = counting.counters().total().bytes;
-    bytes += node.phase == graph::Phase::kForward ? sent : -sent;
+    bytes += node.phase == Phase::kForward ? sent : -sent;
   }
   return bytes;
 }

@@ -17,7 +17,7 @@ namespace {
 constexpr double kWindow = 0.15;    // seconds a measurement takes
 constexpr double kMostFlops = 2e9;  // of one product
 constexpr int64_t kMemoryFloats = 4 << 20;
-constexpr int kMostTalkers = 4;  // ranks that exchange messages, of many
+constexpr int kMostTalkers = 8;  // ranks that exchange messages, of many
 
 std::vector<float> numbers(int64_t count) {
   return std::vector<float>(static_cast<size_t>(std::max<int64_t>(count, 1)), 0.5f);
@@ -103,9 +103,11 @@ class Bench {
   std::vector<std::byte> scratch_;
 };
 
-// What a sum of numbers over ranks takes: many numbers for bytes, one for the latency.
+// What a sum of numbers over ranks takes: many numbers for bytes, one for the latency. Ranks that
+// share cores would be faster alone.
 void measure_messages(int ranks, const Clock& clock, MachineRates& rates) {
-  constexpr int64_t kMany = 1 << 20;
+  constexpr int64_t kMany = 4 << 20;
+  const double crowd = std::max(1.0, static_cast<double>(ranks) / cpu_info().logical_cores);
   comm::run_ranks(ranks, [&](comm::Communicator& comm) {
     auto values = numbers(kMany);
     const auto sum = [&](int64_t count) {
@@ -130,8 +132,8 @@ void measure_messages(int ranks, const Clock& clock, MachineRates& rates) {
     const auto [few, small] = measure(1, 40);
     const auto [many, large] = measure(kMany, 3);
     if (comm.rank() != 0) return;
-    rates.message_latency = few / static_cast<double>(small.messages);
-    rates.message_bytes = static_cast<double>(large.bytes) / many;
+    rates.message_latency = few / static_cast<double>(small.messages) / crowd;
+    rates.message_bytes = static_cast<double>(large.bytes) / many * crowd;
   });
 }
 
@@ -140,12 +142,10 @@ void measure_messages(int ranks, const Clock& clock, MachineRates& rates) {
 MachineRates measure_rates(const RankWork& work, const kernels::KernelTable& table,
                            const Clock& clock) {
   Bench bench(work, table, clock);
-  const double crowd =
-      std::max(1.0, static_cast<double>(work.ranks) * work.threads / cpu_info().logical_cores);
   MachineRates rates;
-  rates.matrix_flops = bench.matrix_flops() / crowd;
-  rates.attention_flops = bench.attention_flops() / crowd;
-  rates.memory_bytes = bench.memory_bytes() / crowd;
+  rates.matrix_flops = bench.matrix_flops();
+  rates.attention_flops = bench.attention_flops();
+  rates.memory_bytes = bench.memory_bytes();
   if (work.ranks > 1) measure_messages(std::min(work.ranks, kMostTalkers), clock, rates);
   return rates;
 }

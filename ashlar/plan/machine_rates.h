@@ -19,8 +19,7 @@ struct RankWork {
   int64_t heads = 1, head_dim = 1, seq = 1;
 };
 
-// One rank is measured. Where all ranks have more threads than there are cores, each is taken to be
-// slower by that factor.
+// Of a rank that has its cores to itself.
 MachineRates measure_rates(const RankWork& work, const kernels::KernelTable& table,
                            const Clock& clock);
 

@@ -28,6 +28,7 @@ void Costs::check(const Schedule& schedule) const {
   check_time(gather, "a gather");
   check_time(reduce, "a reduce");
   check_time(step, "a step");
+  ASHLAR_CHECK(processors > 0, "schedule {}: {} processors", schedule.name, processors);
 }
 
 }  // namespace ashlar::schedule

@@ -4,6 +4,7 @@
 
 #include "ashlar/schedule/schedule.h"
 #include "ashlar/sim/link.h"
+#include "ashlar/sim/processor.h"
 #include "ashlar/sim/tagged_arena.h"
 
 #include <cstdint>
@@ -25,8 +26,9 @@ struct Costs {
   double gather = 0;              // of one chunk's weights: the rank waits
   double reduce = 0;  // of one chunk's gradients: one after another, beside what the rank computes
   double step = 0;
-  int64_t memory = sim::TaggedArena::kNoCap;  // per rank; going over it is an Error
-  sim::LinkSpec host;                         // evict and load, each way
+  double processors = sim::Processor::kEnough;  // that the ranks share, each one at most
+  int64_t memory = sim::TaggedArena::kNoCap;    // per rank; going over it is an Error
+  sim::LinkSpec host;                           // evict and load, each way
 
   // Throws unless there is a cost for each stage, and none is negative.
   void check(const Schedule& schedule) const;

@@ -30,6 +30,7 @@ class Job {
   const Costs& costs;
   Values values;
   sim::Simulator simulator;
+  sim::Processor processor;
   std::vector<bool> arrived;
   Timeline timeline;
 
@@ -130,7 +131,7 @@ class Rank {
     if (i.kind == Kind::kForward) save(i);
     if (i.kind == Kind::kGather) gather(i.chunk);
     running_ = true;
-    job_.simulator.after(duration(i), [this, i, began = now()] {
+    job_.processor.submit(duration(i), [this, i, began = now()] {
       running_ = false;
       if (is_compute(i.kind)) computed(i, began);
       record_and_next(i, began);
@@ -244,7 +245,11 @@ class Rank {
 };
 
 Job::Job(const Schedule& played, const Costs& with)
-    : schedule(played), costs(with), values(played), arrived(values.count()) {
+    : schedule(played),
+      costs(with),
+      values(played),
+      processor(simulator, with.processors),
+      arrived(values.count()) {
   timeline.ranks.resize(schedule.ranks.size());
   for (int rank = 0; rank < schedule.stages.ranks(); ++rank) {
     ranks_.push_back(std::make_unique<Rank>(*this, rank));

@@ -1,6 +1,7 @@
 // Plays a schedule on simulated time: the same lists that the executor runs, with given costs in
-// place of work. Ranks run their lists in order; sends are buffered and go over one link for each
-// ordered pair of ranks; a receive waits; saved values take memory of a virtual device.
+// place of work. Ranks run their lists in order, on processors that they may have to share; sends
+// are buffered and go over one link for each ordered pair of ranks; a receive waits; saved values
+// take memory of a virtual device.
 #pragma once
 
 #include "ashlar/schedule/costs.h"

@@ -7,6 +7,7 @@
 #include "ashlar/base/file.h"
 #include "ashlar/base/human.h"
 #include "ashlar/plan/machine_rates.h"
+#include "ashlar/plan/measured_ops.h"
 #include "ashlar/schedule/svg.h"
 #include "ashlar/train/metrics_log.h"
 #include "ashlar/train/model_source.h"
@@ -143,8 +144,10 @@ std::string planned_step(const std::string& config_path, const schedule::DrawOpt
     table.load_file(config_path);
     const kernels::KernelTable& kernels = kernels::kernel_table(best_isa_tier());
     const plan::RankWork work = rank_work(config, model_config(config));
+    const SteadyClock clock;
+    plan::MeasuredOps timer(work.ranks, work.threads, kernels, clock);
     const RunPlan plan =
-        plan_run(config, kernels, plan::measure_rates(work, kernels, SteadyClock()));
+        plan_run(config, kernels, {plan::measure_rates(work, kernels, clock), &timer});
     return picture(schedule::to_svg(plan.schedule, plan.timeline, options));
   } catch (const Error& error) {
     return fmt::format("<p>Not planned: {}</p>\n", html_escape(error.what()));

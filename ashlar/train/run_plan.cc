@@ -1,5 +1,6 @@
 #include "ashlar/train/run_plan.h"
 
+#include "ashlar/base/cpu.h"
 #include "ashlar/data/loader.h"
 #include "ashlar/graph/context_rows.h"
 #include "ashlar/passes/fuse.h"
@@ -100,11 +101,12 @@ class Planner {
         schedule::ready_to_run(schedule::one_f_one_b(1, static_cast<int>(plan_.microbatches))));
   }
 
-  RunPlan plan(const plan::MachineRates& rates) {
+  RunPlan plan(const plan::Pricing& pricing) {
     plan_memory();
-    price(rates);
+    price(pricing);
     list_variables();
-    play(rates);
+    play(pricing.rates);
+    if (pricing.timer != nullptr) plan_.timed_ops = pricing.timer->distinct_ops();
     return std::move(plan_);
   }
 
@@ -205,16 +207,23 @@ class Planner {
     return bytes;
   }
 
-  void price(const plan::MachineRates& rates) {
+  void price(const plan::Pricing& pricing) {
     for (size_t i = 0; i < ranks_.size(); ++i) {
       const RankModel& rank = ranks_[i];
       RankPlan& planned = plan_.ranks[i];
       for (const graph::Graph* graph : rank.graphs()) {
-        planned.chunks.push_back(plan::graph_cost(*graph, bindings(rank), row_start_,
-                                                  rank.ranks.rank(), plan_.mesh.size(), rates,
-                                                  node_ranks()));
-        planned.gathered_once += plan::gathered_once_bytes(*graph, bindings(rank), row_start_,
-                                                           rank.ranks.rank(), plan_.mesh.size());
+        const graph::Bindings bound = bindings(rank);
+        const plan::PricedRank of{.graph = *graph,
+                                  .bindings = bound,
+                                  .row_start = row_start_,
+                                  .rank = rank.ranks.rank(),
+                                  .ranks = plan_.mesh.size(),
+                                  .node_ranks = node_ranks(),
+                                  .step = {.bytes = planned.memory.total(),
+                                           .vocab = plan_.model.vocab,
+                                           .accumulates = plan_.microbatches > 1}};
+        planned.chunks.push_back(plan::graph_cost(of, pricing));
+        planned.gathered_once += plan::gathered_once_bytes(of);
       }
       plan::PhaseCost step;
       const auto index = static_cast<size_t>(rank.spec.schedule ? rank.ranks.pipe_index() : 0);
@@ -303,6 +312,7 @@ class Planner {
   }
 
   // What the slowest rank takes that holds a stage: ranks wait for each other in every collective.
+  // Each list stands for as many ranks as there are pipelines; they share the machine's cores.
   void play(const plan::MachineRates& rates) {
     const schedule::StageMap& map = plan_.schedule.stages;
     schedule::Costs costs = schedule::uniform_costs(
@@ -323,9 +333,14 @@ class Planner {
       }
       step = std::max(step, update);
     }
+    const double at_once =
+        std::max(1.0, static_cast<double>(cpu_info().logical_cores) / plan_.threads);
+    plan_.processors = std::min(1.0, at_once / plan_.mesh.size());
+    costs.processors = at_once * map.ranks() / plan_.mesh.size();
     if (map.ranks() > 1) costs.link = {rates.message_latency, rates.message_bytes};
     plan_.bubble = schedule::play(plan_.schedule, costs).bubble();
-    costs.reduce = reduce;
+    // Sums are computed as well as sent: by ranks that share their cores, all of them at once.
+    costs.reduce = reduce / plan_.processors;
     costs.step = step;
     plan_.timeline = schedule::play(plan_.schedule, costs);
   }
@@ -368,8 +383,8 @@ plan::RankWork rank_work(const TrainConfig& config, const models::DecoderConfig&
 }
 
 RunPlan plan_run(const TrainConfig& config, const kernels::KernelTable& table,
-                 const plan::MachineRates& rates) {
-  return Planner(config, table).plan(rates);
+                 const plan::Pricing& pricing) {
+  return Planner(config, table).plan(pricing);
 }
 
 }  // namespace ashlar::train

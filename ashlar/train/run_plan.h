@@ -35,7 +35,9 @@ struct RunPlan {
   // The step on simulated time: a pipeline's ranks, or the one list that all ranks run.
   schedule::Schedule schedule;
   schedule::Timeline timeline;
-  double bubble = 0;  // of the microbatches, the update left out
+  int timed_ops = 0;      // distinct ones that were run; 0: time goes by rates
+  double bubble = 0;      // of the microbatches, the update left out
+  double processors = 1;  // of this machine for each rank, at most 1
   double step_seconds() const { return timeline.makespan; }
   // Throws UsageError where a rank would hold more than `cap` bytes; 0: no cap.
   void check_memory(int64_t cap) const;
@@ -46,6 +48,6 @@ plan::RankWork rank_work(const TrainConfig& config, const models::DecoderConfig&
 
 // Throws what training would throw for such a configuration. All ranks are on this machine.
 RunPlan plan_run(const TrainConfig& config, const kernels::KernelTable& table,
-                 const plan::MachineRates& rates);
+                 const plan::Pricing& pricing = {});
 
 }  // namespace ashlar::train

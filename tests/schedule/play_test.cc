@@ -56,6 +56,18 @@ TEST(PlayTest, MessagesTakeTheLinksTimeAndSerialise) {
   EXPECT_EQ(t.makespan, 12.5);
 }
 
+// On one processor a pipeline takes as long as its work: one rank's bubble is another's speed.
+TEST(PlayTest, RanksShareProcessors) {
+  const Schedule schedule = one_f_one_b(2, 2);
+  Costs costs = uniform_costs(schedule);
+  costs.processors = 1;
+  EXPECT_NEAR(play(schedule, costs).makespan, 12, 1e-9);
+  costs.processors = 2;
+  EXPECT_NEAR(play(schedule, costs).makespan, 9, 1e-9);
+  costs.processors = 0;
+  EXPECT_EQ(error_of([&] { play(schedule, costs); }), "schedule 1f1b: 0 processors");
+}
+
 TEST(PlayTest, StagesMayDiffer) {
   const Schedule schedule = gpipe(2, 2);
   Costs costs = uniform_costs(schedule);

@@ -53,7 +53,7 @@ class RunPlanTest : public ::testing::TestWithParam<Case> {
     return config;
   }
   static RunPlan plan(const TrainConfig& config) {
-    return plan_run(config, kernels::kernel_table(best_isa_tier()), {});
+    return plan_run(config, kernels::kernel_table(best_isa_tier()));
   }
 
   testing::TinyRun tiny_;
@@ -257,9 +257,9 @@ TEST_F(RunPlanTest, TimeFollowsTheRates) {
   const TrainConfig two = config({"rates", {.data = 2}});
   const kernels::KernelTable& table = kernels::kernel_table(best_isa_tier());
   const plan::MachineRates fast{1e11, 1e11, 1e10, 1e9, 1e-5}, slow{5e10, 5e10, 5e9, 5e8, 2e-5};
-  const double seconds = plan_run(two, table, fast).step_seconds();
+  const double seconds = plan_run(two, table, {fast}).step_seconds();
   EXPECT_GT(seconds, 0);
-  EXPECT_NEAR(plan_run(two, table, slow).step_seconds(), 2 * seconds, 1e-9 * seconds);
+  EXPECT_NEAR(plan_run(two, table, {slow}).step_seconds(), 2 * seconds, 1e-9 * seconds);
 }
 
 // A model of a size that this machine could not hold.
