@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -120,8 +121,10 @@ class SumBuckets {
 
 class Bucketer {
  public:
-  Bucketer(const Graph& graph, int64_t bytes)
-      : graph_(graph), cap_(bytes), rewrite_(graph), sums_(graph, bytes) {}
+  Bucketer(const Graph& graph, int64_t bytes, bool stage)
+      : graph_(graph), cap_(bytes), rewrite_(graph), sums_(graph, bytes) {
+    if (stage) find_terms_of_forward();
+  }
 
   Graph run() {
     bool summed = false;
@@ -133,18 +136,53 @@ class Bucketer {
         for (const auto& [key, bucket] : sums_.buckets()) write_sums(bucket.nodes);
         summed = true;
       }
-      if (dynamic_cast<const graph::ReduceIntoOp*>(node.op.get()) != nullptr) {
+      if (leaves_in_forward_.contains(&node)) continue;
+      if (is_reduce_into(node)) {
         add_term(node);
         continue;
       }
       // Where the next term is made there must be room for it.
       if (dynamic_cast<const graph::ZerosOp*>(node.op.get()) != nullptr) make_room(node.outputs[0]);
       rewrite_.copy(node);
+      if (node.phase == Phase::kForward) send_terms_of(node);
     }
     return rewrite_.take();
   }
 
  private:
+  static bool is_reduce_into(const Node& node) {
+    return dynamic_cast<const graph::ReduceIntoOp*>(node.op.get()) != nullptr;
+  }
+
+  // What reduces a term that forward made into its shard, over one axis or several. A second term
+  // of the gradient stays behind the first.
+  void find_terms_of_forward() {
+    for (const Node& node : graph_.nodes()) {
+      if (!is_reduce_into(node) || graph_.value(node.inputs[1]).producer >= 0) continue;
+      std::vector<const Node*> chain = {&node};
+      const Node* maker = &maker_of(node);
+      for (; dynamic_cast<const graph::ReduceScatterOp*>(maker->op.get()) != nullptr &&
+             maker->phase > Phase::kForward;
+           maker = &maker_of(*maker)) {
+        chain.push_back(maker);
+      }
+      if (maker->phase == Phase::kForward) leaves_in_forward_.insert(chain.begin(), chain.end());
+    }
+  }
+  const Node& maker_of(const Node& node) const {
+    return graph_.node(graph_.value(node.inputs[0]).producer);
+  }
+
+  void send_terms_of(const Node& maker) {
+    for (const Node* node : leaves_in_forward_) {
+      if (&maker_of(*node) != &maker) continue;
+      const auto outputs = rewrite_.result().add_node(node->op, rewrite_(node->inputs),
+                                                      Phase::kForward, node->layer, node->name);
+      rewrite_.map(node->outputs[0], outputs[0]);
+      send_terms_of(*node);
+    }
+  }
+
   // One node over the inputs of all; their outputs stand for those of each.
   void write_sums(const std::vector<int>& bucket) {
     const Node& first = graph_.node(bucket[0]);
@@ -237,6 +275,7 @@ class Bucketer {
   int64_t cap_;
   Rewrite rewrite_;
   SumBuckets sums_;
+  std::set<const Node*> leaves_in_forward_;
   std::vector<const Node*> terms_, leaving_nodes_;  // being filled, and under way
   std::vector<ValueId> leaving_;                    // the terms under way
   int64_t filled_ = 0;
@@ -244,9 +283,9 @@ class Bucketer {
 
 }  // namespace
 
-Graph bucket_gradients(const Graph& graph, int64_t bytes) {
+Graph bucket_gradients(const Graph& graph, int64_t bytes, bool stage) {
   ASHLAR_CHECK(bytes > 0, "buckets of gradients: {} bytes is not positive", bytes);
-  return Bucketer(graph, bytes).run();
+  return Bucketer(graph, bytes, stage).run();
 }
 
 }  // namespace ashlar::passes

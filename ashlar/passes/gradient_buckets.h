@@ -14,7 +14,10 @@ namespace ashlar::passes {
 inline constexpr int64_t kBucketBytes = int64_t{25} << 20;  // as PyTorch's DDP has it
 
 // Behind fuse; before plan_memory. A gradient larger than `bytes` is a bucket of its own; of the
-// terms of shards a bucket is at most half of that, since one is filled while another leaves.
-graph::Graph bucket_gradients(const graph::Graph& graph, int64_t bytes = kBucketBytes);
+// terms of shards a bucket is at most half of that, since one is filled while another leaves. In a
+// stage of a pipeline a term that forward makes, as the head's is with its loss, leaves there:
+// until backward it would take a slot of every microbatch.
+graph::Graph bucket_gradients(const graph::Graph& graph, int64_t bytes = kBucketBytes,
+                              bool stage = false);
 
 }  // namespace ashlar::passes

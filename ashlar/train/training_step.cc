@@ -105,7 +105,7 @@ passes::ShardedGraph build_sharded_graph(const StepSpec& spec) {
 graph::Graph finish_training_graph(const graph::Graph& sharded, const StepSpec& spec) {
   graph::Graph graph = passes::fuse(passes::recompute(sharded, spec.recompute));
   graph = passes::round_gradients(passes::prefetch_parameters(graph), spec.grad_dtype);
-  return passes::bucket_gradients(graph, spec.bucket_bytes);
+  return passes::bucket_gradients(graph, spec.bucket_bytes, spec.schedule.has_value());
 }
 
 TrainingGraph build_training_graph(const StepSpec& spec) {

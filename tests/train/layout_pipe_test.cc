@@ -109,6 +109,7 @@ INSTANTIATE_TEST_SUITE_P(
         PipeLayout{.layout = {.mesh = {.data = 2, .pipe = 4}, .zero = 1}, .schedule = "zb-h2"},
         PipeLayout{.layout = {.mesh = {.data = 2, .pipe = 2}, .zero = 1}, .schedule = "chimera"},
         PipeLayout{.layout = {.mesh = {.data = 2, .pipe = 2}, .zero = 2}},
+        PipeLayout{.layout = {.mesh = {.data = 2, .pipe = 2}, .zero = 2}, .schedule = "zb-h2"},
         PipeLayout{.layout = {.mesh = {.data = 2, .pipe = 2}, .zero = 3}}));
 
 INSTANTIATE_TEST_SUITE_P(

@@ -196,6 +196,25 @@ TEST_F(RunPlanTest, SumsInTwoLevelsSendLessAcrossNodes) {
               HasSubstr("config comm.node_ranks: 3 does not divide the mesh's 4 ranks"));
 }
 
+// ZeRO-2 in a pipeline: the head's term, made with its loss, leaves then, and takes no room in the
+// slots of microbatches that wait for backward.
+TEST_F(RunPlanTest, TermsOfTheHeadTakeNoSlots) {
+  const auto slot = [&](int64_t zero) {
+    const auto activations = [&](int64_t batch) {
+      TrainConfig tied = config({.name = "tied",
+                                 .mesh = {.data = 2, .pipe = 2},
+                                 .parallel = {.zero = zero, .schedule = "gpipe"},
+                                 .family = "gpt2"});
+      tied.train.batch = batch;
+      return plan(tied).ranks[3].memory.bytes("activations");
+    };
+    return activations(16) - activations(8);
+  };
+  EXPECT_GT(slot(1), 0);
+  EXPECT_EQ(slot(2), slot(1));
+  EXPECT_EQ(slot(3), slot(1));
+}
+
 // Summed in two levels, training goes as in one, but for the order of sums.
 TEST_F(RunPlanTest, SumsInTwoLevelsTrainAlike) {
   const auto losses = [&](int64_t node_ranks) {
