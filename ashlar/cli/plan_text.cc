@@ -174,9 +174,14 @@ std::string plan_text(const train::RunPlan& plan, const plan::MachineRates& rate
   if (plan.mesh.size("pipe") > 1) {
     text += fmt::format("schedule {}: {:.1f}% bubble\n", plan.schedule.name, 100 * plan.bubble);
   }
-  text += fmt::format("predicted: {:.4g} ms a step, {} tokens/s on this machine, all ranks on it\n",
-                      1e3 * plan.step_seconds(),
-                      human_count(static_cast<double>(plan.tokens) / plan.step_seconds()));
+  text += fmt::format("predicted: {:.4g} ms a step, {} tokens/s on {}\n", 1e3 * plan.step_seconds(),
+                      human_count(static_cast<double>(plan.tokens) / plan.step_seconds()),
+                      plan.machines == 1 ? "this machine, all ranks on it"
+                                         : fmt::format("{} machines like this one", plan.machines));
+  if (plan.machines > 1) {
+    text += fmt::format("  sums over ranks in two levels; in one: {:.4g} ms a step\n",
+                        1e3 * plan.one_level_seconds);
+  }
   return text + timing_text(plan, rates);
 }
 
@@ -204,6 +209,8 @@ std::string plan_json(const train::RunPlan& plan, const plan::MachineRates& rate
               {"schedule", plan.schedule.name},
               {"bubble", plan.bubble},
               {"processors", plan.processors},
+              {"machines", plan.machines},
+              {"one_level_step_s", plan.machines > 1 ? Json(plan.one_level_seconds) : Json()},
               {"timed_ops", plan.timed_ops},
               {"step_s", plan.step_seconds()},
               {"tokens_per_s", static_cast<double>(plan.tokens) / plan.step_seconds()},

@@ -27,6 +27,35 @@ double by_rates(const graph::Node& node, const graph::Cost& cost, bool talks,
   return talks ? flops : std::max(flops, cost.bytes / rates.memory_bytes);
 }
 
+// What is sent, and the time that it takes: a rank's own where its processor copies, as between
+// ranks of one machine.
+void add_talk(const graph::Talks& talks, std::span<const graph::Operand> inputs,
+              std::span<const graph::Operand> outputs, const PricedRank& of, const Pricing& pricing,
+              PhaseCost& cost) {
+  const MachineRates& rates = pricing.rates;
+  std::optional<comm::CountingCommunicator> here;
+  std::optional<NetworkCommunicator> spread;
+  if (pricing.network == nullptr) {
+    here.emplace(of.ranks, of.rank);
+  } else {
+    spread.emplace(of.ranks, of.rank, pricing.network->network, pricing.network->played);
+  }
+  comm::CountingCommunicator& counting = spread ? *spread : *here;
+  comm::NodeCommunicator nodes(counting, of.node_ranks);
+  talks.traffic({inputs, outputs, nodes});
+  for (const auto& [key, traffic] : counting.counters().entries()) {
+    cost.sent[key.first] += Sent{traffic.bytes, traffic.messages};
+  }
+  if (!spread) {
+    const comm::Traffic sent = counting.counters().total();
+    cost.talk.own = static_cast<double>(sent.bytes) / rates.message_bytes;
+    cost.talk.wire = static_cast<double>(sent.messages) * rates.message_latency;
+    return;
+  }
+  cost.talk.own = static_cast<double>(spread->bytes_inside()) / rates.message_bytes;
+  cost.talk.wire = std::max(0.0, spread->seconds() - cost.talk.own);
+}
+
 PhaseCost node_cost(const graph::Node& node, const BoundOperands& operands, const PricedRank& of,
                     const Pricing& pricing) {
   const MachineRates& rates = pricing.rates;
@@ -34,14 +63,7 @@ PhaseCost node_cost(const graph::Node& node, const BoundOperands& operands, cons
   const graph::Cost cost = node.op->cost(inputs, outputs);
   PhaseCost result{.flops = cost.flops, .bytes = cost.bytes};
   if (const auto* talks = dynamic_cast<const graph::Talks*>(node.op.get())) {
-    comm::CountingCommunicator counting(of.ranks, of.rank);
-    comm::NodeCommunicator nodes(counting, of.node_ranks);
-    talks->traffic({inputs, outputs, nodes});
-    for (const auto& [key, traffic] : counting.counters().entries()) {
-      result.sent[key.first] += Sent{traffic.bytes, traffic.messages};
-      result.talk.own += static_cast<double>(traffic.bytes) / rates.message_bytes;
-      result.talk.wire += static_cast<double>(traffic.messages) * rates.message_latency;
-    }
+    add_talk(*talks, inputs, outputs, of, pricing, result);
   }
   const bool talks = !result.sent.empty();
   std::optional<double> timed;
@@ -51,6 +73,9 @@ PhaseCost node_cost(const graph::Node& node, const BoundOperands& operands, cons
   result.compute = timed ? *timed : by_rates(node, cost, talks, rates);
   return result;
 }
+
+// Of a difference of sums, which rounding may leave a little of.
+double hidden(double seconds) { return seconds < 1e-12 ? 0 : seconds; }
 
 }  // namespace
 
@@ -95,13 +120,13 @@ GraphCost graph_cost(const PricedRank& of, const Pricing& pricing) {
   };
   for (const Phase phase : graph::kPhases) {
     PhaseCost& one = cost[static_cast<size_t>(phase)];
-    one.hidden = std::max(0.0, one.seconds() - seconds({phase}));
+    one.hidden = hidden(one.seconds() - seconds({phase}));
   }
   const std::initializer_list<Phase> backward = {Phase::kInputGrad, Phase::kWeightGrad};
   PhaseCost& sums = cost[static_cast<size_t>(Phase::kReduce)];
   sums.hidden = 0;
   const double added = seconds(backward, true) - seconds(backward);
-  sums.hidden = std::max(0.0, sums.seconds() - added);
+  sums.hidden = hidden(sums.seconds() - added);
   return cost;
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ashlar/graph/graph.h"
+#include "ashlar/plan/network_communicator.h"
 #include "ashlar/plan/op_timer.h"
 
 #include <array>
@@ -24,10 +25,17 @@ struct MachineRates {
   double message_latency = 0;     // seconds a message
 };
 
+// A job on several machines, and what was found of its links.
+struct PricedNetwork {
+  Network network;
+  NetworkCommunicator::Played played = {};
+};
+
 // How time is modelled. What the timer cannot say goes by FLOPs or bytes, whichever is longer.
 struct Pricing {
   MachineRates rates;
-  OpTimer* timer = nullptr;  // null: by rates alone
+  OpTimer* timer = nullptr;          // null: by rates alone
+  PricedNetwork* network = nullptr;  // null: all ranks are on this machine
 };
 
 // Whose graph is priced, and for what run.

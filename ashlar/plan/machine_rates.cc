@@ -103,41 +103,37 @@ class Bench {
   std::vector<std::byte> scratch_;
 };
 
-// What a sum of numbers over ranks takes: many numbers for bytes, one for the latency. Ranks that
-// share cores would be faster alone.
-void measure_messages(int ranks, const Clock& clock, MachineRates& rates) {
-  constexpr int64_t kMany = 4 << 20;
-  const double crowd = std::max(1.0, static_cast<double>(ranks) / cpu_info().logical_cores);
-  comm::run_ranks(ranks, [&](comm::Communicator& comm) {
-    auto values = numbers(kMany);
-    const auto sum = [&](int64_t count) {
-      comm.all_reduce(comm.world(), comm::Reduce::kSum,
-                      comm::buffer(std::span(values).first(static_cast<size_t>(count))), "rates");
-    };
-    // Seconds of some sums, each as fast as the fastest, and what was sent for them.
-    const auto measure = [&](int64_t count, int times) {
-      sum(count);
-      const comm::Traffic before = comm.counters().total();
-      double best = 1e300;
-      for (int i = 0; i < times; ++i) {
-        const double start = clock.now();
-        sum(count);
-        best = std::min(best, clock.now() - start);
-      }
-      comm::Traffic sent = comm.counters().total();
-      sent.bytes -= before.bytes;
-      sent.messages -= before.messages;
-      return std::pair(std::max(best, 1e-9) * times, sent);
-    };
-    const auto [few, small] = measure(1, 40);
-    const auto [many, large] = measure(kMany, 3);
-    if (comm.rank() != 0) return;
-    rates.message_latency = few / static_cast<double>(small.messages) / crowd;
-    rates.message_bytes = static_cast<double>(large.bytes) / many * crowd;
-  });
-}
-
 }  // namespace
+
+// Many numbers for bytes, one for the latency. Ranks that share cores would be faster alone.
+void measure_messages(comm::Communicator& comm, const Clock& clock, MachineRates& rates) {
+  constexpr int64_t kMany = 4 << 20;
+  const double crowd = std::max(1.0, static_cast<double>(comm.size()) / cpu_info().logical_cores);
+  auto values = numbers(kMany);
+  const auto sum = [&](int64_t count) {
+    comm.all_reduce(comm.world(), comm::Reduce::kSum,
+                    comm::buffer(std::span(values).first(static_cast<size_t>(count))), "rates");
+  };
+  // Seconds of some sums, each as fast as the fastest, and what was sent for them.
+  const auto measure = [&](int64_t count, int times) {
+    sum(count);
+    const comm::Traffic before = comm.counters().total();
+    double best = 1e300;
+    for (int i = 0; i < times; ++i) {
+      const double start = clock.now();
+      sum(count);
+      best = std::min(best, clock.now() - start);
+    }
+    comm::Traffic sent = comm.counters().total();
+    sent.bytes -= before.bytes;
+    sent.messages -= before.messages;
+    return std::pair(std::max(best, 1e-9) * times, sent);
+  };
+  const auto [few, small] = measure(1, 40);
+  const auto [many, large] = measure(kMany, 3);
+  rates.message_latency = few / static_cast<double>(small.messages) / crowd;
+  rates.message_bytes = static_cast<double>(large.bytes) / many * crowd;
+}
 
 MachineRates measure_rates(const RankWork& work, const kernels::KernelTable& table,
                            const Clock& clock) {
@@ -146,8 +142,12 @@ MachineRates measure_rates(const RankWork& work, const kernels::KernelTable& tab
   rates.matrix_flops = bench.matrix_flops();
   rates.attention_flops = bench.attention_flops();
   rates.memory_bytes = bench.memory_bytes();
-  if (work.ranks > 1) measure_messages(std::min(work.ranks, kMostTalkers), clock, rates);
-  return rates;
+  if (work.ranks == 1) return rates;
+  std::vector<MachineRates> seen(static_cast<size_t>(std::min(work.ranks, kMostTalkers)), rates);
+  comm::run_ranks(static_cast<int>(seen.size()), [&](comm::Communicator& comm) {
+    measure_messages(comm, clock, seen[static_cast<size_t>(comm.rank())]);
+  });
+  return seen[0];
 }
 
 }  // namespace ashlar::plan

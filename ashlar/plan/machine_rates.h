@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ashlar/base/clock.h"
+#include "ashlar/comm/communicator.h"
 #include "ashlar/kernels/table.h"
 #include "ashlar/plan/graph_cost.h"
 #include "ashlar/tensor/dtype.h"
@@ -19,7 +20,11 @@ struct RankWork {
   int64_t heads = 1, head_dim = 1, seq = 1;
 };
 
-// Of a rank that has its cores to itself.
+// What a sum over the ranks of the job takes, of a rank that has its cores to itself: sets the
+// rates of messages. All ranks call it.
+void measure_messages(comm::Communicator& comm, const Clock& clock, MachineRates& rates);
+
+// Of a rank that has its cores to itself; messages between ranks as threads.
 MachineRates measure_rates(const RankWork& work, const kernels::KernelTable& table,
                            const Clock& clock);
 

@@ -62,8 +62,10 @@ Ranks::Ranks(const TrainConfig& config, comm::Communicator* comm)
   on_this_host_ = static_cast<int>(std::ranges::count(hosts, mine));
 }
 
-Ranks::Ranks(const TrainConfig& config, int rank)
-    : mesh_(Mesh::standard(config.mesh.sizes())), comm_(nullptr), on_this_host_(mesh_.size()) {
+Ranks::Ranks(const TrainConfig& config, int rank, int on_a_host)
+    : mesh_(Mesh::standard(config.mesh.sizes())),
+      comm_(nullptr),
+      on_this_host_(on_a_host > 0 ? std::min(on_a_host, mesh_.size()) : mesh_.size()) {
   place(rank);
 }
 

@@ -18,8 +18,8 @@ class Ranks {
   // comm: null where the job is one rank; outlives this. Throws where the job is not as large as
   // the mesh.
   Ranks(const TrainConfig& config, comm::Communicator* comm);
-  // As `rank` of the job, all of it on this machine, with nobody to talk to: for a plan.
-  Ranks(const TrainConfig& config, int rank);
+  // As `rank` of the job with nobody to talk to: for a plan. on_a_host: ranks; 0: all.
+  Ranks(const TrainConfig& config, int rank, int on_a_host = 0);
 
   const Mesh& mesh() const { return mesh_; }
   comm::Communicator* comm() const { return comm_; }

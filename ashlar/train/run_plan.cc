@@ -50,8 +50,8 @@ std::vector<Phase> phases_of(Kind kind) {
 
 // What a rank runs: the whole model's graph, or the chunks of a pipeline.
 struct RankModel {
-  RankModel(const TrainConfig& config, const models::DecoderConfig& model, int rank)
-      : ranks(config, rank),
+  RankModel(const TrainConfig& config, const models::DecoderConfig& model, int rank, int on_a_host)
+      : ranks(config, rank, on_a_host),
         // Documents that must not see each other are sequences of their own; how many there are
         // does not change what values take.
         spec(step_spec(config, model, ranks, ranks.microbatch(config.train) * config.train.seq)),
@@ -79,8 +79,9 @@ struct RankModel {
 
 class Planner {
  public:
-  Planner(const TrainConfig& config, const kernels::KernelTable& table)
-      : config_(config), table_(table) {
+  Planner(const TrainConfig& config, const kernels::KernelTable& table,
+          const plan::Pricing& pricing)
+      : config_(config), table_(table), pricing_(pricing) {
     config.validate_training();
     plan_.model = model_config(config);
     plan_.mesh = Mesh::standard(config.mesh.sizes());
@@ -88,7 +89,7 @@ class Planner {
     plan_.parameters = models::parameter_count(plan_.model);
     plan_.tokens = config.train.batch * config.train.seq;
     for (int rank = 0; rank < plan_.mesh.size(); ++rank) {
-      ranks_.emplace_back(config, plan_.model, rank);
+      ranks_.emplace_back(config, plan_.model, rank, on_a_host());
     }
     const data::BatchShape shape = ranks_[0].ranks.batch_shape(config.train);
     plan_.microbatches = shape.rank_rows() / shape.microbatch;
@@ -101,12 +102,18 @@ class Planner {
         schedule::ready_to_run(schedule::one_f_one_b(1, static_cast<int>(plan_.microbatches))));
   }
 
-  RunPlan plan(const plan::Pricing& pricing) {
+  RunPlan plan() {
+    plan_.machines = (plan_.mesh.size() + on_a_host() - 1) / on_a_host();
     plan_memory();
-    price(pricing);
+    if (plan_.machines > 1) {
+      price(0);
+      play();
+      plan_.one_level_seconds = plan_.step_seconds();
+    }
+    price(static_cast<int>(config_.comm.node_ranks));
     list_variables();
-    play(pricing.rates);
-    if (pricing.timer != nullptr) plan_.timed_ops = pricing.timer->distinct_ops();
+    play();
+    if (pricing_.timer != nullptr) plan_.timed_ops = pricing_.timer->distinct_ops();
     return std::move(plan_);
   }
 
@@ -118,7 +125,11 @@ class Planner {
     return bindings;
   }
 
-  int node_ranks() const { return static_cast<int>(config_.comm.node_ranks); }
+  // Ranks of this run.
+  int on_a_host() const {
+    const int node = pricing_.network == nullptr ? 0 : pricing_.network->network.node_ranks;
+    return node > 0 ? std::min(node, plan_.mesh.size()) : plan_.mesh.size();
+  }
 
   int64_t arena_bytes(const graph::Graph& graph, const graph::Bindings& max) const {
     return passes::plan_memory(graph, {.max = max, .table = &table_, .threads = plan_.threads})
@@ -128,7 +139,8 @@ class Planner {
   PipelinePlan pipeline(const RankModel& rank, const std::vector<graph::Stage>& chunks,
                         const schedule::Schedule& schedule) const {
     return plan_pipeline({chunks, schedule, rank.ranks, rank.max, bindings(rank), row_start_,
-                          table_, plan_.threads, rank.spec.optimistic, node_ranks()});
+                          table_, plan_.threads, rank.spec.optimistic,
+                          static_cast<int>(config_.comm.node_ranks)});
   }
 
   void plan_memory() {
@@ -207,10 +219,13 @@ class Planner {
     return bytes;
   }
 
-  void price(const plan::Pricing& pricing) {
+  // node_ranks: of sums in two levels; 0: in one.
+  void price(int node_ranks) {
     for (size_t i = 0; i < ranks_.size(); ++i) {
       const RankModel& rank = ranks_[i];
       RankPlan& planned = plan_.ranks[i];
+      planned.chunks.clear();
+      planned.gathered_once = 0;
       for (const graph::Graph* graph : rank.graphs()) {
         const graph::Bindings bound = bindings(rank);
         const plan::PricedRank of{.graph = *graph,
@@ -218,11 +233,11 @@ class Planner {
                                   .row_start = row_start_,
                                   .rank = rank.ranks.rank(),
                                   .ranks = plan_.mesh.size(),
-                                  .node_ranks = node_ranks(),
+                                  .node_ranks = node_ranks,
                                   .step = {.bytes = planned.memory.total(),
                                            .vocab = plan_.model.vocab,
                                            .accumulates = plan_.microbatches > 1}};
-        planned.chunks.push_back(plan::graph_cost(of, pricing));
+        planned.chunks.push_back(plan::graph_cost(of, pricing_));
         planned.gathered_once += plan::gathered_once_bytes(of);
       }
       plan::PhaseCost step;
@@ -313,7 +328,7 @@ class Planner {
 
   // What the slowest rank takes that holds a stage: ranks wait for each other in every collective.
   // Each list stands for as many ranks as there are pipelines; they share the machine's cores.
-  void play(const plan::MachineRates& rates) {
+  void play() {
     const schedule::StageMap& map = plan_.schedule.stages;
     schedule::Costs costs = schedule::uniform_costs(
         plan_.schedule, {.forward = 0, .backward = 0, .weight = 0, .message = message_bytes()});
@@ -335,14 +350,24 @@ class Planner {
     }
     const double at_once =
         std::max(1.0, static_cast<double>(cpu_info().logical_cores) / plan_.threads);
-    plan_.processors = std::min(1.0, at_once / plan_.mesh.size());
-    costs.processors = at_once * map.ranks() / plan_.mesh.size();
-    if (map.ranks() > 1) costs.link = {rates.message_latency, rates.message_bytes};
+    plan_.processors = std::min(1.0, at_once / on_a_host());
+    costs.processors = at_once * plan_.machines * map.ranks() / plan_.mesh.size();
+    if (map.ranks() > 1) costs.link = link_of_stages();
     plan_.bubble = schedule::play(plan_.schedule, costs).bubble();
     // Sums are computed as well as sent: by ranks that share their cores, all of them at once.
     costs.reduce = reduce / plan_.processors;
     costs.step = step;
     plan_.timeline = schedule::play(plan_.schedule, costs);
+  }
+
+  // Stages follow each other in rank: some neighbours are on different machines where there are
+  // several.
+  sim::LinkSpec link_of_stages() const {
+    const plan::MachineRates& rates = pricing_.rates;
+    if (plan_.machines > 1) {
+      return pricing_.network->network.across;
+    }
+    return {rates.message_latency, rates.message_bytes};
   }
 
   // Of an activation between stages: a row of the residual stream a token.
@@ -355,6 +380,7 @@ class Planner {
 
   const TrainConfig& config_;
   const kernels::KernelTable& table_;
+  const plan::Pricing& pricing_;
   RunPlan plan_;
   std::deque<RankModel> ranks_;
   std::vector<int32_t> row_start_;  // of a microbatch
@@ -368,10 +394,11 @@ void RunPlan::check_memory(int64_t cap) const {
   }
 }
 
-plan::RankWork rank_work(const TrainConfig& config, const models::DecoderConfig& model) {
-  const Ranks ranks(config, 0);
+plan::RankWork rank_work(const TrainConfig& config, const models::DecoderConfig& model,
+                         int on_a_host) {
+  const Ranks ranks(config, 0, on_a_host);
   const int64_t tensor = ranks.mesh().size("tensor");
-  return {.ranks = ranks.count(),
+  return {.ranks = ranks.on_this_host(),
           .threads = ranks.threads(config.run),
           .dtype = config.train.dtype,
           .tokens = ranks.microbatch(config.train) * config.train.seq,
@@ -384,7 +411,7 @@ plan::RankWork rank_work(const TrainConfig& config, const models::DecoderConfig&
 
 RunPlan plan_run(const TrainConfig& config, const kernels::KernelTable& table,
                  const plan::Pricing& pricing) {
-  return Planner(config, table).plan(pricing);
+  return Planner(config, table, pricing).plan();
 }
 
 }  // namespace ashlar::train

@@ -37,16 +37,21 @@ struct RunPlan {
   schedule::Timeline timeline;
   int timed_ops = 0;      // distinct ones that were run; 0: time goes by rates
   double bubble = 0;      // of the microbatches, the update left out
-  double processors = 1;  // of this machine for each rank, at most 1
+  double processors = 1;  // of its machine for each rank, at most 1
+  int machines = 1;
+  double one_level_seconds = 0;  // where sums go in two levels: a step with sums in one
   double step_seconds() const { return timeline.makespan; }
   // Throws UsageError where a rank would hold more than `cap` bytes; 0: no cap.
   void check_memory(int64_t cap) const;
 };
 
-// What a rank of such a run does, for measuring how fast this machine is at it.
-plan::RankWork rank_work(const TrainConfig& config, const models::DecoderConfig& model);
+// What a rank of such a run does, for measuring how fast this machine is at it. on_a_host: ranks;
+// 0: all.
+plan::RankWork rank_work(const TrainConfig& config, const models::DecoderConfig& model,
+                         int on_a_host = 0);
 
-// Throws what training would throw for such a configuration. All ranks are on this machine.
+// Throws what training would throw for such a configuration. All ranks are on this machine, but
+// where pricing has a network: then its nodes are machines like this one.
 RunPlan plan_run(const TrainConfig& config, const kernels::KernelTable& table,
                  const plan::Pricing& pricing = {});
 

@@ -63,6 +63,24 @@ TEST_F(PlanTest, KeepsToTheMemoryOfARank) {
   }
 }
 
+// Nodes as machines of their own, with slow links between them: in two levels, and in one.
+TEST_F(PlanTest, SaysWhatLinksBetweenNodesTake) {
+  const std::vector<std::string> words =
+      plan({"mesh.data=4", "train.batch=4", "comm.node_ranks=2", "--node-link", "1e6,1e-4"});
+  const Json planned = ashlar_json(words);
+  EXPECT_EQ(planned["machines"], 2);
+  EXPECT_LT(planned["step_s"].get<double>(), planned["one_level_step_s"].get<double>());
+  EXPECT_THAT(ashlar(words).out, HasSubstr("in two levels; in one: "));
+  EXPECT_THAT(complaint(ashlar(plan({"mesh.data=4", "train.batch=4", "--node-link", "1e6"})), 2),
+              HasSubstr("comm.node_ranks is 0"));
+  for (const char* link : {"fast", "1e6,", "-1", "1e6,-1", "1e6,1,1"}) {
+    EXPECT_THAT(complaint(ashlar(plan({"mesh.data=4", "train.batch=4", "comm.node_ranks=2",
+                                       std::string("--node-link=") + link})),
+                          2),
+                HasSubstr("is not RATE[,LATENCY]"));
+  }
+}
+
 TEST_F(PlanTest, ReadsAsTables) {
   const std::string text = ashlar(plan({"mesh.data=2"})).out;
   for (const char* part : {"memory of a rank", "parameters", "gradients", "optimizers",

@@ -196,6 +196,25 @@ TEST_F(RunPlanTest, SumsInTwoLevelsSendLessAcrossNodes) {
               HasSubstr("config comm.node_ranks: 3 does not divide the mesh's 4 ranks"));
 }
 
+// CT1 in time: on slow links between nodes, machines of their own, a step with sums in two levels
+// takes less than with sums in one.
+TEST_F(RunPlanTest, SumsInTwoLevelsTakeLessTimeAcrossNodes) {
+  plan::PricedNetwork network{{2, {0, 1e10}, {1e-5, 1e6}}};
+  plan::Pricing pricing{.rates = {.message_bytes = 1e10}};
+  pricing.network = &network;
+  TrainConfig nodes = config({.name = "nodes", .mesh = {.data = 4}, .node_ranks = 2});
+  nodes.train.microbatch = 2;
+  const kernels::KernelTable& table = kernels::kernel_table(best_isa_tier());
+  const RunPlan planned = plan_run(nodes, table, pricing);
+  EXPECT_EQ(planned.machines, 2);
+  EXPECT_LT(planned.step_seconds(), 0.8 * planned.one_level_seconds);
+  // Nearly all of it is the gradients' 2 (n-1)/n over a node's link, 2 (p-1)/p of what a ring has.
+  const double gradients = 4 * static_cast<double>(planned.parameters);
+  EXPECT_NEAR(planned.step_seconds(), gradients / 1e6, 0.1 * gradients / 1e6);
+  nodes.comm.node_ranks = 0;
+  EXPECT_EQ(plan_run(nodes, table, {.rates = pricing.rates}).machines, 1);
+}
+
 // ZeRO-2 in a pipeline: the head's term, made with its loss, leaves then, and takes no room in the
 // slots of microbatches that wait for backward.
 TEST_F(RunPlanTest, TermsOfTheHeadTakeNoSlots) {
