@@ -357,11 +357,6 @@ void TrainConfig::validate_training() const {
   }
   if (mesh.pipe == 1) return;
   pipeline_schedule(*this);
-  if (parallel.optimistic && train.dtype == DType::kF16) {
-    fail_usage(
-        "config parallel.optimistic: a step whose gradients overflow f16 must not begin to update; "
-        "set train.dtype=bf16 or parallel.optimistic=false");
-  }
 }
 
 std::string TrainConfig::to_toml() const {

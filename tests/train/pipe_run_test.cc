@@ -97,6 +97,40 @@ TEST_F(PipeRun, LearnsAsOneRankDoes) {
   });
 }
 
+// f16 whose scale overflows, is halved and grows again: updates that came too early are taken back,
+// forwards that had begun are run anew. To the bit the run that waits for every norm.
+TEST_F(PipeRun, OptimisticStepsHonourTheLossScale) {
+  const auto learn = [&](const std::string& name, bool optimistic) {
+    TrainConfig config = this->config(name, {.pipe = 2});
+    config.parallel.schedule = "zb-h2";
+    config.parallel.optimistic = optimistic;
+    config.train.dtype = DType::kF16;
+    config.train.loss_scale = 0x1p27;
+    config.train.loss_scale_steps = 2;
+    config.train.steps = 24;
+    config.valid.every = 0;
+    config.checkpoint.every = 0;
+    run(config);
+    return metrics(name);
+  };
+  const auto patient = learn("patient", false), hasty = learn("hasty", true);
+  ASSERT_EQ(patient.size(), hasty.size());
+  int skipped = 0, grown = 0;
+  for (size_t i = 0; i < patient.size(); ++i) {
+    EXPECT_EQ(hasty[i].loss, patient[i].loss) << "step " << i + 1;
+    EXPECT_EQ(hasty[i].skipped, patient[i].skipped) << "step " << i + 1;
+    EXPECT_EQ(hasty[i].loss_scale, patient[i].loss_scale) << "step " << i + 1;
+    if (!patient[i].skipped) {
+      EXPECT_EQ(hasty[i].grad_norm, patient[i].grad_norm) << "step " << i + 1;
+    }
+    skipped += patient[i].skipped;
+    grown += i > 0 && *patient[i].loss_scale > *patient[i - 1].loss_scale;
+  }
+  EXPECT_GT(skipped, 1);
+  EXPECT_GT(grown, 1);
+  EXPECT_LT(patient.back().loss, patient.front().loss);
+}
+
 // The next step has begun when the run is asked to stop: it is forgotten, and resumed with the
 // batch that it had. To the bit the run that waits for every norm.
 TEST_F(PipeRun, StopsAndGoesOnBetweenOptimisticSteps) {
