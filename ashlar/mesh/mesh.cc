@@ -112,8 +112,9 @@ std::vector<int> Mesh::group(int rank, std::span<const std::string> names) const
 }
 
 void Mesh::check_job(int ranks) const {
-  ASHLAR_CHECK(ranks == size_, "mesh {}: {} ranks, but the job has {}: start {} ranks{}", str(),
-               size_, ranks, size_, nearest_fit(*this, ranks));
+  if (ranks == size_) return;
+  fail_usage("mesh {}: {} ranks, but the job has {}: start {} ranks{}", str(), size_, ranks, size_,
+             nearest_fit(*this, ranks));
 }
 
 std::string Mesh::str() const {
