@@ -6,6 +6,7 @@
 
 #include "ashlar/comm/group.h"
 #include "ashlar/graph/dim.h"
+#include "ashlar/mesh/part.h"
 #include "ashlar/mesh/placement.h"
 
 #include <cstdint>
@@ -48,7 +49,8 @@ struct LocalSite {
   std::span<const ValueType> whole;       // what they are parts of
   std::span<const Placement> placements;  // of the inputs
   ContextCut context;
-  std::string label;  // the node's name
+  std::string label;                 // the node's name
+  std::span<const Part> parts = {};  // of Variables among the inputs; empty: all of it, or none
 
   comm::Group group(const std::string& axis) const { return comm::group_along(mesh, rank, {axis}); }
   // Into how many pieces `axis` cuts dim `dim` of an input, and which of them this rank has; {1, 0}

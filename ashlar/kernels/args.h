@@ -421,7 +421,9 @@ struct CrossEntropySliceArgs {
 // ---------------------------------------------------------------- optimizers
 // Decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2), one pass. A bf16 parameter that
 // has no f32 master is rounded to nearest even, or up with the probability of what is cut off
-// (`stochastic`): element i draws the low 16 bits of word i of the Philox stream `key` at the step.
+// (`stochastic`): an element draws the low 16 bits of the word of its index in the Philox stream
+// `key` at the step. Of a part, that is the index in the whole: there the elements are runs of
+// `run` (0: all of them are one), `stride` from one to the next, from first_element on.
 struct AdamWArgs {
   int64_t elements = 0;
   DType param_dtype = DType::kF32;  // or bf16
@@ -434,6 +436,7 @@ struct AdamWArgs {
   void* shadow = nullptr;             // rounded copy for compute; may be null
   bool stochastic = false;
   uint64_t key = 0, step = 0;
+  int64_t first_element = 0, run = 0, stride = 0;
   float grad_scale = 1;  // clipping coefficient
   float lr = 0, beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f, weight_decay = 0;
   float bias_correction1 = 1, bias_correction2 = 1;  // 1 - beta^step

@@ -58,25 +58,41 @@ ASHLAR_INLINE Vec stochastic_bf16(Vec x, Ints words) {
   return select(less(abs(x), broadcast(__builtin_inff())), as_floats(cut), x);
 }
 
-// A parameter without a master, 64 elements at a time: as many as a group of Philox blocks draws.
+// Elements of one group of Philox blocks that lie together in the part, and what they draw.
+struct Drawn {
+  int64_t count, skip;                         // elements, and those of the group in front of them
+  int32_t words[kDropoutGroup + kLanes] = {};  // a vector may be read behind the last
+};
+
+ASHLAR_INLINE Drawn draw_from(const AdamWArgs& args, int64_t begin, int64_t end) {
+  const int64_t run = args.run > 0 ? args.run : args.elements;
+  const int64_t element = args.first_element + begin / run * args.stride + begin % run;
+  const int64_t left = end - begin < run - begin % run ? end - begin : run - begin % run;
+  const int64_t skip = element % kDropoutGroup;
+  Drawn drawn{left < kDropoutGroup - skip ? left : kDropoutGroup - skip, skip};
+  if (!args.stochastic) return drawn;
+  const uint64_t block = static_cast<uint64_t>(element) / kDropoutGroup * kLanes;
+  Ints words[4];
+  philox_group(args.key, block, block >> 32, args.step, args.step >> 32, words);
+  for (int k = 0; k < 4; ++k) store(drawn.words + k * kLanes, words[k]);
+  return drawn;
+}
+
+// A parameter without a master.
 template <typename G>
 void update_bf16(const AdamWArgs& args, const Team& team) {
   const AdamW adamw{args};
   const G* grads = static_cast<const G*>(args.grad);
   bf16* params = static_cast<bf16*>(args.param);
   parallel_ranges(team, args.elements, kTaskElements, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i += kDropoutGroup) {
-      Ints words[4] = {ints(0), ints(0), ints(0), ints(0)};
-      const uint64_t block = static_cast<uint64_t>(i) / kDropoutGroup * kLanes;
-      if (args.stochastic) {
-        philox_group(args.key, block, block >> 32, args.step, args.step >> 32, words);
-      }
-      const int64_t size = end - i < kDropoutGroup ? end - i : kDropoutGroup;
-      for_each_vec(size, [&](int64_t k, auto count) {
+    for (int64_t i = begin; i < end;) {
+      const Drawn drawn = draw_from(args, i, end);
+      for_each_vec(drawn.count, [&](int64_t k, auto count) {
         const Vec updated = AdamW::step(adamw, params, grads, i + k, count);
-        const Vec rounded = args.stochastic ? stochastic_bf16(updated, words[k / kLanes]) : updated;
-        store(params + i + k, rounded, count);
+        const Ints words = load(drawn.words + drawn.skip + k);
+        store(params + i + k, args.stochastic ? stochastic_bf16(updated, words) : updated, count);
       });
+      i += drawn.count;
     }
   });
 }
@@ -89,8 +105,6 @@ void adamw_by(const AdamWArgs& args, const Team& team) {
 void adamw(const AdamWArgs& args, const Team& team) {
   args.grad_dtype == DType::kBF16 ? adamw_by<bf16>(args, team) : adamw_by<float>(args, team);
 }
-
-static_assert(kTaskElements % kDropoutGroup == 0);
 
 ASHLAR_INLINE double square(float x) { return static_cast<double>(x) * static_cast<double>(x); }
 

@@ -55,6 +55,25 @@ std::optional<Part> overlap(std::span<const Slice> a, std::span<const Slice> b) 
   return common;
 }
 
+std::optional<PartRuns> runs_of(std::span<const Slice> part, std::span<const int64_t> whole) {
+  size_t cut = part.size();  // dims behind it are whole
+  int64_t inner = 1;
+  while (cut > 1 && part[cut - 1].length == whole[cut - 1]) inner *= whole[--cut];
+  PartRuns runs;
+  int64_t size = inner;
+  for (size_t dim = cut; dim-- > 0;) {
+    runs.first += part[dim].offset * size;
+    if (dim + 1 == cut) {
+      runs.run = part[dim].length * inner;
+      runs.stride = whole[dim] * inner;
+    } else if (dim > 0 && part[dim].length != whole[dim]) {
+      return std::nullopt;
+    }
+    size *= whole[dim];
+  }
+  return runs;
+}
+
 int64_t copy_overlap(std::span<const Slice> from_part, const std::byte* from,
                      std::span<const Slice> to_part, std::byte* to, int64_t element_bytes) {
   const std::optional<Part> common = overlap(from_part, to_part);

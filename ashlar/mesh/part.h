@@ -23,6 +23,15 @@ std::string str(std::span<const Slice> part);  // "[0:4, 16:32]"
 // What both hold; none where that is nothing.
 std::optional<Part> overlap(std::span<const Slice> a, std::span<const Slice> b);
 
+// Where a part's elements lie in the whole, counted there: runs of `run` elements, `stride` from
+// one to the next, the first at `first`. None where that does not say it: two dims behind the first
+// are cut.
+struct PartRuns {
+  int64_t first = 0, run = 0, stride = 0;
+  bool operator==(const PartRuns&) const = default;
+};
+std::optional<PartRuns> runs_of(std::span<const Slice> part, std::span<const int64_t> whole);
+
 // Copies the elements that both parts hold. Returns how many bytes that were.
 int64_t copy_overlap(std::span<const Slice> from_part, const std::byte* from,
                      std::span<const Slice> to_part, std::byte* to, int64_t element_bytes);

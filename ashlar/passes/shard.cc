@@ -280,11 +280,19 @@ class Sharder {
     }
   }
 
+  // The slice of a Variable that a value of the result is.
+  Part part_of(ValueId value) {
+    if (!value.valid()) return {};
+    const graph::VariableId id = rewrite_.result().value(value).variable;
+    return id.valid() ? rewrite_.result().variable(id).part : Part{};
+  }
+
   void place(const Node& node) {
     if (node.phase == Phase::kUpdate) sum_gradients(node);
     const Way way = choose(node);
     std::vector<ValueId> inputs;
     std::vector<ValueType> types, whole;
+    std::vector<Part> parts;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       bool changes = false;
       for (size_t o = 0; o < node.outputs.size(); ++o) {
@@ -295,12 +303,13 @@ class Sharder {
       types.push_back(inputs.back().valid() ? rewrite_.result().type(inputs.back())
                                             : ValueType::absent());
       whole.push_back(node.inputs[i].valid() ? graph_.type(node.inputs[i]) : ValueType::absent());
+      parts.push_back(part_of(inputs.back()));
     }
     if (plan_.mesh.size("pipe") > 1) settle_between_layers(node, way);
     const graph::LocalSite site{plan_.mesh, rank_,
                                 types,      whole,
                                 way.inputs, {plan_.seq, plan_.context == ContextParallel::kZigzag},
-                                node.name};
+                                node.name,  parts};
     graph::OpPtr op = node.op->local(site);
     if (op == nullptr) op = node.op;
     const auto outputs =

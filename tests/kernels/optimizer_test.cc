@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -173,6 +174,50 @@ TEST_P(OptimizerTest, StochasticRoundingDrawsThePhiloxStream) {
                                   ? (bits + draw) >> 16
                                   : uint32_t{to_bf16(state.param.floats()[i]).bits};
       ASSERT_EQ(params[i].bits, wanted) << i;
+    }
+  }
+}
+
+// Columns of some rows of a matrix are rounded as they are in the whole.
+TEST_P(OptimizerTest, PartsAreRoundedAsInTheWhole) {
+  constexpr int64_t kRows = 97, kColumns = 205;
+  State whole = initial_state(kRows * kColumns);
+  whole.param = Array(DType::kBF16, whole.param.values());
+  const std::vector<double> grad = random_values("grad", kRows * kColumns);
+  const auto update = [&](State& state, const Array& gradient, int64_t first, int64_t run,
+                          TestTeam& team) {
+    AdamWArgs args = adamw_args(state, gradient);
+    args.stochastic = true;
+    args.key = 5;
+    args.step = 3;
+    args.first_element = first;
+    args.run = run;
+    args.stride = kColumns;
+    table().adamw(args, team.with_scratch());
+  };
+  for (const auto& [row, rows, column, columns] : {std::array<int64_t, 4>{0, 97, 0, 100},
+                                                   {0, 97, 100, 105},
+                                                   {31, 64, 7, 9},
+                                                   {40, 1, 3, 201},
+                                                   {96, 1, 204, 1},
+                                                   {50, 47, 0, 205}}) {
+    const auto cut = [&](const Array& of) {
+      const std::vector<double> values = of.values();
+      std::vector<double> part;
+      for (int64_t r = row; r < row + rows; ++r) {
+        const auto begin = values.begin() + r * kColumns + column;
+        part.insert(part.end(), begin, begin + columns);
+      }
+      return Array(of.dtype(), part);
+    };
+    State after = whole;
+    const Array gradient(DType::kF32, grad);
+    update(after, gradient, 0, 0, teams()[0]);
+    for (TestTeam& team : teams()) {
+      State part{cut(whole.param), cut(whole.m), cut(whole.v), Array(DType::kBF16, 0)};
+      update(part, cut(gradient), row * kColumns + column, columns, team);
+      EXPECT_TRUE(part.param == cut(after.param)) << row << " " << column;
+      EXPECT_TRUE(part.m == cut(after.m)) << row << " " << column;
     }
   }
 }

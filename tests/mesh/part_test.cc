@@ -74,6 +74,32 @@ TEST(Part, CopiesWhatBothHold) {
   EXPECT_GT(copied, 250);
 }
 
+// Element by element, of every part whose cut dims runs can tell.
+TEST(Part, RunsSayWhereElementsLie) {
+  const std::vector<int64_t> whole = {5, 4, 6};
+  const auto place = [&](const std::vector<int64_t>& at) {
+    return (at[0] * whole[1] + at[1]) * whole[2] + at[2];
+  };
+  int told = 0;
+  for (const Slice& a : {Slice{0, 5}, Slice{1, 3}}) {
+    for (const Slice& b : {Slice{0, 4}, Slice{2, 2}}) {
+      for (const Slice& c : {Slice{0, 6}, Slice{1, 3}}) {
+        const Part part = {a, b, c};
+        const auto runs = runs_of(part, whole);
+        EXPECT_EQ(runs.has_value(), b.length == 4 || c.length == 6) << str(part);
+        if (!runs) continue;
+        ++told;
+        each(part, [&](const std::vector<int64_t>& at, size_t i) {
+          const auto k = static_cast<int64_t>(i);
+          EXPECT_EQ(runs->first + k / runs->run * runs->stride + k % runs->run, place(at));
+        });
+      }
+    }
+  }
+  EXPECT_EQ(told, 6);
+  EXPECT_EQ(runs_of(Part{{2, 3}}, std::vector<int64_t>{9}), (PartRuns{2, 3, 9}));
+}
+
 TEST(Part, AScalarIsOneElement) {
   EXPECT_EQ(elements(Part{}), 1);
   EXPECT_TRUE(overlap(Part{}, Part{}).has_value());

@@ -3,6 +3,8 @@
 #include "ashlar/train/loss_scale.h"
 
 #include "ashlar/base/file.h"
+#include "ashlar/comm/thread_ranks.h"
+#include "ashlar/formats/safetensors.h"
 #include "ashlar/graph/ops/loss.h"
 #include "ashlar/train/checkpoint.h"
 #include "ashlar/train/training_step.h"
@@ -289,6 +291,38 @@ TEST(LossScaleTest, ARunWithoutMastersStallsUnlessRoundingIsStochastic) {
   EXPECT_LT(std::abs(stochastic - masters), 0.3 * std::abs(nearest - masters))
       << masters << " with masters, " << nearest << " rounded to nearest, " << stochastic
       << " stochastically";
+}
+
+// Rounding draws by the element of the whole: data ranks that share moments, or gradients and
+// parameters, come to the parameters of those that do not, to the bit. (Their norm is added up in
+// another order, so nothing is clipped.)
+TEST(LossScaleTest, StochasticRoundingIsThatOfAnyLayout) {
+  const TinyRun tiny;
+  const auto parameters = [&](int64_t zero) {
+    TrainConfig config = tiny.config("zero" + std::to_string(zero));
+    config.train.dtype = DType::kBF16;
+    config.train.master = Master::kNone;
+    config.train.rounding = Rounding::kStochastic;
+    config.train.clip = 0;
+    config.mesh.data = 2;
+    config.parallel.zero = zero;
+    std::string folder;
+    comm::run_ranks(2, [&](comm::Communicator& comm) {
+      const TrainOutcome mine = train(config, quiet(), &comm);
+      if (comm.rank() == 0) folder = mine.checkpoint;
+    });
+    const formats::SafetensorsReader file(folder);  // in one shard or several
+    std::map<std::string, std::string> found;
+    for (const std::string& name : file.names()) {
+      const Tensor tensor = file.tensor(name);
+      found[name] = std::string(reinterpret_cast<const char*>(tensor.data()), tensor.bytes());
+    }
+    return found;
+  };
+  const auto whole = parameters(0);
+  EXPECT_GT(whole.size(), 10u);
+  EXPECT_TRUE(parameters(1) == whole);
+  EXPECT_TRUE(parameters(3) == whole);
 }
 
 TEST(LossScaleTest, ConfigurationSaysWhatGoesTogether) {

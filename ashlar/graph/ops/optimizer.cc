@@ -128,6 +128,18 @@ std::vector<AxisStrategy> AdamWOp::strategies(const AxisSite& site) const {
   return result;
 }
 
+// What is updated is what there are moments of, whatever more the rank holds of the parameter.
+std::shared_ptr<const Op> AdamWOp::local(const LocalSite& site) const {
+  const Part& part = site.parts[kM];
+  if (spec_.stochastic.empty() || part.empty()) return nullptr;
+  const auto runs = runs_of(part, site.whole[kM].shape.bind({}).dims());
+  ASHLAR_CHECK(runs,
+               "adamw: {}: {} cuts two dims behind the first, which stochastic rounding does "
+               "not know",
+               site.label, str(part));
+  return std::make_shared<AdamWOp>(spec_, has_shadow_, *runs);
+}
+
 std::vector<Alias> AdamWOp::aliases() const {
   std::vector<Alias> aliases = {{0, kParam, true}, {1, kM, true}, {2, kV, true}};
   if (has_shadow_) aliases.push_back({3, kShadow, true});
@@ -159,6 +171,9 @@ void AdamWOp::run(const KernelCall& call) const {
     args.stochastic = true;
     args.key = stream_key(call.state.seed, spec_.stochastic);
     args.step = call.state.step;
+    args.first_element = place_.first;
+    args.run = place_.run;
+    args.stride = place_.stride;
   }
   args.grad_scale = call.inputs[kScale].as<float>()[0];
   args.lr = call.inputs[kLr].as<float>()[0];

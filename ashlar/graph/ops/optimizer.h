@@ -51,7 +51,9 @@ struct AdamWSpec {
 class AdamWOp : public Op {
  public:
   enum Input { kParam, kGrad, kM, kV, kLr, kScale, kShadow, kInputs };
-  AdamWOp(AdamWSpec spec, bool has_shadow) : spec_(spec), has_shadow_(has_shadow) {}
+  // place: in the whole parameter, of a part of it.
+  AdamWOp(AdamWSpec spec, bool has_shadow, PartRuns place = {})
+      : spec_(std::move(spec)), has_shadow_(has_shadow), place_(place) {}
   const AdamWSpec& spec() const { return spec_; }
   bool has_shadow() const { return has_shadow_; }
   std::string_view kind() const override { return "adamw"; }
@@ -60,11 +62,14 @@ class AdamWOp : public Op {
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  // Stochastic rounding draws by the element of the whole: the same on every layout.
+  std::shared_ptr<const Op> local(const LocalSite& site) const override;
   std::vector<Alias> aliases() const override;
 
  private:
   AdamWSpec spec_;
   bool has_shadow_;
+  PartRuns place_;
 };
 
 }  // namespace ashlar::graph
