@@ -36,20 +36,35 @@ struct Encode {
   static constexpr const char* kHelp = "Turn text into token ids";
   static constexpr const char* kGroup = "Subcommands";
   std::string model, file = "-";
-  bool no_special = false, json = false;
+  bool no_special = false, windows = false, json = false;
 
   void add_flags(CLI::App& app) {
     app.add_option("MODEL", model, "Model directory, tokenizer.json or GGUF file")->required();
     app.add_option("--file,-f", file, "Text to encode (default: standard input)");
     app.add_flag("--no-special", no_special, "Without the tokens that open and close a text");
+    app.add_flag("--windows", windows,
+                 "What the tokenizer's truncation cuts off too: a line for each piece, which "
+                 "overlap by its stride");
     add_json_flag(app, json);
   }
 
   int run() const {
-    const std::vector<int32_t> ids =
-        bundle::open_tokenizer(model).encode(read_text(file), !no_special);
-    print_result(json ? nlohmann::json{{"ids", ids}}.dump()
-                      : fmt::format("{}", fmt::join(ids, " ")));
+    const text::Tokenizer tokenizer = bundle::open_tokenizer(model);
+    const std::string text = read_text(file);
+    if (!windows) {
+      const std::vector<int32_t> ids = tokenizer.encode(text, !no_special);
+      print_result(json ? nlohmann::json{{"ids", ids}}.dump()
+                        : fmt::format("{}", fmt::join(ids, " ")));
+      return 0;
+    }
+    std::vector<std::vector<int32_t>> all;
+    std::vector<std::string> lines;
+    for (const text::Encoding& window : tokenizer.encode_windows(text, !no_special)) {
+      all.push_back(window.ids);
+      lines.push_back(fmt::format("{}", fmt::join(window.ids, " ")));
+    }
+    print_result(json ? nlohmann::json{{"windows", all}}.dump()
+                      : fmt::format("{}", fmt::join(lines, "\n")));
     return 0;
   }
 };

@@ -18,17 +18,30 @@ Side side(JsonView json) {
   return name == "Left" ? Side::kLeft : Side::kRight;
 }
 
+Encoding slice(const Encoding& text, size_t begin, size_t end) {
+  const auto part = [&](const std::vector<int32_t>& list) {
+    return std::vector<int32_t>(list.begin() + static_cast<std::ptrdiff_t>(begin),
+                                list.begin() + static_cast<std::ptrdiff_t>(end));
+  };
+  return {part(text.ids), part(text.type_ids)};
+}
+
 // The first so many tokens, or the last.
-void keep_tokens(Encoding& text, size_t count, Side cut_off) {
-  if (text.ids.size() <= count) return;
-  const auto excess = static_cast<std::ptrdiff_t>(text.ids.size() - count);
-  for (std::vector<int32_t>* list : {&text.ids, &text.type_ids}) {
-    if (cut_off == Side::kLeft) {
-      list->erase(list->begin(), list->begin() + excess);
-    } else {
-      list->resize(count);
-    }
+Encoding keep_tokens(const Encoding& text, size_t count, Side cut_off) {
+  const size_t size = text.ids.size();
+  return cut_off == Side::kLeft ? slice(text, size - count, size) : slice(text, 0, count);
+}
+
+// All pieces of `count` tokens, each `step` further on; the last one may be shorter.
+std::vector<Encoding> pieces_of(const Encoding& text, size_t count, size_t step, Side cut_off) {
+  std::vector<Encoding> pieces;
+  const size_t size = text.ids.size();
+  for (size_t done = 0, begin = 0; done < size; begin += step) {
+    done = std::min(begin + count, size);
+    pieces.push_back(cut_off == Side::kLeft ? slice(text, size - done, size - begin)
+                                            : slice(text, begin, done));
   }
+  return pieces;
 }
 
 }  // namespace
@@ -37,6 +50,9 @@ std::optional<Truncation> Truncation::from_json(std::optional<JsonView> json) {
   if (!json) return std::nullopt;
   Truncation truncation{json->at("max_length").integer(0, INT64_MAX), Strategy::kLongestFirst,
                         side(*json)};
+  if (const auto stride = json->find("stride")) {
+    truncation.stride = stride->integer(0, INT64_MAX);
+  }
   if (const auto strategy = json->find("strategy")) {
     const std::string_view name = strategy->string();
     if (name == "OnlyFirst") truncation.strategy = Strategy::kOnlyFirst;
@@ -48,7 +64,7 @@ std::optional<Truncation> Truncation::from_json(std::optional<JsonView> json) {
   return truncation;
 }
 
-void Truncation::apply(std::vector<Encoding>& texts, size_t added) const {
+void Truncation::apply(std::vector<Encoding>& texts, size_t added, bool keep_rest) const {
   const auto limit = static_cast<size_t>(max_length);
   ASHLAR_CHECK(added <= limit, "truncation to {} tokens leaves no room for {} special tokens",
                max_length, added);
@@ -57,9 +73,24 @@ void Truncation::apply(std::vector<Encoding>& texts, size_t added) const {
   for (const Encoding& text : texts) total += text.ids.size();
   if (total <= room) return;
   const size_t excess = total - room;
-  const auto keep = [&](Encoding& text, size_t count) { keep_tokens(text, count, direction); };
+  const auto keep = [&](Encoding& text, size_t count) {
+    if (text.ids.size() <= count) return;
+    if (!keep_rest) {
+      text = keep_tokens(text, count, direction);
+    } else if (count == 0) {
+      text = Encoding{{}, {}, {text}};
+    } else {
+      const auto overlap = static_cast<size_t>(stride);
+      ASHLAR_CHECK(overlap < count, "truncation.stride: {} is not below the {} tokens of a piece",
+                   stride, count);
+      std::vector<Encoding> pieces = pieces_of(text, count, count - overlap, direction);
+      text = std::move(pieces.front());
+      pieces.erase(pieces.begin());
+      text.overflowing = std::move(pieces);
+    }
+  };
   if (room == 0) {
-    for (Encoding& text : texts) text = {};
+    for (Encoding& text : texts) keep(text, 0);
   } else if (strategy == Strategy::kLongestFirst && texts.size() == 2) {
     const size_t first = texts[0].ids.size(), second = texts[1].ids.size();
     const size_t shorter = std::min(first, second);
@@ -104,16 +135,20 @@ std::optional<Padding> Padding::from_json(std::optional<JsonView> json) {
 }
 
 void Padding::apply(Encoding& encoding) const {
-  const auto size = static_cast<int64_t>(encoding.ids.size());
-  int64_t wanted = fixed_length.value_or(size);
+  int64_t wanted = fixed_length.value_or(static_cast<int64_t>(encoding.ids.size()));
   wanted = (wanted + multiple_of - 1) / multiple_of * multiple_of;
-  if (wanted <= size) return;
-  const auto missing = static_cast<size_t>(wanted - size);
-  const auto pad = [&](std::vector<int32_t>& list, int32_t value) {
-    list.insert(direction == Side::kLeft ? list.begin() : list.end(), missing, value);
+  const auto pad = [&](Encoding& part) {
+    const auto size = static_cast<int64_t>(part.ids.size());
+    if (wanted <= size) return;
+    const auto missing = static_cast<size_t>(wanted - size);
+    const auto fill = [&](std::vector<int32_t>& list, int32_t value) {
+      list.insert(direction == Side::kLeft ? list.begin() : list.end(), missing, value);
+    };
+    fill(part.ids, id);
+    fill(part.type_ids, type_id);
   };
-  pad(encoding.ids, id);
-  pad(encoding.type_ids, type_id);
+  pad(encoding);
+  for (Encoding& piece : encoding.overflowing) pad(piece);
 }
 
 }  // namespace ashlar::text

@@ -36,6 +36,11 @@ class Tokenizer {
   Encoding encode_with_types(std::string_view text, bool add_special_tokens) const;
   Encoding encode_pair(std::string_view first, std::string_view second,
                        bool add_special_tokens) const;
+  // All of a text, or of a pair, that truncation would cut: what it keeps, then the rest in pieces
+  // as long, each with special tokens and padding of its own, which overlap by truncation.stride.
+  std::vector<Encoding> encode_windows(std::string_view text, bool add_special_tokens) const;
+  std::vector<Encoding> encode_pair_windows(std::string_view first, std::string_view second,
+                                            bool add_special_tokens) const;
   // From now on truncation and padding are ignored, as a language model's prompt wants it.
   void drop_length_rules();
 
@@ -68,8 +73,12 @@ class Tokenizer {
 
   std::vector<int32_t> encode_text(std::string_view text) const;
   // Truncation, special tokens and padding of one text or of a pair.
-  Encoding finish(std::vector<Encoding> texts, bool add_special_tokens) const;
+  Encoding finish(std::vector<Encoding> texts, bool add_special_tokens, bool keep_rest) const;
+  // The ids of each text, of type 0 and 1.
+  std::vector<Encoding> encode_texts(std::initializer_list<std::string_view> texts) const;
   std::string decode(std::span<const int32_t> ids, bool skip_special_tokens, bool exact) const;
+  // The token as decoders get it; nullopt for one that gives no text.
+  std::optional<std::string_view> decoder_input(int32_t id, bool skip_special_tokens) const;
 
   std::unique_ptr<Parts> parts_;
 };

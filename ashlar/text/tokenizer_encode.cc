@@ -11,6 +11,22 @@ namespace {
 
 using Stage = AddedTokens::Stage;
 
+// Whether the normalized text still begins where the text does.
+bool keeps_first_char(const Normalizer& normalizer, std::string_view text) {
+  std::string with_first(text.substr(0, utf8_length(text[0]))), without = "a";
+  with_first += without;
+  normalizer.normalize(with_first);
+  normalizer.normalize(without);
+  return with_first != without;
+}
+
+std::vector<Encoding> windows_of(Encoding encoding) {
+  std::vector<Encoding> windows = std::move(encoding.overflowing);
+  encoding.overflowing.clear();
+  windows.insert(windows.begin(), std::move(encoding));
+  return windows;
+}
+
 }  // namespace
 
 Tokenizer::Lease::Lease(const Parts& parts) : parts_(parts) {
@@ -48,6 +64,7 @@ std::vector<int32_t> Tokenizer::encode_text(std::string_view text) const {
   };
   const auto encode_segment = [&](std::string_view segment, bool at_start) {
     if (parts.normalizer) {
+      at_start = at_start && keeps_first_char(*parts.normalizer, segment);
       scratch.normalized = segment;
       parts.normalizer->normalize(scratch.normalized);
       segment = scratch.normalized;
@@ -93,11 +110,12 @@ std::vector<int32_t> Tokenizer::encode_text(std::string_view text) const {
   return ids;
 }
 
-Encoding Tokenizer::finish(std::vector<Encoding> texts, bool add_special_tokens) const {
+Encoding Tokenizer::finish(std::vector<Encoding> texts, bool add_special_tokens,
+                           bool keep_rest) const {
   const PostProcessor& post_processor = *parts_->post_processor;
   if (parts_->truncation) {
     const size_t added = add_special_tokens ? post_processor.added_tokens(texts.size()) : 0;
-    parts_->truncation->apply(texts, added);
+    parts_->truncation->apply(texts, added, keep_rest);
   }
   Encoding whole;
   for (const Encoding& part : post_processor.process(std::move(texts), add_special_tokens)) {
@@ -107,11 +125,15 @@ Encoding Tokenizer::finish(std::vector<Encoding> texts, bool add_special_tokens)
   return whole;
 }
 
-Encoding Tokenizer::encode_with_types(std::string_view text, bool add_special_tokens) const {
-  std::vector<Encoding> texts(1);
-  texts[0].ids = encode_text(text);
-  texts[0].type_ids.assign(texts[0].ids.size(), 0);
-  return finish(std::move(texts), add_special_tokens);
+std::vector<Encoding> Tokenizer::encode_texts(std::initializer_list<std::string_view> texts) const {
+  std::vector<Encoding> encodings;
+  for (const std::string_view text : texts) {
+    const auto type = static_cast<int32_t>(encodings.size());
+    Encoding& encoding = encodings.emplace_back();
+    encoding.ids = encode_text(text);
+    encoding.type_ids.assign(encoding.ids.size(), type);
+  }
+  return encodings;
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_tokens) const {
@@ -120,14 +142,24 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special_t
   return encode_with_types(text, add_special_tokens).ids;
 }
 
+Encoding Tokenizer::encode_with_types(std::string_view text, bool add_special_tokens) const {
+  return finish(encode_texts({text}), add_special_tokens, false);
+}
+
 Encoding Tokenizer::encode_pair(std::string_view first, std::string_view second,
                                 bool add_special_tokens) const {
-  std::vector<Encoding> texts(2);
-  texts[0].ids = encode_text(first);
-  texts[0].type_ids.assign(texts[0].ids.size(), 0);
-  texts[1].ids = encode_text(second);
-  texts[1].type_ids.assign(texts[1].ids.size(), 1);
-  return finish(std::move(texts), add_special_tokens);
+  return finish(encode_texts({first, second}), add_special_tokens, false);
+}
+
+std::vector<Encoding> Tokenizer::encode_windows(std::string_view text,
+                                                bool add_special_tokens) const {
+  return windows_of(finish(encode_texts({text}), add_special_tokens, true));
+}
+
+std::vector<Encoding> Tokenizer::encode_pair_windows(std::string_view first,
+                                                     std::string_view second,
+                                                     bool add_special_tokens) const {
+  return windows_of(finish(encode_texts({first, second}), add_special_tokens, true));
 }
 
 void Tokenizer::drop_length_rules() {

@@ -54,6 +54,24 @@ TEST(TokenizeTest, LearnsWordPieces) {
               HasSubstr("--begin is for --kind bpe"));
 }
 
+TEST(TokenizeTest, ShowsWhatTruncationCutsOff) {
+  const testing::TempDir folder;
+  write_file(folder.path("tokenizer.json"), R"({
+      "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1, "c": 2, "d": 3, "[C]": 4},
+                "unk_token": "a"},
+      "pre_tokenizer": {"type": "WhitespaceSplit"},
+      "post_processor": {"type": "BertProcessing", "cls": ["[C]", 4], "sep": ["[C]", 4]},
+      "truncation": {"max_length": 5, "stride": 1, "strategy": "LongestFirst",
+                     "direction": "Right"}})");
+  write_file(folder.path("a.txt"), "a b c d a b");
+  const std::vector<std::string> command = {
+      "tokenize",           "encode",   folder.path("tokenizer.json"), "--file",
+      folder.path("a.txt"), "--windows"};
+  EXPECT_EQ(ashlar(command).out, "4 0 1 2 4\n4 2 3 0 4\n4 0 1 4\n");
+  EXPECT_EQ(ashlar_json(command)["windows"],
+            Json({{4, 0, 1, 2, 4}, {4, 2, 3, 0, 4}, {4, 0, 1, 4}}));
+}
+
 TEST(TokenizeTest, LearnsUnigram) {
   const testing::TempDir folder;
   std::string text;

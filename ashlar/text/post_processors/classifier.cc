@@ -19,15 +19,13 @@ class ClassifierProcessor : public PostProcessor {
   std::vector<Encoding> process(std::vector<Encoding> parts,
                                 bool add_special_tokens) const override {
     for (size_t i = 0; i < parts.size(); ++i) {
-      Encoding& part = parts[i];
-      if (roberta_) part.type_ids.assign(part.ids.size(), 0);
+      if (roberta_) parts[i].type_ids.assign(parts[i].ids.size(), 0);
       if (!add_special_tokens) continue;
-      if (i == 0 || roberta_) {
-        part.ids.insert(part.ids.begin(), i == 0 ? cls_ : sep_);
-        part.type_ids.insert(part.type_ids.begin(), 0);
+      enclose(parts[i], i);
+      for (Encoding& piece : parts[i].overflowing) {
+        if (roberta_) piece.type_ids.assign(piece.ids.size(), 0);
+        enclose(piece, i);
       }
-      part.ids.push_back(sep_);
-      part.type_ids.push_back(i == 0 || roberta_ ? 0 : 1);
     }
     return parts;
   }
@@ -38,6 +36,15 @@ class ClassifierProcessor : public PostProcessor {
   }
 
  private:
+  void enclose(Encoding& part, size_t index) const {
+    if (index == 0 || roberta_) {
+      part.ids.insert(part.ids.begin(), index == 0 ? cls_ : sep_);
+      part.type_ids.insert(part.type_ids.begin(), 0);
+    }
+    part.ids.push_back(sep_);
+    part.type_ids.push_back(index == 0 || roberta_ ? 0 : 1);
+  }
+
   int32_t cls_, sep_;
   bool roberta_;
 };

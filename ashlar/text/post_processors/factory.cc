@@ -52,8 +52,22 @@ constexpr FactoryRow<PostProcessor> kRows[] = {
 }  // namespace
 
 void Encoding::append(const Encoding& other) {
+  std::vector<Encoding> pieces;
+  const auto combine = [&pieces](const Encoding& front, const Encoding& back) {
+    Encoding& whole = pieces.emplace_back();
+    for (const Encoding* part : {&front, &back}) {
+      whole.ids.insert(whole.ids.end(), part->ids.begin(), part->ids.end());
+      whole.type_ids.insert(whole.type_ids.end(), part->type_ids.begin(), part->type_ids.end());
+    }
+  };
+  for (const Encoding& piece : overflowing) {
+    combine(piece, other);
+    for (const Encoding& others : other.overflowing) combine(piece, others);
+  }
+  for (const Encoding& others : other.overflowing) combine(*this, others);
   ids.insert(ids.end(), other.ids.begin(), other.ids.end());
   type_ids.insert(type_ids.end(), other.type_ids.begin(), other.type_ids.end());
+  overflowing = std::move(pieces);
 }
 
 std::unique_ptr<PostProcessor> make_post_processor(std::optional<JsonView> json) {

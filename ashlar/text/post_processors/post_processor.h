@@ -15,8 +15,13 @@ namespace ashlar::text {
 struct Encoding {
   std::vector<int32_t> ids;
   std::vector<int32_t> type_ids;
+  // What truncation cut off, where it is kept: pieces as long as this, without such ones of their
+  // own.
+  std::vector<Encoding> overflowing = {};
 
+  // Puts other behind this; each piece of the one is combined with the other and all its pieces.
   void append(const Encoding& other);
+  bool operator==(const Encoding&) const = default;
 };
 
 class PostProcessor {

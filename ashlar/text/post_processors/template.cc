@@ -30,9 +30,12 @@ class TemplateProcessor : public PostProcessor {
     for (const Item& item : of(parts.size())) {
       if (item.sequence < 0 && !add_special_tokens) continue;
       Encoding& part = out.emplace_back();
-      part.ids =
-          item.sequence < 0 ? item.special_ids : parts[static_cast<size_t>(item.sequence)].ids;
-      part.type_ids.assign(part.ids.size(), item.type_id);
+      if (item.sequence < 0) {
+        part.ids = item.special_ids;
+      } else {
+        part = parts[static_cast<size_t>(item.sequence)];
+      }
+      part.type_ids.assign(part.ids.size(), item.type_id);  // pieces keep theirs, as there
     }
     return out;
   }
