@@ -30,18 +30,28 @@ Pattern Pattern::from_json(JsonView json) {
 
 void Pattern::each_match(std::string_view text, const std::function<void(Span)>& visit) const {
   if (regex_) {
+    // Oniguruma's iteration: an empty match counts unless it ends the match before it.
     Regex::Searcher searcher(*regex_);
     size_t at = 0;
-    while (at < text.size()) {
+    std::optional<size_t> last_end;
+    while (!text.empty() && at <= text.size()) {
       const std::optional<Span> match = searcher.find(text, at);
       if (!match) return;
-      if (match->size() > 0) visit(*match);
-      if (match->end == text.size()) return;
-      at = match->size() > 0 ? match->end : match->end + utf8_length(text[match->end]);
+      if (match->size() == 0 && match->end == last_end) {
+        at += at < text.size() ? utf8_length(text[at]) : 1;
+        continue;
+      }
+      visit(*match);
+      at = match->end;
+      last_end = at;
     }
     return;
   }
-  if (literal_.empty()) return;
+  if (literal_.empty()) {
+    for (size_t at = 0; at < text.size(); at += utf8_length(text[at])) visit({at, at});
+    if (!text.empty()) visit({text.size(), text.size()});
+    return;
+  }
   for (size_t at = text.find(literal_); at != std::string_view::npos;
        at = text.find(literal_, at + literal_.size())) {
     visit({at, at + literal_.size()});

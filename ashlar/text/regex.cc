@@ -11,6 +11,8 @@ namespace {
 // Steps one search may take. Patterns in use need a few per character; a catastrophic one needs
 // exponentially many.
 constexpr uint32_t kMatchLimit = 1'000'000;
+// ^ and $ stand at the ends of lines, as in Ruby.
+constexpr uint32_t kOptions = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | PCRE2_MULTILINE;
 constexpr uint32_t kHeapLimitKiB = 64 * 1024;
 
 std::string reason(int code) {
@@ -37,12 +39,15 @@ struct Regex::Searcher::State {
 };
 
 Regex::Regex(std::string_view pattern) : pattern_(pattern), code_(std::make_unique<Code>()) {
-  const std::string mended = mend_pattern(pattern);
+  std::string mended;
+  try {
+    mended = mend_pattern(pattern);
+  } catch (const Error& error) {
+    fail("pattern \"{}\": {}", pattern_, error.what());
+  }
   int error = 0;
   PCRE2_SIZE offset = 0;
-  code_->code =
-      pcre2_compile(units(mended), mended.size(), PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
-                    &error, &offset, nullptr);
+  code_->code = pcre2_compile(units(mended), mended.size(), kOptions, &error, &offset, nullptr);
   ASHLAR_CHECK(code_->code != nullptr, "pattern \"{}\" is not a regular expression: {}", pattern_,
                reason(error));
   pcre2_jit_compile(code_->code, PCRE2_JIT_COMPLETE);  // without a JIT the interpreter runs

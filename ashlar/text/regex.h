@@ -1,7 +1,6 @@
 // Regular expressions as the `tokenizers` library writes them (Oniguruma's syntax), run by PCRE2 in
-// UTF and UCP mode with its JIT. \s, \w, \d and \p{..} mean Unicode 16's sets, as there (but
-// \P{..}, \W and \D inside brackets mean PCRE2's own). A search that needs too many steps is an
-// Error, never a wrong answer.
+// UTF and UCP mode with its JIT. \s, \w, \d and \p{..} mean Unicode 16's sets, as there. A search
+// that needs too many steps is an Error, never a wrong answer.
 #pragma once
 
 #include <memory>

@@ -41,12 +41,15 @@ TEST(Regex, ShorthandsMeanUnicode16) {
   expect_set(R"(\p{L})", [](char32_t c) { return is_in(c, kLetters); });
   expect_set(R"(\P{N})", [](char32_t c) { return !is_in(c, kNumbers); });
   expect_set(R"([\p{Lu}_])", [](char32_t c) { return category(c) == Category::kLu || c == '_'; });
-  expect_set(R"(\w)", is_word_char);
+  expect_set(R"([\w])", is_word_char);
+  expect_set(R"([^\W])", is_word_char);
+  expect_set(R"([\P{L}\D])",
+             [](char32_t c) { return !is_in(c, kLetters) || category(c) != Category::kNd; });
   expect_set(R"(\d)", [](char32_t c) { return category(c) == Category::kNd; });
 }
 
 TEST(Regex, LeavesOtherSyntaxAlone) {
-  for (const char* pattern : {"a\\\\s", R"([]a]+)", R"([^]x]\.)", R"(\p{Han}+)", R"((?<=a)b\n)"}) {
+  for (const char* pattern : {"a\\\\s", R"([]a]+)", R"([^]x]\.)", R"(\x{12}+)", R"((?<=a)b\n)"}) {
     EXPECT_EQ(mend_pattern(pattern), pattern);
   }
 }
@@ -72,16 +75,30 @@ TEST(Regex, GivesUpWithAnErrorOnACatastrophicPattern) {
   EXPECT_EQ(searcher.find(text, 0), (Span{0, 60}));
 }
 
-TEST(Pattern, SkipsEmptyMatches) {
+TEST(Regex, WordsEndWhereOnigurumasDo) {
+  const JsonDocument json(R"({"Regex": "\\b"})", "here");  // marks and joiners belong to words
+  EXPECT_EQ(replace_all(Pattern::from_json(json.root()),
+                        "a\xCC\x81"
+                        "b c\xE2\x80\xBF"
+                        "d",
+                        "|"),
+            "|a\xCC\x81"
+            "b| |c\xE2\x80\xBF"
+            "d|");
+  const JsonDocument hex(R"({"Regex": "[\\hx]+|\\H"})", "here");
+  EXPECT_EQ(replace_all(Pattern::from_json(hex.root()), "ax0 g", "-"), "---");
+}
+
+TEST(Pattern, CountsEmptyMatchesAsOnigurumaDoes) {
   Pattern literal = Pattern::literal("");
-  EXPECT_EQ(replace_all(literal, "ab", "x"), "ab");
+  EXPECT_EQ(replace_all(literal, "ab", "x"), "xaxbx");
   const JsonDocument json(R"({"Regex": "b*"})", "here");
   EXPECT_EQ(replace_all(Pattern::from_json(json.root()),
                         "abb\xC3\xA4"
                         "cb",
                         "x"),
-            "ax\xC3\xA4"
-            "cx");
+            "xax\xC3\xA4"
+            "xcx");
 }
 
 }  // namespace
