@@ -36,19 +36,20 @@ void check_against(const Vocabulary& vocabulary, const AddedToken& token, JsonVi
 }
 
 bool is_word_before(std::string_view text, size_t at) {
-  return at > 0 && is_word_char(decode_utf8(previous_utf8(text.data() + at)).value);
+  return at > 0 && is_word_or_joiner(decode_utf8(previous_utf8(text.data() + at)).value);
 }
 bool is_word_after(std::string_view text, size_t at) {
-  return at < text.size() && is_word_char(decode_utf8(text.data() + at).value);
+  return at < text.size() && is_word_or_joiner(decode_utf8(text.data() + at).value);
 }
 
+// Where the white space before `at` begins, but not before `lowest`, even if that is behind `at`.
 size_t skip_space_back(std::string_view text, size_t at, size_t lowest) {
   while (at > lowest) {
     const char* last = previous_utf8(text.data() + at);
     if (!is_white_space(decode_utf8(last).value)) break;
     at = static_cast<size_t>(last - text.data());
   }
-  return at;
+  return std::max(at, lowest);
 }
 size_t skip_space(std::string_view text, size_t at) {
   while (at < text.size()) {
@@ -79,7 +80,8 @@ void StringTrie::add(std::string_view text, int32_t value) {
     }
     slot = &nodes_[static_cast<size_t>(node)].child;
   }
-  nodes_[static_cast<size_t>(node)].value = value;
+  int32_t& held = nodes_[static_cast<size_t>(node)].value;
+  if (held < 0) held = value;
 }
 
 std::optional<StringTrie::Match> StringTrie::find(std::string_view text, size_t from) const {
@@ -122,6 +124,7 @@ AddedTokens::AddedTokens(std::optional<JsonView> json, const Vocabulary& vocabul
     }
     std::string sought = token.content;
     if (token.normalized && normalizer != nullptr) normalizer->normalize(sought);
+    token.decoded = sought;
     if (!sought.empty()) {
       (token.normalized ? normalized_ : raw_).add(sought, static_cast<int32_t>(index));
     }
@@ -153,11 +156,12 @@ void AddedTokens::each_part(
         (is_word_before(text, match->begin) || is_word_after(text, match->end))) {
       continue;
     }
-    const size_t begin =
-        token.lstrip ? skip_space_back(text, match->begin, done) : std::max(match->begin, done);
+    // A token that an earlier one took along as white space still counts, unless lstrip moves its
+    // beginning behind its end.
+    const size_t begin = token.lstrip ? skip_space_back(text, match->begin, done) : match->begin;
     const size_t end = token.rstrip ? skip_space(text, match->end) : match->end;
     if (done < begin) visit(text.substr(done, begin - done), nullptr);
-    visit(text.substr(begin, end - begin), &token);
+    if (begin < end) visit(text.substr(begin, end - begin), &token);
     done = end;
   }
   if (done < text.size()) visit(text.substr(done), nullptr);

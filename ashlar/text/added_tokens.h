@@ -20,6 +20,7 @@ namespace ashlar::text {
 
 struct AddedToken {
   std::string content;
+  std::string decoded;  // what a decoder gets: the content, normalized where the token is
   int32_t id = 0;
   bool single_word = false;  // not inside a longer word
   bool lstrip = false;       // takes the white space before it along
@@ -32,6 +33,7 @@ struct AddedToken {
 class StringTrie {
  public:
   StringTrie();
+  // Of equal strings the first counts.
   void add(std::string_view text, int32_t value);
   bool empty() const { return nodes_.empty(); }
 

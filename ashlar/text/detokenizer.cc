@@ -21,8 +21,7 @@ Detokenizer::Detokenizer(Detokenizer&&) noexcept = default;
 Detokenizer& Detokenizer::operator=(Detokenizer&&) noexcept = default;
 
 std::string Detokenizer::push(int32_t id) {
-  if (skip_special_tokens_ && tokenizer_->is_special(id)) return {};
-  const auto token = tokenizer_->id_to_token(id);
+  const auto token = tokenizer_->decoder_input(id, skip_special_tokens_);
   if (!token) return {};
   state_->stream->text(*token);
   state_->stream->end_token();

@@ -30,6 +30,7 @@ class Pieces {
 
   std::string_view text() const { return text_; }
   Alphabet alphabet() const { return alphabet_; }
+  // Whether the first piece begins where the input does.
   bool at_start() const { return at_start_; }
   const std::vector<Span>& spans() const { return spans_; }
   std::string_view piece(Span span) const { return text_.substr(span.begin, span.size()); }
@@ -45,6 +46,7 @@ class Pieces {
         if (begin < end) next_.push_back({span.begin + begin, span.begin + end});
       });
     }
+    at_start_ = at_start_ && !next_.empty() && next_[0].begin == spans_[0].begin;
     spans_.swap(next_);
   }
 

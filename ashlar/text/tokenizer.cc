@@ -59,6 +59,14 @@ std::optional<std::string_view> Tokenizer::id_to_token(int32_t id) const {
   return parts_->model->vocabulary().token(id);
 }
 
+std::optional<std::string_view> Tokenizer::decoder_input(int32_t id,
+                                                         bool skip_special_tokens) const {
+  const AddedToken* const added = parts_->added.find(id);
+  if (added == nullptr) return parts_->model->vocabulary().token(id);
+  if (skip_special_tokens && added->special) return std::nullopt;
+  return added->decoded;
+}
+
 const std::vector<AddedToken>& Tokenizer::added_tokens() const { return parts_->added.tokens(); }
 
 bool Tokenizer::is_special(int32_t id) const {
@@ -92,8 +100,7 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special_to
   TextSink sink;
   const auto stream = parts_->decoder->open(sink, exact ? IllFormed::kKeep : IllFormed::kReplace);
   for (const int32_t id : ids) {
-    if (skip_special_tokens && is_special(id)) continue;
-    const auto token = id_to_token(id);
+    const auto token = decoder_input(id, skip_special_tokens);
     if (!token) continue;
     stream->text(*token);
     stream->end_token();

@@ -2,6 +2,7 @@
 // spaces where a tokenizer names no decoder.
 #include "ashlar/text/decoders/decoder.h"
 #include "ashlar/text/metaspace.h"
+#include "ashlar/text/unicode/utf8.h"
 
 #include <array>
 #include <utility>
@@ -9,8 +10,20 @@
 namespace ashlar::text {
 namespace {
 
+// What replacing nothing by something means in the reference.
+void put_between_chars(std::string& text, std::string_view sign) {
+  if (sign.empty()) return;
+  std::string out(sign);
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = utf8_length(text[at]);
+    out.append(text, at, length).append(sign);
+    at += length;
+  }
+  text = std::move(out);
+}
+
 void replace(std::string& text, std::string_view from, std::string_view to) {
-  if (from.empty()) return;
+  if (from.empty()) return put_between_chars(text, to);
   for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
     text.replace(at, from.size(), to);
   }

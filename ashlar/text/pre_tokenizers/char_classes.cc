@@ -69,7 +69,9 @@ class Whitespace : public PreTokenizer {
       size_t begin = 0;
       for (size_t at = 0; at < piece.size();) {
         const DecodedChar c = decode_utf8(piece.data() + at);
-        const Kind kind = is_word(c.value) ? kWord : is_white_space(c.value) ? kSpace : kSign;
+        const Kind kind = is_word_or_joiner(c.value) ? kWord
+                          : is_white_space(c.value)  ? kSpace
+                                                     : kSign;
         if (kind != run) {
           if (run != kSpace) emit(begin, at);
           run = kind;
@@ -80,10 +82,6 @@ class Whitespace : public PreTokenizer {
       if (run != kSpace) emit(begin, piece.size());
     });
   }
-
- private:
-  // This type's \w also holds the two joiners (property Join_Control).
-  static bool is_word(char32_t c) { return is_word_char(c) || c == 0x200C || c == 0x200D; }
 };
 
 class FixedLength : public PreTokenizer {

@@ -13,8 +13,7 @@ class Metaspace : public PreTokenizer {
   Metaspace(MetaspaceOptions options, bool split) : options_(std::move(options)), split_(split) {}
 
   void apply(Pieces& pieces) const override {
-    const bool at_start =
-        pieces.at_start() && !pieces.spans().empty() && pieces.spans()[0].begin == 0;
+    const bool at_start = pieces.at_start();
     pieces.rewrite([&](std::string_view piece, size_t index, std::string& out) {
       const bool wanted = options_.prepend == Prepend::kAlways ||
                           (options_.prepend == Prepend::kFirst && index == 0 && at_start);

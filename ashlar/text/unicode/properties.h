@@ -78,6 +78,8 @@ inline Category category(char32_t c) { return static_cast<Category>(CharTable::g
 inline bool is_in(char32_t c, CategorySet set) { return (set & category_bit(category(c))) != 0; }
 inline bool is_white_space(char32_t c) { return (CharTable::get()[c] & kWhiteSpaceFlag) != 0; }
 inline bool is_word_char(char32_t c) { return (CharTable::get()[c] & kWordFlag) != 0; }
+// \w of Unicode's own recommendation, which holds the two joiners as well.
+inline bool is_word_or_joiner(char32_t c) { return is_word_char(c) || c == 0x200C || c == 0x200D; }
 
 // Characters assigned after Unicode 14 (or whose category changed), by runs in rising order: what
 // older tables, such as PCRE2's, lack.
