@@ -66,6 +66,52 @@ constexpr std::string_view kDeepSeekSigns =
 constexpr std::string_view kDeepSeekV3 =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|)"
     R"( ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Hangul, full-width signs, Bopomofo, ideographs and kana, each apart (Youtu).
+constexpr std::string_view kYoutuScripts =
+    R"([\x{AC00}-\x{D7A3}\x{3131}-\x{318E}]+|)"
+    R"([\x{FF01}\x{2026}\x{201C}\x{201D}\x{2018}\x{2019}\x{2014}\x{FF1A}\x{FF1B}\x{FF0C})"
+    R"(\x{3001}-\x{303F}\x{FE30}-\x{FE4F}]+|[\x{3105}-\x{312F}]+|)"
+    R"([\x{4E00}-\x{9FA5}\x{3040}-\x{309F}\x{30A0}-\x{30FF}]+)";
+constexpr std::string_view kYoutu =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Letters that are not ideographs (Kimi K2).
+constexpr std::string_view kKimi =
+    R"(\p{Han}+|)"
+    R"([^\r\n\p{L}\p{N}]?(?:(?!\p{Han})[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])*(?:(?!\p{Han})[\p{Ll}\p{Lm}\p{Lo}\p{M}])+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"([^\r\n\p{L}\p{N}]?(?:(?!\p{Han})[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])+(?:(?!\p{Han})[\p{Ll}\p{Lm}\p{Lo}\p{M}])*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Digits in threes counted from the end.
+constexpr std::string_view kThousands = R"(\d{1,3}(?=(?:\d{3})*\b))";
+constexpr std::string_view kThousandsOfAny = R"(\p{N}{1,3}(?=(?:\p{N}{3})*(?!\p{N})))";
+constexpr std::string_view kBeforeThousands = R"((?=(\d{3})+(?!\d)))";
+constexpr std::string_view kAsianScripts =
+    R"([\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{8C48}-\x{FAFF}\x{3040}-\x{309F}\x{30A0}-\x{30FF})"
+    R"(\x{FF65}-\x{FF9F}\x{2F00}-\x{2FDF}\x{E40}-\x{E7F}\x{E80}-\x{EFF}\x{1780}-\x{17FF})"
+    R"(\x{1000}-\x{109F}\x{AA60}-\x{AA7F}\x{A9E0}-\x{A9FF}\x{AC00}-\x{D7AF}\x{1100}-\x{11FF}]+)";
+constexpr std::string_view kSpark =
+    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|)"
+    R"( ?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+)";
+constexpr std::string_view kMiniCpm =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+|)"
+    R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kJais2 =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
+    R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|)"
+    R"(\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)|\s{1,2}(?!\S)|\s{1})";
+constexpr std::string_view kExaoneMoe =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}|)"
+    R"( ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+)";
+constexpr std::string_view kBailing = R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}|)"
+                                      R"( ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)";
+constexpr std::string_view kSeedCoder =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}|)"
+    R"( ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Qwen 2's without the English contractions.
+constexpr std::string_view kUfakzeka =
+    R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kLines = R"([^\n]+|[\n]+)";
 constexpr std::string_view kBloom =
     R"( ?[^(\s|.,!?\x{2026}\x{3002}\x{FF0C}\x{3001}\x{964}\x{6D4}\x{60C})]+)";
 
@@ -90,7 +136,7 @@ const std::vector<Row>& rows() {
     add({"deepseek-llm"},
         {kLineBreaks, kDeepSeekLetters, kDeepSeekSigns, R"(\s+$)", kIdeographs, kDigits});
     add({"deepseek-coder"}, {kLineBreaks, R"(\s?\p{L}+)", R"(\s?\p{P}+)", kIdeographs, kDigit});
-    add({"deepseek-v3", "hunyuan-dense", "joyai-llm"},
+    add({"deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"},
         {kThreeDigits, kIdeographsAndKana, kDeepSeekV3});
     add({"falcon"}, {kFalconSigns, kGpt2, kThreeAsciiDigits});
     add({"starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b",
@@ -107,7 +153,25 @@ const std::vector<Row>& rows() {
     add({"poro-chat", "bloom", "gpt3-finnish"}, {kBloom});
     add({"viking"}, {kBloom, kDigit});
     add({"tekken"}, {kTekken}, true, true);
-    add({"gpt-4o", "llama4", "kanana2", "minimax-m2"}, {kGpt4o});
+    add({"gpt-4o", "llama4", "kanana2", "minimax-m2", "talkie"}, {kGpt4o});
+    add({"granite-embed-multi-97m"}, {kGpt4o}, true);
+    add({"tiny_aya", "cohere2moe"}, {kThousands, kGpt4o});
+    add({"kimi-k2"}, {kKimi});
+    add({"superbpe"}, {kDigits, kBeforeThousands});
+    add({"bailingmoe", "bailingmoe2", "llada-moe"}, {kBailing});
+    add({"seed-coder"}, {kSeedCoder});
+    add({"ufakzeka"}, {kUfakzeka});
+    add({"afmoe"}, {kThousandsOfAny, kAsianScripts, kDeepSeekV3});
+    add({"laguna"}, {kLines, kQwen2});
+    add({"exaone-moe"}, {kExaoneMoe});
+    add({"jais-2"}, {kJais2});
+    add({"minicpm5"}, {kThreeDigits, kMiniCpm}, true);
+    add({"spark2_5"}, {kThreeDigits, kIdeographsAndKana, kSpark, kDigit});
+    add({"youtu"}, {kYoutuScripts, kYoutu}, true);
+    add({"chameleon"},
+        {"<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", R"([\t\n]|    |  )", kDigit,
+         R"([\p{P}!-/:-@\[-`{-~])", kGpt2},
+        false, true);
     return all;
   }();
   return table;

@@ -51,6 +51,8 @@ class Importer {
                   {"post_processor", nullptr}, {"decoder", nullptr},    {"model", nullptr}};
     if (model == "gpt2") {
       byte_level(document);
+    } else if (model == "gemma4") {
+      lines_of_text(document);
     } else if (model == "llama") {
       sentence_piece(document);
     } else if (model == "bert") {
@@ -58,8 +60,8 @@ class Importer {
     } else if (model == "t5") {
       unigram(document);
     } else {
-      fail("{}: {} '{}' is not known; known are gpt2, llama, bert, t5", metadata_.where(), kModel,
-           model);
+      fail("{}: {} '{}' is not known; known are gpt2, gemma4, llama, bert, t5", metadata_.where(),
+           kModel, model);
     }
     document["added_tokens"] = added_tokens();
     return document.dump(-1, ' ', false, Json::error_handler_t::strict);
@@ -105,12 +107,31 @@ class Importer {
       added.push_back({{"id", id},
                        {"content", spelling(id)},
                        {"single_word", false},
-                       {"lstrip", false},
-                       {"rstrip", false},
+                       {"lstrip", takes_spaces_before(spelling(id))},
+                       {"rstrip", takes_spaces_after(spelling(id))},
                        {"normalized", false},
                        {"special", special}});
     }
     return added;
+  }
+
+  // The format has no words for these flags, so they follow from whose file it is, as in llama.cpp.
+  bool takes_spaces_before(const std::string& token) const {
+    const std::string pre = metadata_.text("tokenizer.ggml.pre", "");
+    if (token == "[MASK]") return model_name().find("modern-bert") != std::string::npos;
+    return token == "<mask>" && (pre.starts_with("jina-v2-") ||
+                                 metadata_.text("general.architecture", "") == "nomic-bert-moe");
+  }
+  bool takes_spaces_after(const std::string& token) const {
+    const std::string name = model_name();
+    const bool phi3 =
+        name.find("phi-3") != std::string::npos || name.find("phi3") != std::string::npos;
+    return phi3 && token != "<unk>" && token != "<s>" && token != "<|endoftext|>";
+  }
+  std::string model_name() const {
+    std::string name = metadata_.text("general.name", "");
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    return name;
   }
 
   // What opens and closes a text.
@@ -145,8 +166,34 @@ class Importer {
             {"special_tokens", tokens}};
   }
 
+  // Merges over the characters of a line, with signs for spaces; a run of line breaks that is a
+  // token is one.
+  void lines_of_text(Json& document) const {
+    document["normalizer"] = {
+        {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpace}};
+    document["pre_tokenizer"] = {{"type", "Split"},
+                                 {"pattern", {{"Regex", R"([^\n]+|[\n]+)"}}},
+                                 {"behavior", "Isolated"},
+                                 {"invert", false}};
+    document["decoder"] = {
+        {"type", "Sequence"},
+        {"decoders",
+         {{{"type", "Replace"}, {"pattern", {{"String", kSpace}}}, {"content", " "}},
+          {{"type", "ByteFallback"}},
+          {{"type", "Fuse"}}}}};
+    document["post_processor"] = post_processor(false, false);
+    document["model"] = bpe(metadata_.texts(kMerges));
+    document["model"]["byte_fallback"] = true;
+    document["model"]["ignore_merges"] = true;
+    ASHLAR_CHECK(metadata_.contains(kMerges), "{}: key '{}' is missing", metadata_.where(),
+                 kMerges);
+  }
+
   void byte_level(Json& document) const {
     const std::string name = metadata_.text("tokenizer.ggml.pre", "default");
+    if (name == "gemma4" || name == "granite-embed-multi-311m" || name == "sarvam-moe") {
+      return lines_of_text(document);
+    }
     const PreTokenizerPatterns* const pre = find_pre_tokenizer(name);
     ASHLAR_CHECK(pre != nullptr, "{}: tokenizer.ggml.pre '{}' is not known; known are {}",
                  metadata_.where(), name, known_pre_tokenizers());

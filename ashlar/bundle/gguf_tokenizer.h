@@ -1,6 +1,6 @@
 // The tokenizer inside a GGUF file, as the tokenizer.json that gives the same ids: models gpt2
-// (byte-level BPE, cut by the pattern its tokenizer.ggml.pre names), llama (SentencePiece BPE),
-// bert (WordPiece) and t5 (Unigram). Ids are those of llama.cpp.
+// (byte-level BPE, cut by the pattern its tokenizer.ggml.pre names), gemma4, llama (SentencePiece
+// BPE), bert (WordPiece) and t5 (Unigram). Ids are those of llama.cpp.
 #pragma once
 
 #include "ashlar/formats/gguf_metadata.h"

@@ -69,6 +69,73 @@ TEST(GgufTokenizer, VocabulariesOfLlamaCpp) {
   EXPECT_GT(files, 0);
 }
 
+// One vocabulary whose merges reach across all borders, cut by every name
+// (tests/oracles/gguf_pre_tokenizers.py).
+TEST(GgufTokenizer, PreTokenizersCutAsLlamaCpp) {
+  const auto golden = nlohmann::json::parse(read_file(test_data("tokenizers/gguf_pre.json")));
+  const auto tokenizer_named = [&](const std::string& name) {
+    formats::GgufMetadata metadata("t");
+    metadata.set("tokenizer.ggml.model", "gpt2");
+    metadata.set("tokenizer.ggml.pre", name);
+    metadata.set_texts("tokenizer.ggml.tokens", golden["tokens"]);
+    metadata.set_texts("tokenizer.ggml.merges", golden["merges"]);
+    return tokenizer_of(metadata);
+  };
+  const auto texts = golden["texts"].get<std::vector<std::string>>();
+  int names = 0;
+  for (const auto& group : golden["groups"]) {
+    for (const std::string name : group["names"]) {
+      const text::Tokenizer tokenizer = tokenizer_named(name);
+      ++names;
+      for (size_t i = 0; i < texts.size(); ++i) {
+        EXPECT_EQ(tokenizer.encode(texts[i], false), group["ids"][i].get<std::vector<int32_t>>())
+            << name << ": " << texts[i];
+      }
+    }
+  }
+  EXPECT_GT(names, 70);
+  for (const std::string name : golden["otherwise"]) {  // known, and cut by the model's own pattern
+    const text::Tokenizer tokenizer = tokenizer_named(name);
+    EXPECT_EQ(tokenizer.decode(tokenizer.encode(texts[0], false), false), texts[0]) << name;
+  }
+}
+
+// Whose file it is says which tokens take white space along.
+TEST(GgufTokenizer, FlagsFollowTheModelsName) {
+  auto metadata =
+      small("llama", {"<unk>", "<s>", "</s>", "\xE2\x96\x81", "a", "<|end|>"}, {2, 3, 4, 1, 1, 3});
+  metadata.set_f32s("tokenizer.ggml.scores", {0, 0, 0, -1, -2, 0});
+  metadata.set("tokenizer.ggml.add_space_prefix", false);
+  EXPECT_THAT(tokenizer_of(metadata).encode("<|end|> a<s> a", false),
+              ElementsAre(5, 3, 4, 1, 3, 4));
+  metadata.set("general.name", "Phi-3-mini");
+  EXPECT_THAT(tokenizer_of(metadata).encode("<|end|> a<s> a", false), ElementsAre(5, 4, 1, 3, 4));
+}
+
+// Signs for spaces, merges over a line, bytes for what has no token, runs of line breaks.
+TEST(GgufTokenizer, Gemma4MergesOverLines) {
+  auto metadata = small("gemma4",
+                        {"<pad>", "\xE2\x96\x81", "a", "b",
+                         "\xE2\x96\x81"
+                         "a",
+                         "a\xE2\x96\x81"
+                         "a",
+                         "\n", "\n\n", "<0xC3>", "<0xA9>"},
+                        {3, 1, 1, 1, 1, 1, 1, 1, 6, 6});
+  metadata.set_texts("tokenizer.ggml.merges", {"\xE2\x96\x81 a",
+                                               "a \xE2\x96\x81"
+                                               "a"});
+  const text::Tokenizer tokenizer = tokenizer_of(metadata);
+  const std::vector<int32_t> ids = tokenizer.encode(
+      "a a\n\n\xC3\xA9"
+      "b\n\n\n",
+      false);
+  EXPECT_THAT(ids, ElementsAre(5, 7, 8, 9, 3, 6, 6, 6));
+  EXPECT_EQ(tokenizer.decode(ids, false),
+            "a a\n\n\xC3\xA9"
+            "b\n\n\n");
+}
+
 // The merge of the highest score comes first, not the longest or leftmost.
 TEST(GgufTokenizer, SentencePieceMergesByScore) {
   auto metadata = small("llama",
@@ -115,7 +182,7 @@ TEST(GgufTokenizer, WhatIsWrong) {
     return error_of([&] { tokenizer_of(metadata); });
   };
   EXPECT_EQ(fault(small("rwkv", {"a"}, {1})),
-            "t: tokenizer.ggml.model 'rwkv' is not known; known are gpt2, llama, bert, t5");
+            "t: tokenizer.ggml.model 'rwkv' is not known; known are gpt2, gemma4, llama, bert, t5");
   EXPECT_EQ(fault(small("gpt2", {}, {})), "t: tokenizer.ggml.tokens is missing or empty");
   EXPECT_EQ(fault(small("gpt2", {"a"}, {1, 1})),
             "t: tokenizer.ggml.token_type has 2 entries for 1 tokens");
