@@ -153,6 +153,14 @@ ConfigKeys read_gguf_rope(const GgufFacts& facts, const GgufFamily& family,
   models::RopeDefaults defaults;
   defaults.partial = family.partial_rotary ? 0 : 1;  // said in any case, or where it is another
   auto written = nlohmann::ordered_json::parse(models::write_rope(rope, sizes.head_dim, defaults));
+  if (family.model_type == "gpt_neox") {
+    written["rotary_emb_base"] = written["rope_theta"];
+    written["rotary_pct"] = written["partial_rotary_factor"];
+  }
+  // Beside the scaling, where Phi 3 has a default for it.
+  if (rope.scaling == RopeScaling::kLong) {
+    written["original_max_position_embeddings"] = rope.original_max_positions;
+  }
   const double multiplier = facts.metadata.number(prefix + "rope.scaling.yarn_log_multiplier", 0);
   if (multiplier != 0) {
     written["rope_scaling"]["mscale"] = shortest(multiplier * 10);

@@ -28,9 +28,11 @@ DecoderConfig parse(HfConfig& keys) {
   keys.alias("hidden_size", "n_embed");
   keys.alias("n_layer", "num_hidden_layers");
   keys.alias("n_head", "num_attention_heads");
+  // There transformers leaves out the biases of projections.
+  if (keys.number("pretraining_tp", 1) > 1) keys.only("slow_but_exact", false);
   // They choose an order of sums, and how other software pads and masks.
   keys.ignore(
-      "pretraining_tp slow_but_exact skip_bias_add skip_bias_add_qkv unk_token_id "
+      "slow_but_exact skip_bias_add skip_bias_add_qkv unk_token_id "
       "attention_softmax_in_fp32 bias_dropout_fusion masked_softmax_fusion offset_alibi");
   DecoderConfig config = blank();
   DecoderSizes sizes;

@@ -215,7 +215,11 @@ void DecoderConfig::validate(const std::string& where) const {
   if (positions != Positions::kRotary) return;
   check_rope(where, rope, head_dim);
   const bool local = std::ranges::any_of(pattern, &LayerConfig::local_rope);
-  if (local) check_rope(where, local_rope, head_dim);
+  if (!local) return;
+  check_rope(where, local_rope, head_dim);
+  ASHLAR_CHECK(local_rope.scaling != RopeScaling::kLong,
+               "{}: longrope is not supported in layers with a window and a rotation of their own",
+               where);
 }
 
 DecoderConfig DecoderConfig::without_dropout() const {

@@ -208,6 +208,7 @@ DecoderConfig blank2() {
 
 DecoderConfig parse2(HfConfig& keys) {
   is_second(keys, "scoring_func", "softmax", "");
+  keys.alias("n_routed_experts", "num_experts");
   keys.ignore("norm_topk_prob");  // transformers' V2 never divides by the sum
   DecoderConfig config = parse_common(keys, true);
   MixtureConfig& mixture = config.mixture;

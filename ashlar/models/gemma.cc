@@ -145,26 +145,14 @@ DecoderConfig blank3() {
   return config;
 }
 
-// Windowed layers rotate by rope_local_base_freq, or as rope_parameters says for their type.
-RopeConfig read_local_rope(HfConfig& keys, const DecoderConfig& config) {
-  RopeDefaults defaults{.any_partial = false};
-  defaults.theta = keys.number("rope_local_base_freq", 10000);
-  auto parameters = keys.object("rope_parameters");
-  auto sliding = parameters ? parameters->object(kSliding) : std::nullopt;
-  const RopeConfig rope = read_rope_object(
-      keys, sliding ? *std::move(sliding) : HfConfig("{}", keys.where()), config, defaults);
-  ASHLAR_CHECK(rope.scaling == RopeScaling::kDefault,
-               "{}: rope_parameters.{} has a scaling, which is not supported (only default)",
-               keys.where(), kSliding);
-  return rope;
-}
-
 DecoderConfig parse3(HfConfig& keys) {
   DecoderConfig config = blank3();
   parse_llama(keys, kGemma3, config);
   parse_attention(keys, config);
   parse_query_scale(keys, config);
-  config.local_rope = read_local_rope(keys, config);
+  const double local_theta = keys.number("rope_local_base_freq", 10000);
+  config.local_rope = read_layer_rope(
+      keys, kSliding, config, {.theta = local_theta, .any_partial = false}, OldScaling::kOfOthers);
   keys.ignore("attn_logit_softcapping");  // Gemma 3's attention has no cap, whatever this says
   config.logit_softcap = read_softcap(keys, "final_logit_softcapping", 0);
   const int64_t window = read_window(keys, "sliding_window", 4096);
@@ -192,6 +180,12 @@ std::string write3(const DecoderConfig& config) {
   if (window > 0) keys["sliding_window"] = window;
   keys["layer_types"] = types;
   keys["rope_local_base_freq"] = config.local_rope.theta;
+  if (config.local_rope.scaling != RopeScaling::kDefault) {  // only version 5 has a form for it
+    keys["rope_parameters"] = {
+        {kFull, nlohmann::ordered_json::parse(write_rope_object(config.rope))},
+        {kSliding, nlohmann::ordered_json::parse(write_rope_object(config.local_rope))}};
+    keys.erase("rope_scaling");
+  }
   return keys.dump();
 }
 

@@ -25,6 +25,9 @@ DecoderConfig blank() {
 }
 
 DecoderConfig parse(HfConfig& keys) {
+  // Beside the family's own names transformers passes the usual ones over.
+  keys.only("rope_theta", keys.number("rotary_emb_base", kRope.theta));
+  keys.only("partial_rotary_factor", keys.number("rotary_pct", kRope.partial));
   keys.alias("rope_theta", "rotary_emb_base");
   keys.alias("partial_rotary_factor", "rotary_pct");
   keys.ignore("classifier_dropout");

@@ -27,11 +27,13 @@ double yarn_attention_factor(HfConfig& scaling, double factor) {
   return scaling.number("attention_factor", usual);
 }
 
-// Of the context the model was first trained with; the file's own key goes before the scaling's.
-int64_t original_positions(HfConfig& keys, HfConfig& scaling, int64_t max_positions) {
+// Of the context the model was first trained with; the file's own key goes before the scaling's,
+// and so does the family's default for it.
+int64_t original_positions(HfConfig& keys, HfConfig& scaling, const RopeDefaults& defaults,
+                           int64_t max_positions) {
   constexpr const char* kKey = "original_max_position_embeddings";
   const int64_t inner = scaling.size(kKey, max_positions);
-  return keys.size(kKey, inner);
+  return keys.size(kKey, defaults.original > 0 ? defaults.original : inner);
 }
 
 void read_scaling(HfConfig& keys, HfConfig& scaling, const RopeDefaults& defaults,
@@ -39,7 +41,7 @@ void read_scaling(HfConfig& keys, HfConfig& scaling, const RopeDefaults& default
   scaling.alias("rope_type", "type");
   std::string type = scaling.text("rope_type", "default");
   if (type == "su" || (type == "yarn" && defaults.yarn_is_long)) type = "longrope";
-  const auto original = [&] { return original_positions(keys, scaling, max_positions); };
+  const auto original = [&] { return original_positions(keys, scaling, defaults, max_positions); };
   if (type == "linear") {
     rope.scaling = RopeScaling::kLinear;
     rope.factor = scaling.number("factor");
@@ -59,9 +61,10 @@ void read_scaling(HfConfig& keys, HfConfig& scaling, const RopeDefaults& default
     const double ratio =
         static_cast<double>(max_positions) / static_cast<double>(rope.original_max_positions);
     rope.factor = scaling.number("factor", ratio);
-    rope.beta_fast = scaling.number("beta_fast", 32);
-    rope.beta_slow = scaling.number("beta_slow", 1);
-    rope.truncate = scaling.flag("truncate", true);
+    const auto or_usual = [](double value, double usual) { return value == 0 ? usual : value; };
+    rope.beta_fast = or_usual(scaling.number("beta_fast", 32), 32);
+    rope.beta_slow = or_usual(scaling.number("beta_slow", 1), 1);
+    rope.truncate = scaling.flag("truncate", !scaling.is_null("truncate"));
     rope.attention_factor = yarn_attention_factor(scaling, rope.factor);
   } else if (type == "longrope") {
     rope.scaling = RopeScaling::kLong;
@@ -117,10 +120,8 @@ nlohmann::ordered_json write_scaling(const RopeConfig& rope) {
   return nullptr;
 }
 
-}  // namespace
-
-RopeConfig read_rope_object(HfConfig& keys, HfConfig scaling, const DecoderConfig& config,
-                            const RopeDefaults& defaults) {
+RopeConfig read_object(HfConfig& keys, HfConfig scaling, const DecoderConfig& config,
+                       const RopeDefaults& defaults) {
   RopeConfig rope;
   rope.theta = scaling.number("rope_theta", defaults.theta);
   const double partial = scaling.number("partial_rotary_factor", defaults.partial);
@@ -132,18 +133,46 @@ RopeConfig read_rope_object(HfConfig& keys, HfConfig scaling, const DecoderConfi
   return rope;
 }
 
+}  // namespace
+
 RopeConfig read_rope(HfConfig& keys, const DecoderConfig& config, const RopeDefaults& defaults) {
   RopeDefaults outer = defaults;
   outer.theta = keys.number("rope_theta", defaults.theta);
   outer.partial = keys.number("partial_rotary_factor", defaults.partial);
+  if (defaults.by_layer_type) return read_layer_rope(keys, "full_attention", config, outer);
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     if (auto scaling = keys.object(key)) {
-      auto full = defaults.by_layer_type ? scaling->object("full_attention") : std::nullopt;
-      if (full) return read_rope_object(keys, *std::move(full), config, outer);
-      return read_rope_object(keys, *std::move(scaling), config, outer);
+      return read_object(keys, *std::move(scaling), config, outer);
     }
   }
-  return read_rope_object(keys, HfConfig("{}", keys.where()), config, outer);
+  return read_object(keys, HfConfig("{}", keys.where()), config, outer);
+}
+
+RopeConfig read_layer_rope(HfConfig& keys, const std::string& type, const DecoderConfig& config,
+                           const RopeDefaults& defaults, OldScaling old) {
+  const bool theirs = old == OldScaling::kTheirs;
+  auto scaling = theirs ? keys.object("rope_scaling") : std::nullopt;
+  auto types = keys.object("rope_parameters");
+  auto of_type = types ? types->object(type) : std::nullopt;
+  if (types) {
+    types->ignore("full_attention sliding_attention");
+    types->finish();
+  }
+  ASHLAR_CHECK(!scaling || !of_type, "{}: rope_scaling and rope_parameters.{}: wanted one of them",
+               keys.where(), type);
+  HfConfig object = of_type   ? *std::move(of_type)
+                    : scaling ? *std::move(scaling)
+                              : HfConfig("{}", keys.where());
+  RopeConfig rope = read_object(keys, std::move(object), config, defaults);
+  rope.truncate = true;  // transformers looks for it beside the types
+  return rope;
+}
+
+std::string write_rope_object(const RopeConfig& rope) {
+  nlohmann::ordered_json object = write_scaling(rope);
+  if (object.is_null()) object = {{"rope_type", "default"}};
+  object["rope_theta"] = rope.theta;
+  return object.dump();
 }
 
 std::string write_rope(const RopeConfig& rope, int64_t head_dim, const RopeDefaults& defaults) {

@@ -47,6 +47,7 @@ DecoderConfig parse(HfConfig& keys) {
   parse_llama(keys, kForm, config);
   config.pattern = {{.window = read_window(keys, "sliding_window", 0)}};
   MixtureConfig& mixture = config.mixture;
+  keys.alias("num_local_experts", "num_experts");
   mixture.experts = keys.size("num_local_experts", 8);
   mixture.per_token = keys.size("num_experts_per_tok", 2);
   // transformers adds the loss where it returns the router's logits.

@@ -25,7 +25,7 @@ void mlp_rules(const DecoderConfig&, const std::string& theirs, const std::strin
 
 constexpr LlamaForm kForm{.norm_eps = 1e-5,
                           .max_positions = 4096,
-                          .rope = {.yarn_is_long = true},
+                          .rope = {.original = 4096, .yarn_is_long = true},
                           .attention = attention_rules,
                           .mlp = mlp_rules};
 

@@ -223,6 +223,65 @@ TEST(Config, OtherNamesOfKeys) {
   EXPECT_EQ(parse(llama), parse(fixture_config("llama")));
 }
 
+json small_config(const std::string& type) {
+  return {{"model_type", type},           {"vocab_size", 96},         {"hidden_size", 32},
+          {"num_hidden_layers", 2},       {"num_attention_heads", 4}, {"intermediate_size", 48},
+          {"max_position_embeddings", 64}};
+}
+
+// Where transformers looks for rotary parameters; found by tests/oracles/random_configs.py.
+TEST(Config, RotaryKeysAreReadWhereTransformersDoes) {
+  // Phi 3 has a default for the outer key, which goes before the scaling's own.
+  json phi = small_config("phi3");
+  phi["rope_scaling"] = {{"type", "longrope"},
+                         {"short_factor", {1, 1, 1, 1}},
+                         {"long_factor", {2, 2, 2, 2}},
+                         {"original_max_position_embeddings", 16}};
+  EXPECT_EQ(parse(phi).rope.original_max_positions, 4096);
+  phi["original_max_position_embeddings"] = 16;
+  EXPECT_EQ(parse(phi).rope.original_max_positions, 16);
+
+  // GPT-NeoX knows its base and share under names of its own.
+  json neox = small_config("gpt_neox");
+  neox["rotary_emb_base"] = 500;
+  neox["rotary_pct"] = 0.5;
+  EXPECT_EQ(parse(neox).rope.theta, 500);
+  EXPECT_EQ(parse(neox).rope.rotary_dim, 4);
+  neox["rope_theta"] = 700;
+  EXPECT_THROW(parse(neox), Error);
+
+  // Yarn's truncate stands beside the types of layers, where nobody writes it.
+  const json yarn = {{"rope_type", "yarn"},
+                     {"factor", 4.0},
+                     {"original_max_position_embeddings", 16},
+                     {"truncate", false}};
+  json gemma = small_config("gemma3_text");
+  gemma["rope_parameters"] = {{"full_attention", yarn}, {"sliding_attention", yarn}};
+  EXPECT_TRUE(parse(gemma).rope.truncate);
+  EXPECT_EQ(parse(gemma).local_rope.scaling, models::RopeScaling::kYarn);
+  EXPECT_EQ(parse(gemma).rope.theta, 1e6);
+  EXPECT_EQ(parse(gemma).local_rope.theta, 10000);
+  EXPECT_EQ(models::parse_config(models::write_config(parse(gemma)), "again").local_rope,
+            parse(gemma).local_rope);
+  json llama = small_config("llama");
+  llama["rope_parameters"] = yarn;
+  EXPECT_FALSE(parse(llama).rope.truncate);
+  llama["rope_parameters"]["truncate"] = nullptr;  // is false there
+  EXPECT_FALSE(parse(llama).rope.truncate);
+
+  json bloom = {{"model_type", "bloom"}, {"vocab_size", 96}, {"hidden_size", 32},
+                {"n_layer", 2},          {"n_head", 4},      {"pretraining_tp", 2},
+                {"slow_but_exact", true}};
+  EXPECT_THROW(parse(bloom), Error);
+  bloom["pretraining_tp"] = 1;
+  EXPECT_NO_THROW(parse(bloom));
+
+  json mixtral = small_config("mixtral");
+  mixtral["num_experts"] = 5;
+  mixtral["num_key_value_heads"] = 2;
+  EXPECT_EQ(parse(mixtral).mixture.experts, 5);
+}
+
 TEST(Config, HarmlessKeysPass) {
   json config = fixture_config("llama");
   config.update({{"_name_or_path", "x"},
