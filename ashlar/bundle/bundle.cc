@@ -25,15 +25,11 @@ constexpr const char* kSentencePiece = "tokenizer.model";
 constexpr const char* kGeneration = "generation_config.json";
 constexpr const char* kTemplates = "additional_chat_templates";
 
-constexpr std::array kTextFiles = {kTokenizer,
-                                   "tokenizer_config.json",
-                                   "special_tokens_map.json",
-                                   "added_tokens.json",
-                                   "vocab.json",
-                                   "merges.txt",
-                                   kSentencePiece,
-                                   "chat_template.jinja",
-                                   kGeneration};
+constexpr std::array kTextFiles = {
+    kTokenizer, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "merges.txt", kSentencePiece, "chat_template.jinja", kGeneration,
+    // How an embedding is made.
+    "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"};
 
 // Where the newest model of a run of `ashlar train` lies.
 std::string run_folder_hint(const std::string& path) {
@@ -64,36 +60,29 @@ Bundle Bundle::open(const std::string& name) {
   const std::string path = find_model(name);
   if (is_gguf_file(path)) {
     auto gguf = std::make_shared<const formats::GgufReader>(path);
-    const bool encoder = is_gguf_encoder(gguf->metadata());
-    Bundle bundle(path, encoder ? Config(gguf_encoder_config(*gguf)) : Config(gguf_config(*gguf)));
+    Bundle bundle(
+        path, is_gguf_encoder(gguf->metadata()) ? gguf_encoder_config(*gguf) : gguf_config(*gguf));
     bundle.gguf_ = std::move(gguf);
     return bundle;
   }
   check_folder(path);
   const std::string file = join_path(path, kConfig);
-  const std::string text = read_json_text(file);
-  const std::string type = models::HfConfig(text, file).text("model_type");
-  models::check_model_type(type, file);
-  if (models::is_encoder(type)) {
-    return {path, models::parse_encoder_config(text, file)};
-  }
-  return {path, models::parse_config(text, file)};
+  return {path, models::parse_config(read_json_text(file), file)};
 }
 
 const models::DecoderConfig& Bundle::config() const {
-  const auto* const decoder = std::get_if<models::DecoderConfig>(&config_);
-  ASHLAR_CHECK(decoder != nullptr,
+  ASHLAR_CHECK(config_.causal,
                "model {} is an encoder ({}): it turns texts into vectors and generates none; use "
                "`ashlar embed`",
-               path_, encoder()->family);
-  return *decoder;
+               path_, config_.family);
+  return config_;
 }
 
 Weights Bundle::open_weights() const {
-  if (gguf_ != nullptr && encoder() != nullptr) return gguf_encoder_weights(gguf_, *encoder());
-  if (gguf_ != nullptr) return gguf_weights(gguf_, config());
-  const auto names = [](const auto& config) { return models::tensor_names(config); };
-  return {std::make_shared<const formats::SafetensorsReader>(path_), std::visit(names, config_),
+  if (gguf_ != nullptr) {
+    return config_.causal ? gguf_weights(gguf_, config_) : gguf_encoder_weights(gguf_, config_);
+  }
+  return {std::make_shared<const formats::SafetensorsReader>(path_), models::tensor_names(config_),
           kConfig};
 }
 
@@ -134,7 +123,7 @@ std::map<std::string, std::string> Bundle::text_files() const {
     if (has_tokenizer()) files[kTokenizer] = tokenizer_json(gguf_->metadata());
     const text::ChatFiles chat = chat_files();
     files["tokenizer_config.json"] =
-        write_tokenizer_config(chat.special_tokens, config().max_positions);
+        write_tokenizer_config(chat.special_tokens, config_.max_positions);
     for (const text::ChatTemplateSource& source : chat.templates) {
       const bool main = source.name == "default";
       files[main ? "chat_template.jinja" : join_path(kTemplates, source.name + ".jinja")] =
@@ -146,12 +135,18 @@ std::map<std::string, std::string> Bundle::text_files() const {
     const std::string file = join_path(path_, name);
     if (is_file(file)) files[name] = read_file(file);
   }
+  const auto add = [&](const std::string& name) {
+    files[name] = read_file(join_path(path_, name));
+  };
   const std::string templates = join_path(path_, kTemplates);
-  if (!is_directory(templates)) return files;
-  for (const std::string& name : list_directory(templates)) {
-    if (name.ends_with(".jinja")) {
-      files[join_path(kTemplates, name)] = read_file(join_path(templates, name));
+  if (is_directory(templates)) {
+    for (const std::string& name : list_directory(templates)) {
+      if (name.ends_with(".jinja")) add(join_path(kTemplates, name));
     }
+  }
+  for (const std::string& name : list_directory(path_)) {  // "1_Pooling"
+    const std::string pooling = join_path(name, kConfig);
+    if (name.ends_with("_Pooling") && is_file(join_path(path_, pooling))) add(pooling);
   }
   return files;
 }

@@ -7,7 +7,6 @@
 #include "ashlar/bundle/generation_config.h"
 #include "ashlar/bundle/weights.h"
 #include "ashlar/formats/gguf.h"
-#include "ashlar/models/encoder_family.h"
 #include "ashlar/models/family.h"
 #include "ashlar/text/chat_template.h"
 #include "ashlar/text/tokenizer.h"
@@ -16,7 +15,6 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <variant>
 
 namespace ashlar::bundle {
 
@@ -31,9 +29,8 @@ class Bundle {
   // A decoder's. Throws Error where the model is an encoder, which generates nothing.
   const models::DecoderConfig& config() const;
   // Null where the model is a decoder.
-  const models::EncoderConfig* encoder() const {
-    return std::get_if<models::EncoderConfig>(&config_);
-  }
+  const models::DecoderConfig* encoder() const { return config_.causal ? nullptr : &config_; }
+  const models::DecoderConfig& description() const { return config_; }  // of either
 
   // The GGUF file, or null for a folder.
   const formats::GgufReader* gguf() const { return gguf_.get(); }
@@ -50,11 +47,11 @@ class Bundle {
   std::map<std::string, std::string> text_files() const;
 
  private:
-  using Config = std::variant<models::DecoderConfig, models::EncoderConfig>;
-  Bundle(std::string path, Config config) : path_(std::move(path)), config_(std::move(config)) {}
+  Bundle(std::string path, models::DecoderConfig config)
+      : path_(std::move(path)), config_(std::move(config)) {}
 
   std::string path_;
-  Config config_;
+  models::DecoderConfig config_;
   std::shared_ptr<const formats::GgufReader> gguf_;
 };
 

@@ -4,7 +4,7 @@
 #include "ashlar/bundle/gguf_facts.h"
 #include "ashlar/bundle/gguf_names.h"
 #include "ashlar/bundle/gguf_windows.h"
-#include "ashlar/models/encoder_family.h"
+#include "ashlar/models/family.h"
 
 #include <nlohmann/json.hpp>
 
@@ -115,7 +115,7 @@ bool is_gguf_encoder(const GgufMetadata& metadata) {
   return find_architecture(metadata) != nullptr;
 }
 
-models::EncoderConfig gguf_encoder_config(const GgufReader& file) {
+models::DecoderConfig gguf_encoder_config(const GgufReader& file) {
   const GgufMetadata& metadata = file.metadata();
   const Architecture& architecture = *find_architecture(metadata);
   const std::string prefix = std::string(architecture.name) + ".";
@@ -150,17 +150,19 @@ models::EncoderConfig gguf_encoder_config(const GgufReader& file) {
   if (architecture.name == "nomic-bert") {
     config["rope_parameters"] = {{"rope_theta", real(metadata, prefix + "rope.freq_base", 10000)}};
   }
-  return models::parse_encoder_config(config.dump(), metadata.where());
+  return models::parse_config(config.dump(), metadata.where());
 }
 
 Weights gguf_encoder_weights(std::shared_ptr<const GgufReader> file,
-                             const models::EncoderConfig& config) {
-  const bool behind = !config.norm_first, merged = file->contains("blk.0.attn_qkv.weight");
+                             const models::DecoderConfig& config) {
+  const bool behind = config.norm_placement == models::NormPlacement::kStream;
+  const bool merged = file->contains("blk.0.attn_qkv.weight");
   // ModernBERT's gate and up are one tensor.
   const bool merged_gate = config.gated && !file->contains("blk.0.ffn_gate.weight");
   std::vector<models::WeightRule> rules;
   for (const models::WeightRule& theirs : models::tensor_names(config).rules) {
     for (const std::string& parameter : theirs.parameters) {
+      if (parameter.starts_with("head.")) continue;
       std::string name = gguf_tensor_name(parameter);
       const auto rename = [&](std::string_view from, std::string_view to) {
         const size_t at = name.find(fmt::format(".{}.", from));

@@ -4,16 +4,16 @@
 
 #include "ashlar/bundle/weights.h"
 #include "ashlar/formats/gguf.h"
-#include "ashlar/models/encoder_config.h"
+#include "ashlar/models/decoder_config.h"
 
 #include <memory>
 
 namespace ashlar::bundle {
 
 bool is_gguf_encoder(const formats::GgufMetadata& metadata);
-models::EncoderConfig gguf_encoder_config(const formats::GgufReader& file);
+models::DecoderConfig gguf_encoder_config(const formats::GgufReader& file);
 Weights gguf_encoder_weights(std::shared_ptr<const formats::GgufReader> file,
-                             const models::EncoderConfig& config);
+                             const models::DecoderConfig& config);
 
 // "mean", "cls" or "last", as the file asks for; "" where it does not say.
 std::string gguf_pooling(const formats::GgufMetadata& metadata);

@@ -111,7 +111,9 @@ std::vector<FileRecord> write_texts(const std::string& folder, const WeightPlan&
   written.dtype = options.dtype;
   std::map<std::string, std::string> files = options.text_files;
   files["config.json"] = models::write_config(written);
-  files.try_emplace("generation_config.json", write_generation_config(config));
+  if (config.causal) {
+    files.try_emplace("generation_config.json", write_generation_config(config));
+  }
 
   std::vector<FileRecord> records =
       formats::write_model_index(folder, plan.files, file_options(options));

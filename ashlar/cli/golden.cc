@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -148,9 +149,36 @@ void check_tokenizer(const text::Tokenizer& tokenizer, const Json& item, Section
   });
 }
 
+SectionResult check_train(const ModelFlags& model, const MachineFlags& machine) {
+  ThreadPool pool(machine.threads);
+  std::optional<train::GoldenTrain> golden;
+  SectionResult result;
+  result.name = "train";
+  try {
+    golden = train::check_golden_train(model.model, pool, machine.tier);
+  } catch (const Error& error) {
+    result.status = SectionResult::Status::kFailed;
+    result.checks = result.failed = 1;
+    result.detail = error.what();
+    return result;
+  }
+  if (!golden || golden->checks.empty()) return skipped_section("train");
+  result.checks = static_cast<int64_t>(golden->checks.size());
+  result.failed = std::ranges::count_if(
+      golden->checks, [](const train::GoldenCheck& check) { return !check.passed(); });
+  result.status =
+      result.failed > 0 ? SectionResult::Status::kFailed : SectionResult::Status::kPassed;
+  if (const train::GoldenCheck* const worst = golden->worst()) {
+    result.detail = fmt::format("worst: {}: {:.7g} instead of {:.7g}, {:.2g} allowed", worst->name,
+                                worst->found, worst->wanted, worst->allowed);
+  }
+  return result;
+}
+
 // ---------------------------------------------------------------- encoders
 
 constexpr double kVectorTolerance = 1e-4;  // of an encoder
+constexpr int64_t kLongest = 2048;         // tokens of a text
 
 void expect_vector(const std::string& what, std::span<const float> found, const Json& item,
                    Section& section) {
@@ -163,13 +191,18 @@ void expect_vector(const std::string& what, std::span<const float> found, const 
   }
 }
 
-void check_forward(embed::HiddenRunner& runner, const Json& item, Section& section) {
+// The rows of one text.
+std::span<const float> rows_of(embed::HiddenRunner& runner, const Json& item) {
   embed::TokenizedText text{golden_ids(item.at("ids"))};
   if (item.contains("token_type_ids")) text.types = golden_ids(item["token_type_ids"]);
   ASHLAR_CHECK(text.types.empty() || text.types.size() == text.ids.size(),
                "{} token_type_ids of {} ids", text.types.size(), text.ids.size());
   const embed::TokenizedText* const one[] = {&text};
-  const std::span<const float> rows = runner.run(one);
+  return runner.run(one);
+}
+
+void check_vectors(embed::HiddenRunner& runner, const Json& item, Section& section) {
+  const std::span<const float> rows = rows_of(runner, item);
   if (item.contains("cls_hidden")) {
     const auto cls = embed::pool(embed::Pooling::kCls, rows, runner.width());
     expect_vector("cls_hidden", cls, item["cls_hidden"], section);
@@ -181,23 +214,43 @@ void check_forward(embed::HiddenRunner& runner, const Json& item, Section& secti
   }
 }
 
+// What the head for masked tokens makes of one position.
+void check_logits(embed::HiddenRunner& runner, const Json& item, Section& section) {
+  const std::span<const float> rows = rows_of(runner, item);
+  const auto vocab = static_cast<size_t>(runner.vocab());
+  const auto position = item["logits"].at("position").get<size_t>();
+  ASHLAR_CHECK(position < rows.size() / vocab, "logits of position {}, the text has {} tokens",
+               position, rows.size() / vocab);
+  expect_vector("logit", rows.subspan(position * vocab, vocab), item["logits"].at("values"),
+                section);
+}
+
 std::vector<SectionResult> run_encoder_golden(const ModelFlags& model,
                                               const MachineFlags& machine) {
   const bundle::Bundle bundle = bundle::Bundle::open(model.model);
   const std::string file = join_path(model.model, "golden.json");
   const auto golden = read_json<Json>(file);
   ThreadPool pool(machine.threads);
-  embed::HiddenLimits limits;
-  limits.tokens = bundle.encoder()->max_positions;
-  embed::HiddenRunner runner(bundle, limits, model.dtype.value_or(DType::kF32),
-                             kernels::kernel_table(machine.tier), pool);
+  const auto runner = [&](embed::Output output) {
+    return std::make_unique<embed::HiddenRunner>(
+        bundle, embed::HiddenLimits{.tokens = std::min(bundle.encoder()->max_positions, kLongest)},
+        model.dtype.value_or(DType::kF32), kernels::kernel_table(machine.tier), pool, nullptr,
+        output);
+  };
+  const auto hidden = runner(embed::Output::kHidden);
+  std::unique_ptr<embed::HiddenRunner> logits;  // made where it is asked for: files may lack a head
   return {check_section(golden, file, "tokenizer",
                         [&](const Json& item, Section& section) {
                           check_tokenizer(bundle.load_tokenizer(), item, section);
                         }),
-          check_section(golden, file, "forward", [&](const Json& item, Section& section) {
-            check_forward(runner, item, section);
-          })};
+          check_section(golden, file, "forward",
+                        [&](const Json& item, Section& section) {
+                          check_vectors(*hidden, item, section);
+                          if (!item.contains("logits")) return;
+                          if (logits == nullptr) logits = runner(embed::Output::kLogits);
+                          check_logits(*logits, item, section);
+                        }),
+          check_train(model, machine)};
 }
 
 // ---------------------------------------------------------------- decoders
@@ -215,7 +268,8 @@ class Golden {
 
   std::vector<SectionResult> run() {
     return {section("tokenizer", &Golden::tokenizer), section("chat", &Golden::chat),
-            section("forward", &Golden::forward), section("generate", &Golden::generate), train()};
+            section("forward", &Golden::forward), section("generate", &Golden::generate),
+            check_train(flags_, machine_)};
   }
 
  private:
@@ -311,32 +365,6 @@ class Golden {
     options.ignore_end_tokens = true;
     const std::vector<int32_t> found = model_.generator().generate(prompt, options).ids;
     section.expect(found == wanted, [&] { return where_ids_differ(found, wanted); });
-  }
-
-  SectionResult train() {
-    ThreadPool pool(machine_.threads);
-    std::optional<train::GoldenTrain> golden;
-    SectionResult result;
-    result.name = "train";
-    try {
-      golden = train::check_golden_train(flags_.model, pool, machine_.tier);
-    } catch (const Error& error) {
-      result.status = SectionResult::Status::kFailed;
-      result.checks = result.failed = 1;
-      result.detail = error.what();
-      return result;
-    }
-    if (!golden || golden->checks.empty()) return skipped_section("train");
-    result.checks = static_cast<int64_t>(golden->checks.size());
-    result.failed = std::ranges::count_if(
-        golden->checks, [](const train::GoldenCheck& check) { return !check.passed(); });
-    result.status =
-        result.failed > 0 ? SectionResult::Status::kFailed : SectionResult::Status::kPassed;
-    if (const train::GoldenCheck* const worst = golden->worst()) {
-      result.detail = fmt::format("worst: {}: {:.7g} instead of {:.7g}, {:.2g} allowed",
-                                  worst->name, worst->found, worst->wanted, worst->allowed);
-    }
-    return result;
   }
 
   const ModelFlags& flags_;

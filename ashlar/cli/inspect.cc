@@ -9,7 +9,6 @@
 #include "ashlar/graph/svg.h"
 #include "ashlar/kernels/table.h"
 #include "ashlar/models/decoder_graphs.h"
-#include "ashlar/models/encoder.h"
 #include "ashlar/passes/differentiate.h"
 #include "ashlar/tensor/dtype.h"
 
@@ -85,12 +84,24 @@ int64_t cache_bytes_per_token(const models::DecoderConfig& config) {
   return config.cached_per_token() * size_of(DType::kF32);
 }
 
+// Of an encoder without the head for masked tokens, which many files lack.
+int64_t encoding_size(const models::DecoderConfig& config) {
+  int64_t parameters = 0;
+  const graph::Graph graph = models::build_hidden(config);
+  for (const graph::Variable& variable : graph.variables()) {
+    if (variable.kind == graph::VariableKind::kParameter) parameters += variable.shape.elements();
+  }
+  return parameters;
+}
+
 // What the description says.
 Json described(const models::DecoderConfig& config) {
+  const int64_t parameters =
+      config.causal ? models::parameter_count(config) : encoding_size(config);
   return {
       {"family", config.family},
-      {"parameters", models::parameter_count(config)},
-      {"active_parameters", models::active_parameter_count(config)},
+      {"parameters", parameters},
+      {"active_parameters", config.causal ? models::active_parameter_count(config) : parameters},
       {"layers", config.layers},
       {"width", config.width},
       {"heads", config.heads},
@@ -109,48 +120,18 @@ Json described(const models::DecoderConfig& config) {
   };
 }
 
-Json described(const models::EncoderConfig& config) {
-  int64_t parameters = 0, windowed = 0;
-  const graph::Graph graph = models::build_encoding(config);
-  for (const graph::Variable& variable : graph.variables()) {
-    if (variable.kind == graph::VariableKind::kParameter) parameters += variable.shape.elements();
-  }
-  for (int64_t i = 0; i < config.layers; ++i) windowed += config.is_local(i);
-  const bool rotary = config.positions == models::Positions::kRotary;
-  return {
-      {"family", config.family},
-      {"parameters", parameters},
-      {"active_parameters", parameters},
-      {"layers", config.layers},
-      {"width", config.width},
-      {"heads", config.heads},
-      {"kv_heads", config.heads},
-      {"head_dim", config.head_dim},
-      {"ffn", config.ffn},
-      {"experts", 0},
-      {"experts_per_token", 0},
-      {"vocab", config.vocab},
-      {"context", config.max_positions},
-      {"window", windowed > 0 ? config.window : 0},
-      {"windowed_layers", windowed},
-      {"positions", rotary ? fmt::format("rotary, base {}", config.rope.theta) : "learned"},
-      {"norms", config.norm_first ? "layer before each branch" : "layer behind each sum"},
-      {"tied_head", false},
-  };
-}
-
 Json facts_of(const bundle::Bundle& model, int64_t context) {
-  const models::EncoderConfig* const encoder = model.encoder();
+  const bool encoder = model.encoder() != nullptr;
   const Weights weights = weights_of(model);
   Json facts{
       {"model", model.path()},
       {"format", model.gguf() != nullptr ? fmt::format("GGUF version {}", model.gguf()->version())
                                          : "Hugging Face folder"},
   };
-  facts.update(encoder != nullptr ? described(*encoder) : described(model.config()));
+  facts.update(described(model.description()));
   const int64_t tokens = context > 0 ? context : facts["context"].get<int64_t>();
   // An encoder keeps nothing from text to text.
-  const int64_t cache = encoder != nullptr ? 0 : tokens * cache_bytes_per_token(model.config());
+  const int64_t cache = encoder ? 0 : tokens * cache_bytes_per_token(model.config());
   facts["weights"] = {
       {"tensors", weights.tensors}, {"bytes", weights.bytes}, {"dtypes", Json::object()}};
   facts["memory"] = {{"context", tokens},
@@ -245,9 +226,8 @@ std::string report(const Json& facts) {
 }
 
 graph::Graph graph_of(const bundle::Bundle& model, bool training) {
-  if (model.encoder() != nullptr && !training) return models::build_encoding(*model.encoder());
-  const models::DecoderConfig& config = model.config();
-  if (!training) return models::build_logits(config);
+  const models::DecoderConfig& config = model.description();
+  if (!training) return config.causal ? models::build_logits(config) : models::build_hidden(config);
   graph::Graph graph = models::build_training(config.without_dropout());
   passes::differentiate(graph, models::training_losses(graph));
   return graph;
@@ -256,10 +236,8 @@ graph::Graph graph_of(const bundle::Bundle& model, bool training) {
 void write_graph(const bundle::Bundle& model, bool training, const std::string& path) {
   const graph::Graph graph = graph_of(model, training);
   if (path.ends_with(".svg")) {
-    const std::string& family =
-        model.encoder() != nullptr ? model.encoder()->family : model.config().family;
-    write_file(path, graph::to_svg(
-                         graph, fmt::format("{}, {}", family, training ? "training" : "forward")));
+    write_file(path, graph::to_svg(graph, fmt::format("{}, {}", model.description().family,
+                                                      training ? "training" : "forward")));
   } else if (path.ends_with(".txt")) {
     write_file(path, graph.str());
   } else {

@@ -28,8 +28,8 @@ void BatchShape::validate() const {
 }
 
 BatchMaker::BatchMaker(std::span<const std::unique_ptr<PackedRows>> sources, RowOrder order,
-                       const BatchShape& shape)
-    : sources_(sources), order_(std::move(order)), shape_(shape) {
+                       const BatchShape& shape, std::optional<SeededMasking> masking)
+    : sources_(sources), order_(std::move(order)), shape_(shape), masking_(std::move(masking)) {
   shape_.validate();
 }
 
@@ -55,27 +55,42 @@ void BatchMaker::make(int64_t first_row, StepBatch& out) const {
   for (size_t i = 0; i < out.microbatches.size(); ++i) {
     make_microbatch(mine + static_cast<int64_t>(i) * shape_.microbatch, out.microbatches[i]);
   }
-  out.valid_tokens = 0;
-  for (int64_t row = first_row; row < first_row + shape_.batch; ++row) {
-    const RowRef ref = order_.at(row);
-    if (ref.row < 0) continue;
-    out.valid_tokens += sources_[static_cast<size_t>(ref.source)]->valid_tokens(ref.row);
+  // What is hidden in the rows of other ranks shows when they are made.
+  Batch scratch;
+  if (masking_ && shape_.ranks > 1) {
+    scratch = std::move(reserve({.seq = shape_.seq}).microbatches.front());
   }
+  out.valid_tokens = 0;
+  for (const Batch& batch : out.microbatches) out.valid_tokens += batch.valid_tokens;
+  for (int64_t row = first_row; row < first_row + shape_.batch; ++row) {
+    if (row >= mine && row < mine + shape_.rank_rows()) continue;
+    out.valid_tokens += valid_tokens(row, scratch);
+  }
+}
+
+int64_t BatchMaker::valid_tokens(int64_t row, Batch& scratch) const {
+  scratch.row_start.clear();
+  if (masking_) return make_row(row, scratch, 0);
+  const RowRef ref = order_.at(row);
+  return ref.row < 0 ? 0 : sources_[static_cast<size_t>(ref.source)]->valid_tokens(ref.row);
+}
+
+int64_t BatchMaker::make_row(int64_t row, Batch& out, int64_t at) const {
+  const RowRef ref = order_.at(row);
+  if (ref.row < 0) {
+    RowWriter(out, at).pad(0);
+    return 0;
+  }
+  const PackedRows& source = *sources_[static_cast<size_t>(ref.source)];
+  source.build(ref.row, out, at);
+  if (masking_) return masking_->masking.hide(masking_->seed, row, out, at);
+  return source.valid_tokens(ref.row);
 }
 
 void BatchMaker::make_microbatch(int64_t first_row, Batch& out) const {
   out.row_start.clear();
   out.valid_tokens = 0;
-  for (int64_t i = 0; i < out.rows; ++i) {
-    const RowRef ref = order_.at(first_row + i);
-    if (ref.row < 0) {
-      RowWriter(out, i).pad(0);
-      continue;
-    }
-    const PackedRows& source = *sources_[static_cast<size_t>(ref.source)];
-    source.build(ref.row, out, i);
-    out.valid_tokens += source.valid_tokens(ref.row);
-  }
+  for (int64_t i = 0; i < out.rows; ++i) out.valid_tokens += make_row(first_row + i, out, i);
   out.row_start.push_back(static_cast<int32_t>(out.rows * out.seq));
 }
 

@@ -4,11 +4,13 @@
 #pragma once
 
 #include "ashlar/data/batch.h"
+#include "ashlar/data/masking.h"
 #include "ashlar/data/packed_rows.h"
 #include "ashlar/data/row_order.h"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 namespace ashlar::data {
@@ -26,11 +28,12 @@ struct BatchShape {
 
 class BatchMaker {
  public:
-  // The sources must outlive it.
+  // The sources must outlive it. masking: of rows whose targets are their tokens.
   BatchMaker(std::span<const std::unique_ptr<PackedRows>> sources, RowOrder order,
-             const BatchShape& shape);
+             const BatchShape& shape, std::optional<SeededMasking> masking = std::nullopt);
 
-  // Buffers that hold any batch, so that make() allocates nothing.
+  // Buffers that hold any batch, so that make() allocates nothing (but for masking on several
+  // ranks).
   StepBatch reserve() const { return reserve(shape_); }
   static StepBatch reserve(const BatchShape& shape);
   void make(int64_t first_row, StepBatch& out) const;
@@ -42,10 +45,14 @@ class BatchMaker {
 
  private:
   void make_microbatch(int64_t first_row, Batch& out) const;
+  // Fills row number `at` of the batch; returns how many of its targets count.
+  int64_t make_row(int64_t row, Batch& out, int64_t at) const;
+  int64_t valid_tokens(int64_t row, Batch& scratch) const;
 
   std::span<const std::unique_ptr<PackedRows>> sources_;
   RowOrder order_;
   BatchShape shape_;
+  std::optional<SeededMasking> masking_;
 };
 
 }  // namespace ashlar::data

@@ -40,7 +40,8 @@ void report(const TokenSet& tokens, const PackedRows& rows) {
 }
 
 Dataset open(const DataConfig& config, const std::vector<std::string>& specs, DocumentChoice choice,
-             int64_t seq, const Encoder& encoder, ThreadPool& pool) {
+             int64_t seq, const Encoder& encoder, ThreadPool& pool,
+             const std::optional<Masking>& masking) {
   config.validate();
   CacheOptions options{.folder = config.cache.empty() ? default_cache_folder() : config.cache,
                        .source = {},
@@ -55,7 +56,7 @@ Dataset open(const DataConfig& config, const std::vector<std::string>& specs, Do
   for (const Source& source : sources) {
     tokens.push_back(open_tokens(source, encoder, options, pool));
   }
-  Dataset data(std::move(tokens), weights, config.packing, config.isolate, seq);
+  Dataset data(std::move(tokens), weights, config.packing, config.isolate, seq, masking);
   for (size_t i = 0; i < data.sources().size(); ++i) {
     report(*data.sources()[i], *data.packed()[i]);
   }
@@ -65,17 +66,17 @@ Dataset open(const DataConfig& config, const std::vector<std::string>& specs, Do
 }  // namespace
 
 Dataset Dataset::open_train(const DataConfig& config, int64_t seq, const Encoder& encoder,
-                            ThreadPool& pool) {
-  return open(config, config.train, {config.valid_share, false}, seq, encoder, pool);
+                            ThreadPool& pool, const std::optional<Masking>& masking) {
+  return open(config, config.train, {config.valid_share, false}, seq, encoder, pool, masking);
 }
 
 Dataset Dataset::open_valid(const DataConfig& config, int64_t seq, const Encoder& encoder,
-                            ThreadPool& pool) {
+                            ThreadPool& pool, const std::optional<Masking>& masking) {
   ASHLAR_CHECK(has_valid(config), "config data.valid: nothing to validate on");
   if (config.valid.empty()) {
-    return open(config, config.train, {config.valid_share, true}, seq, encoder, pool);
+    return open(config, config.train, {config.valid_share, true}, seq, encoder, pool, masking);
   }
-  return open(config, config.valid, {}, seq, encoder, pool);
+  return open(config, config.valid, {}, seq, encoder, pool, masking);
 }
 
 bool Dataset::has_valid(const DataConfig& config) {
@@ -83,8 +84,8 @@ bool Dataset::has_valid(const DataConfig& config) {
 }
 
 Dataset::Dataset(std::vector<TokenSet> sources, std::vector<double> weights, Packing packing,
-                 std::optional<bool> isolate, int64_t seq)
-    : seq_(seq), weights_(std::move(weights)) {
+                 std::optional<bool> isolate, int64_t seq, std::optional<Masking> masking)
+    : seq_(seq), weights_(std::move(weights)), masking_(std::move(masking)) {
   if (seq < 1) fail_usage("config train.seq: {} is not positive", seq);
   const auto is_whole = [&](const TokenSet& source) {  // auto gives way where isolate is false
     return packing == Packing::kDocuments ||
@@ -98,7 +99,7 @@ Dataset::Dataset(std::vector<TokenSet> sources, std::vector<double> weights, Pac
   for (TokenSet& source : sources) {
     const bool keeps = is_whole(source);
     sources_.push_back(std::make_unique<TokenSet>(std::move(source)));
-    const PackingOptions options{.seq = seq, .isolate = isolate_};
+    const PackingOptions options{.seq = seq, .isolate = isolate_, .shift = masking_ ? 0 : 1};
     packed_.push_back(keeps ? pack_documents(*sources_.back(), options)
                             : pack_stream(*sources_.back(), options));
   }
@@ -136,12 +137,17 @@ std::vector<int64_t> Dataset::row_counts() const {
 
 BatchMaker Dataset::shuffled(BatchShape shape, uint64_t seed) const {
   shape.seq = seq_;
-  return {packed_, RowOrder::shuffled(row_counts(), weights_, seed), shape};
+  return {packed_, RowOrder::shuffled(row_counts(), weights_, seed), shape, masking(seed)};
 }
 
 BatchMaker Dataset::in_order(BatchShape shape) const {
   shape.seq = seq_;
-  return {packed_, RowOrder::in_order(row_counts()), shape};
+  return {packed_, RowOrder::in_order(row_counts()), shape, masking(0)};
+}
+
+std::optional<SeededMasking> Dataset::masking(uint64_t seed) const {
+  if (!masking_) return std::nullopt;
+  return SeededMasking{*masking_, seed};
 }
 
 uint64_t Dataset::fingerprint() const {
@@ -150,6 +156,7 @@ uint64_t Dataset::fingerprint() const {
   add(seq_);
   add(isolate_);
   add(documents_);
+  if (masking_) add('m');  // rows of other tokens
   for (const double weight : weights_) add(weight);
   for (const auto& source : sources_) add(source->fingerprint());
   return hash.digest();

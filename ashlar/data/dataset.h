@@ -19,15 +19,16 @@ namespace ashlar::data {
 class Dataset {
  public:
   // The sources of data.train, or those of data.valid (or the share of train that is held out).
+  // masking: what is learned are hidden tokens, not next ones.
   static Dataset open_train(const DataConfig& config, int64_t seq, const Encoder& encoder,
-                            ThreadPool& pool);
+                            ThreadPool& pool, const std::optional<Masking>& masking = {});
   static Dataset open_valid(const DataConfig& config, int64_t seq, const Encoder& encoder,
-                            ThreadPool& pool);
+                            ThreadPool& pool, const std::optional<Masking>& masking = {});
   static bool has_valid(const DataConfig& config);
 
   // Of tokens that are at hand; weights: one each, or none.
   Dataset(std::vector<TokenSet> sources, std::vector<double> weights, Packing packing,
-          std::optional<bool> isolate, int64_t seq);
+          std::optional<bool> isolate, int64_t seq, std::optional<Masking> masking = std::nullopt);
 
   int64_t seq() const { return seq_; }
   int64_t rows() const;        // of all sources
@@ -39,7 +40,8 @@ class Dataset {
   // The most sequences that a microbatch of `rows` rows can have.
   int64_t max_sequences(int64_t rows) const;
 
-  // shape.seq is set to ours. The maker looks into this Dataset.
+  // shape.seq is set to ours. The maker looks into this Dataset. What is hidden goes by the seed,
+  // or in order is always the same.
   BatchMaker shuffled(BatchShape shape, uint64_t seed) const;
   BatchMaker in_order(BatchShape shape) const;
 
@@ -48,6 +50,7 @@ class Dataset {
 
  private:
   std::vector<int64_t> row_counts() const;
+  std::optional<SeededMasking> masking(uint64_t seed) const;
 
   int64_t seq_;
   bool isolate_ = false;
@@ -57,6 +60,7 @@ class Dataset {
   // Which sources are packed by document.
   enum class Documents : uint8_t { kNone, kAll, kSome };
   Documents documents_ = Documents::kNone;
+  std::optional<Masking> masking_;
 };
 
 }  // namespace ashlar::data

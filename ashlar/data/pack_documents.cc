@@ -10,7 +10,7 @@ namespace {
 class DocumentRows : public PackedRows {
  public:
   DocumentRows(const TokenSet& tokens, const PackingOptions& options)
-      : tokens_(tokens), seq_(options.seq) {
+      : tokens_(tokens), seq_(options.seq), shift_(options.shift) {
     ASHLAR_CHECK(tokens.lists_documents(),
                  "data {}: tokens without a list of documents cannot be packed by document; set "
                  "data.packing=stream",
@@ -27,7 +27,7 @@ class DocumentRows : public PackedRows {
     ASHLAR_CHECK(rows_.size() > 0,
                  "data {}: nothing counts in the first {} tokens of any of its {} documents; raise "
                  "train.seq",
-                 tokens.name(), seq_ + 1, report_.documents);
+                 tokens.name(), seq_ + shift_, report_.documents);
     const auto all = static_cast<double>(rows_.size() * seq_);
     report_.padding = (all - static_cast<double>(used)) / all;
   }
@@ -40,8 +40,8 @@ class DocumentRows : public PackedRows {
       const int64_t first = tokens_.document_start(document);
       const RowWriter::Places places = writer.sequence(length(document));
       tokens_.read(first, places.tokens);
-      tokens_.read(first + 1, places.targets);
-      tokens_.mask(first + 1, places.targets);
+      tokens_.read(first + shift_, places.targets);
+      tokens_.mask(first + shift_, places.targets);
     }
     writer.pad(std::max(0, tokens_.document_end()));
   }
@@ -50,7 +50,7 @@ class DocumentRows : public PackedRows {
     int64_t count = 0;
     for (const uint32_t document : rows_[row]) {
       const int64_t first = tokens_.document_start(document);
-      count += tokens_.count(first + 1, first + 1 + length(document));
+      count += tokens_.count(first + shift_, first + shift_ + length(document));
     }
     return count;
   }
@@ -61,7 +61,7 @@ class DocumentRows : public PackedRows {
   // Places that the document takes.
   int64_t length(int64_t document) const {
     const int64_t tokens = tokens_.document_start(document + 1) - tokens_.document_start(document);
-    return std::min(tokens - 1, seq_);
+    return std::min(tokens - shift_, seq_);
   }
 
   // The same, or 0 where the document teaches nothing.
@@ -69,19 +69,19 @@ class DocumentRows : public PackedRows {
     const int64_t first = tokens_.document_start(document);
     const int64_t end = tokens_.document_start(document + 1);
     const int64_t kept = length(document);
-    if (tokens_.count(first + 1, first + 1 + kept) == 0) {
+    if (tokens_.count(first + shift_, first + shift_ + kept) == 0) {
       ++report_.skipped;
       return 0;
     }
-    if (end - first > seq_ + 1) {
+    if (end - first > seq_ + shift_) {
       ++report_.truncated;
-      report_.tokens_cut += end - first - (seq_ + 1);
+      report_.tokens_cut += end - first - (seq_ + shift_);
     }
     return kept;
   }
 
   const TokenSet& tokens_;
-  int64_t seq_;
+  int64_t seq_, shift_;
   Bins rows_;
   PackingReport report_;
 };

@@ -25,15 +25,17 @@ class StreamRows : public PackedRows {
     const auto close = [&](int64_t stop) {
       const RowWriter::Places places = writer.sequence(stop - begin);
       tokens_.read(begin, places.tokens);
-      tokens_.read(begin + 1, places.targets);
-      tokens_.mask(begin + 1, places.targets);
+      tokens_.read(begin + options_.shift, places.targets);
+      tokens_.mask(begin + options_.shift, places.targets);
       begin = stop;
       return places;
     };
     if (options_.isolate) {
-      // The last token of a document does not predict the first of the next.
-      tokens_.each_start(first + 1, end + 1,
-                         [&](int64_t start) { close(start).targets.back() = -1; });
+      tokens_.each_start(first + 1, end + options_.shift, [&](int64_t start) {
+        const RowWriter::Places places = close(start);
+        // The last token of a document does not predict the first of the next.
+        if (options_.shift > 0) places.targets.back() = -1;
+      });
     }
     if (begin < end) close(end);
     writer.pad(std::max(0, tokens_.document_end()));
@@ -41,8 +43,8 @@ class StreamRows : public PackedRows {
 
   int64_t valid_tokens(int64_t row) const override {
     const auto [first, end] = range(row);
-    int64_t count = tokens_.count(first + 1, end + 1);
-    if (options_.isolate) {
+    int64_t count = tokens_.count(first + options_.shift, end + options_.shift);
+    if (options_.isolate && options_.shift > 0) {
       tokens_.each_start(first + 1, end + 1,
                          [&](int64_t start) { count -= tokens_.counted(start) ? 1 : 0; });
     }
@@ -57,9 +59,9 @@ class StreamRows : public PackedRows {
 
  private:
   struct Range {
-    int64_t first, end;  // tokens read; those predicted are one further
+    int64_t first, end;  // tokens read; those predicted are `shift` further
   };
-  int64_t predictions() const { return tokens_.tokens() - 1; }
+  int64_t predictions() const { return tokens_.tokens() - options_.shift; }
   Range range(int64_t row) const {
     const int64_t first = row * options_.seq;
     return {first, std::min(first + options_.seq, predictions())};

@@ -13,6 +13,9 @@ struct PackingOptions {
   int64_t seq = 0;
   // Whether documents may not attend to each other. Then no document's first token is a target.
   bool isolate = false;
+  // Targets are the tokens so many places on: the next ones, or (0) the tokens themselves, some of
+  // which will be hidden (masking.h).
+  int64_t shift = 1;
 };
 
 // What was left out or cut, for one warning.
@@ -54,12 +57,12 @@ class PackedRows {
 };
 
 // The whole stream cut every `seq` tokens: each token but the first is a target once, each but the
-// last is read once. The last row is padded.
+// last is read once (with shift 0: each is both). The last row is padded.
 std::unique_ptr<PackedRows> pack_stream(const TokenSet& tokens, const PackingOptions& options);
 
 // Whole documents, as many as fit, each on its own: best fit decreasing. A document of n tokens
-// takes n - 1 places, since its last token is only a target. Longer ones are cut to a row. Those in
-// which nothing counts are left out.
+// takes n - 1 places, since its last token is only a target (with shift 0: n). Longer ones are cut
+// to a row. Those in which nothing counts are left out.
 std::unique_ptr<PackedRows> pack_documents(const TokenSet& tokens, const PackingOptions& options);
 
 }  // namespace ashlar::data

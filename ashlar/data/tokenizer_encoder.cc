@@ -11,6 +11,7 @@ namespace ashlar::data {
 namespace {
 
 constexpr std::string_view kKnownEnds[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"};
+constexpr std::string_view kKnownMasks[] = {"[MASK]", "<mask>"};
 
 std::tm fixed_date() {
   std::tm date{};
@@ -74,6 +75,16 @@ void TokenizerEncoder::find_document_ends(const text::SpecialTokens& special_tok
   }
   if (document_end_ < 0 && inner.end() != framed.end()) document_end_ = framed.back();
   for (const std::string_view token : kKnownEnds) end_at(token);
+}
+
+std::optional<int32_t> TokenizerEncoder::mask_token() const {
+  for (const auto& [name, token] : special_tokens_) {
+    if (name == "mask_token") return tokenizer_.token_to_id(token);
+  }
+  for (const std::string_view token : kKnownMasks) {
+    if (const auto id = tokenizer_.token_to_id(token)) return id;
+  }
+  return std::nullopt;
 }
 
 void TokenizerEncoder::encode(std::string_view text, std::vector<int32_t>& out) const {

@@ -30,6 +30,8 @@ class TokenizerEncoder : public Encoder {
   int64_t vocab_size() const override { return tokenizer_.vocab_size(); }
   std::span<const int32_t> document_begin() const override { return document_begin_; }
   int32_t document_end() const override { return document_end_; }
+  // What stands for a hidden token, as special tokens or well-known names say.
+  std::optional<int32_t> mask_token() const;
   uint64_t fingerprint() const override { return fingerprint_; }
 
  private:

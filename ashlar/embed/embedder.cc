@@ -16,8 +16,7 @@ std::optional<text::Tokenizer> tokenizer_of(const bundle::Bundle& model) {
 
 // A run has room for the longest text.
 HiddenLimits limits_for(const bundle::Bundle& model, HiddenLimits limits, int64_t max_tokens) {
-  const models::EncoderConfig* const encoder = model.encoder();
-  int64_t longest = encoder != nullptr ? encoder->max_positions : model.config().max_positions;
+  int64_t longest = model.description().max_positions;
   if (max_tokens > 0) longest = std::min(longest, max_tokens);
   limits.tokens = std::max(limits.tokens, longest);
   return limits;

@@ -3,46 +3,31 @@
 #include "ashlar/base/error.h"
 #include "ashlar/bundle/load_weights.h"
 #include "ashlar/models/decoder_graphs.h"
-#include "ashlar/models/encoder.h"
 #include "ashlar/passes/fuse.h"
 #include "ashlar/passes/pack.h"
 #include "ashlar/passes/plan_memory.h"
 #include "ashlar/runtime/pack_weights.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace ashlar::embed {
-namespace {
-
-using graph::Symbol;
-
-graph::Bindings bindings(int64_t tokens, int64_t seqs) {
-  graph::Bindings bindings;
-  bindings[Symbol::kTokens] = tokens;
-  bindings[Symbol::kSeqs] = seqs;
-  return bindings;
-}
-
-graph::Graph hidden_graph(const bundle::Bundle& model, DType compute, int64_t longest) {
-  if (const models::EncoderConfig* const encoder = model.encoder()) {
-    return models::build_encoding(*encoder, {.weights = compute, .activations = compute});
-  }
-  models::DecoderOptions options;
-  options.weights = options.activations = compute;
-  options.max_positions = longest;
-  return models::build_hidden(model.config(), options);
-}
-
-}  // namespace
-
 HiddenRunner::HiddenRunner(const bundle::Bundle& model, const HiddenLimits& limits, DType compute,
                            const kernels::KernelTable& table, ThreadPool& pool,
-                           const OnLoading& on_loading)
-    : limits_(limits) {
-  read_sizes(model);
+                           const OnLoading& on_loading, Output output)
+    : output_(output), limits_(limits) {
+  const models::DecoderConfig& config = model.description();
+  width_ = config.width;
+  vocab_ = config.vocab;
+  token_types_ = config.token_types;
   limits_.seqs = std::min(limits_.seqs, limits_.tokens);
-  max_positions_ = std::min(max_positions_, limits_.tokens);
-  graph_ = passes::pack(passes::fuse(hidden_graph(model, compute, max_positions_)), table);
+  max_positions_ = std::min(config.max_positions, limits_.tokens);
+  models::DecoderOptions options;
+  options.weights = options.activations = compute;
+  options.max_positions = max_positions_;
+  const graph::Graph graph = output == Output::kLogits ? models::build_logits(config, options)
+                                                       : models::build_hidden(config, options);
+  graph_ = passes::pack(passes::fuse(graph), table);
   int64_t done = 0;
   const bundle::Weights file = model.open_weights();
   const auto total = static_cast<double>(std::max<int64_t>(1, file.data_bytes()));
@@ -56,27 +41,11 @@ HiddenRunner::HiddenRunner(const bundle::Bundle& model, const HiddenLimits& limi
                        });
   runtime::pack_weights(graph_, weights_, table, pool, [](const std::string&) {});
   weights_.add_missing(graph_);
-  passes::PlanOptions options;
-  options.max = bindings(limits_.tokens, limits_.seqs);
-  options.table = &table;
-  options.threads = pool.threads();
-  executor_.emplace(graph_, passes::plan_memory(graph_, options), weights_, table, pool);
+  auto plan = passes::plan_memory(
+      graph_,
+      {.max = bindings(limits_.tokens, limits_.seqs), .table = &table, .threads = pool.threads()});
+  executor_.emplace(graph_, std::move(plan), weights_, table, pool);
   program_ = executor_->program_index("forward");
-}
-
-void HiddenRunner::read_sizes(const bundle::Bundle& model) {
-  if (const models::EncoderConfig* const encoder = model.encoder()) {
-    width_ = encoder->width;
-    vocab_ = encoder->vocab;
-    max_positions_ = encoder->max_positions;
-    first_position_ =
-        encoder->positions == models::Positions::kLearned ? encoder->first_position : 0;
-    token_types_ = encoder->token_types;
-  } else {
-    width_ = model.config().width;
-    vocab_ = model.config().vocab;
-    max_positions_ = model.config().max_positions;
-  }
 }
 
 std::span<const float> HiddenRunner::run(std::span<const TokenizedText* const> texts) {
@@ -95,9 +64,24 @@ std::span<const float> HiddenRunner::run(std::span<const TokenizedText* const> t
   executor_->bind_input("positions", positions_.data());
   executor_->bind_input("row_start", row_start_.data());
   if (token_types_ > 0) executor_->bind_input("token_types", types_.data());
+  if (output_ == Output::kLogits) {
+    rows_.resize(tokens_.size());
+    std::iota(rows_.begin(), rows_.end(), 0);
+    executor_->bind_input("output_rows", rows_.data());
+  }
   const graph::Bindings sizes = bindings(tokens, seqs);
   executor_->run(program_, sizes, {});
-  return {executor_->output("hidden", sizes).as<float>(), static_cast<size_t>(tokens * width_)};
+  const bool logits = output_ == Output::kLogits;
+  return {executor_->output(logits ? "logits" : "hidden", sizes).as<float>(),
+          static_cast<size_t>(tokens * (logits ? vocab_ : width_))};
+}
+
+graph::Bindings HiddenRunner::bindings(int64_t tokens, int64_t seqs) const {
+  graph::Bindings bindings;
+  bindings[graph::Symbol::kTokens] = tokens;
+  bindings[graph::Symbol::kSeqs] = seqs;
+  if (output_ == Output::kLogits) bindings[graph::Symbol::kOutputs] = tokens;
+  return bindings;
 }
 
 void HiddenRunner::add(const TokenizedText& text) {
@@ -110,7 +94,7 @@ void HiddenRunner::add(const TokenizedText& text) {
                  vocab_);
     const int32_t type = text.types.empty() ? 0 : text.types[static_cast<size_t>(i)];
     tokens_.push_back(id);
-    positions_.push_back(static_cast<int32_t>(first_position_ + i));
+    positions_.push_back(static_cast<int32_t>(i));
     types_.push_back(type >= 0 && type < token_types_ ? type : 0);
   }
   row_start_.push_back(static_cast<int32_t>(tokens_.size()));

@@ -1,6 +1,7 @@
 // Runs a model on texts laid end to end and gives the last layer's rows: an encoder's, or a
-// decoder's behind its final norm. Owns graph, plan, weights (mapped where they can be) and
-// executor. After construction a run allocates nothing but its inputs' growth.
+// decoder's behind its final norm; or the logits that the head makes of them. Owns graph, plan,
+// weights (mapped where they can be) and executor. After construction a run allocates nothing but
+// its inputs' growth.
 #pragma once
 
 #include "ashlar/base/thread_pool.h"
@@ -26,20 +27,23 @@ struct HiddenLimits {
   int64_t seqs = 256;
 };
 
+enum class Output : uint8_t { kHidden, kLogits };
+
 // How far loading is, 0 to 1. May throw to end it.
 using OnLoading = std::function<void(std::string_view stage, double fraction)>;
 
 class HiddenRunner {
  public:
-  // Table and pool outlive the runner. compute: of matrices and activations.
+  // Table and pool outlive the runner. compute: of matrices and activations. Throws Error where
+  // logits are asked for and the model's files have no head.
   HiddenRunner(const bundle::Bundle& model, const HiddenLimits& limits, DType compute,
                const kernels::KernelTable& table, ThreadPool& pool,
-               const OnLoading& on_loading = nullptr);
+               const OnLoading& on_loading = nullptr, Output output = Output::kHidden);
   HiddenRunner(const HiddenRunner&) = delete;
   HiddenRunner& operator=(const HiddenRunner&) = delete;
 
-  // f32 [tokens of all texts, width], valid until the next run. Every text has a token at least.
-  // Throws Error for texts beyond the limits and for ids that the model does not have.
+  // f32 [tokens of all texts, width or vocab], valid until the next run. Every text has a token at
+  // least. Throws Error for texts beyond the limits and for ids that the model does not have.
   std::span<const float> run(std::span<const TokenizedText* const> texts);
 
   const HiddenLimits& limits() const { return limits_; }
@@ -48,16 +52,17 @@ class HiddenRunner {
   int64_t max_positions() const { return max_positions_; }  // tokens of the longest text
 
  private:
-  void read_sizes(const bundle::Bundle& model);
+  graph::Bindings bindings(int64_t tokens, int64_t seqs) const;
   void add(const TokenizedText& text);
 
+  Output output_;
   HiddenLimits limits_;
-  int64_t width_ = 0, vocab_ = 0, max_positions_ = 0, first_position_ = 0, token_types_ = 0;
+  int64_t width_ = 0, vocab_ = 0, max_positions_ = 0, token_types_ = 0;
   graph::Graph graph_;
   runtime::VariableStore weights_;
   std::optional<runtime::Executor> executor_;
   int program_ = 0;
-  std::vector<int32_t> tokens_, positions_, types_, row_start_;  // of a run
+  std::vector<int32_t> tokens_, positions_, types_, row_start_, rows_;  // of a run
 };
 
 }  // namespace ashlar::embed

@@ -54,36 +54,49 @@ class Decoder {
       const int64_t all = has_long_rows(rope, rows) ? 2 * rows : rows;
       return b_.constant(name, {all, rope.rotary_dim}, rope_table(rope, rows));
     };
+    // A stage of a pipeline looks for what the graph has, used or not.
+    const auto any_layer = [&](bool local) {
+      for (int64_t i = 0; i < config_.layers; ++i) {
+        if (config_.layer(i).local_rope == local) return true;
+      }
+      return false;
+    };
+    if (any_layer(true)) at_.local_table = table("rope.local_table", config_.local_rope);
+    at_.local_rows = at_.positions;
+    if (!any_layer(false)) return;
     at_.rope_table = table("rope.table", config_.rope);
-    at_.rope_rows = at_.local_rows = at_.positions;
+    at_.rope_rows = at_.positions;
     if (has_long_rows(config_.rope, rows)) {
       at_.rope_rows =
           keys_.rope_rows(b_, at_.positions, {config_.rope.original_max_positions, rows});
-    }
-    if (std::ranges::any_of(config_.pattern, &LayerConfig::local_rope)) {
-      at_.local_table = table("rope.local_table", config_.local_rope);
     }
   }
 
   ValueId embed(const DecoderInputs& inputs) {
     const DType dtype = parts_.options().activations;
-    ValueId positions;  // rotary ones are applied to queries and keys instead
+    ValueId added;
+    if (inputs.token_types.valid()) {
+      const ValueId weight =
+          parts_.table("token_types.weight", config_.token_types, config_.width, "type");
+      added = gather_rows(b_, weight, inputs.token_types, {}, dtype, "token_types");
+    }
+    // Rotary positions are applied to queries and keys instead.
     if (config_.positions == Positions::kLearned) {
       const int64_t rows = config_.max_positions + config_.position_offset;
       const ValueId weight = parts_.table("positions.weight", rows, config_.width, "position");
-      positions =
-          gather_rows(b_, weight, at_.positions, {}, dtype, "positions", -config_.position_offset);
+      added = gather_rows(b_, weight, at_.positions, added, dtype, "positions",
+                          -config_.position_offset);
     }
     const double factor = config_.embedding_factor();
     const bool plain = config_.embedding_width == 0 && factor == 1;
-    ValueId x = gather_rows(b_, embedding(parts_), inputs.tokens, plain ? positions : ValueId{},
-                            dtype, "embed");
+    ValueId x = gather_rows(b_, embedding(parts_), inputs.tokens, plain ? added : ValueId{}, dtype,
+                            "embed");
     if (config_.embedding_width > 0) {
       x = parts_.project(
           x, {"project_in", config_.width, config_.embedding_width, "embed", "embedding", false});
     }
     x = scale(b_, x, factor, "embed.scale");
-    if (!plain && positions.valid()) x = add(b_, x, positions, "embed.add");
+    if (!plain && added.valid()) x = add(b_, x, added, "embed.add");
     if (config_.embedding_norm) x = parts_.norm(x, "embed_norm");
     return dropout(b_, x, config_.embedding_dropout, "embed.dropout");
   }
@@ -101,7 +114,8 @@ class Decoder {
     const auto residual_of = [&](ValueId from, ValueId normed) {
       return config_.residual_from_norm ? normed : from;
     };
-    const ValueId normed = input_norm(x, "attn_norm");
+    const bool bare = i == 0 && !config_.first_norm;
+    const ValueId normed = bare ? x : input_norm(x, "attn_norm");
     const ValueId y = behind(attend(i, normed, residual_of(x, normed)), "attn_norm");
     switch (config_.mlp_input) {
       case MlpInput::kAttention: {
@@ -147,6 +161,17 @@ class Decoder {
 DecoderStates hidden_states(Builder& b, const DecoderConfig& config, const DecoderOptions& options,
                             const DecoderInputs& inputs, KeySource& keys) {
   return Decoder(b, config, options, keys).build(inputs);
+}
+
+ValueId head_input(Builder& b, const DecoderConfig& config, const DecoderOptions& options,
+                   ValueId hidden) {
+  if (!config.head_transform.enabled) return hidden;
+  const auto scope = b.scope("head");
+  const DecoderParts parts(b, config, options);
+  const int64_t width = config.width;
+  const ValueId dense =
+      parts.project(hidden, {"dense", width, width, "head", "embed", config.head_transform.bias});
+  return parts.norm(activation(b, dense, config.head_transform.activation, "act"), "norm");
 }
 
 ValueId head_weight(Builder& b, const DecoderConfig& config, const DecoderOptions& options) {

@@ -17,8 +17,9 @@ struct DecoderOptions {
 };
 
 struct DecoderInputs {
-  graph::ValueId tokens;     // i32 [T]
-  graph::ValueId positions;  // i32 [T], each token's place in its sequence
+  graph::ValueId tokens;            // i32 [T]
+  graph::ValueId positions;         // i32 [T], each token's place in its sequence
+  graph::ValueId token_types = {};  // i32 [T], of models that have such
 };
 
 struct DecoderStates {
@@ -29,6 +30,9 @@ DecoderStates hidden_states(graph::Builder& b, const DecoderConfig& config,
                             const DecoderOptions& options, const DecoderInputs& inputs,
                             KeySource& keys);
 
+// What the head reads of hidden states: config.head_transform of them, or themselves.
+graph::ValueId head_input(graph::Builder& b, const DecoderConfig& config,
+                          const DecoderOptions& options, graph::ValueId hidden);
 // [vocab, width]: a matrix of its own, or the embedding where tied.
 graph::ValueId head_weight(graph::Builder& b, const DecoderConfig& config,
                            const DecoderOptions& options);

@@ -40,6 +40,7 @@ std::vector<float> alibi_slopes(const DecoderConfig& config) {
 
 graph::AttentionSpec spec_of(const DecoderConfig& config, int64_t layer) {
   graph::AttentionSpec spec{config.heads, config.kv_heads, config.head_dim, {}};
+  spec.mask.causal = config.causal;
   spec.mask.window = config.layer(layer).window;
   spec.mask.scale = static_cast<float>(config.score_scale(layer));
   spec.mask.softcap = static_cast<float>(config.attention_softcap);

@@ -152,7 +152,7 @@ void DecoderConfig::resize(const DecoderSizes& sizes) {
   ffn = sizes.ffn > 0 ? sizes.ffn : usual_ffn;
   if (positions == Positions::kRotary) rope.rotary_dim = head_dim;
   const bool local = std::ranges::any_of(pattern, &LayerConfig::local_rope);
-  if (local) local_rope.rotary_dim = head_dim;
+  if (local || !causal) local_rope.rotary_dim = head_dim;
   if (latent.enabled) resize_latent(sizes.head_dim);
   if (sizes.experts > 0) mixture.experts = sizes.experts;
   if (sizes.experts_per_token > 0) mixture.per_token = sizes.experts_per_token;

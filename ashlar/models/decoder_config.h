@@ -1,5 +1,6 @@
-// What a decoder is, whatever family it comes from: sizes, norms, biases, positions. Families parse
-// it from their config.json (family.h); decoder.h builds graphs from it and asks nothing else.
+// What a decoder is, whatever family it comes from: sizes, norms, biases, positions. An encoder is
+// one whose tokens see those behind them too. Families parse it from their config.json (family.h);
+// decoder.h builds graphs from it and asks nothing else.
 #pragma once
 
 #include "ashlar/graph/ops/moe_route.h"
@@ -108,6 +109,15 @@ struct LatentConfig {
   bool operator==(const LatentConfig&) const = default;
 };
 
+// What the head of a masked language model reads in place of the last layer's row: norm(f(dense x))
+// (BERT, Devlin et al. 2019).
+struct HeadTransform {
+  bool enabled = false;
+  bool bias = true;  // of the dense matrix
+  kernels::Activation activation = kernels::Activation::kGeluErf;
+  bool operator==(const HeadTransform&) const = default;
+};
+
 // What a new model of a family is asked for; 0: as the family has it.
 struct DecoderSizes {
   int64_t vocab = 0, width = 0, layers = 0, heads = 0, max_positions = 0;
@@ -129,6 +139,9 @@ struct DecoderConfig {
   std::vector<LayerConfig> pattern = {{}};  // layer i is pattern[i mod its size]
   MixtureConfig mixture;
   LatentConfig latent;
+  // Of an encoder tokens see those before and behind them, windows reach to both sides.
+  bool causal = true;
+  int64_t token_types = 0;  // segments that have an embedding of their own; 0: none have
 
   // Of all norms. Layer norms have a bias where norm_bias says so.
   graph::NormKind norm = graph::NormKind::kRms;
@@ -138,13 +151,15 @@ struct DecoderConfig {
   NormPlacement norm_placement = NormPlacement::kInput;
   bool norm_affine = true;  // norms have a weight (and bias) at all
   bool embedding_norm = false, final_norm = true;
+  bool first_norm = true;  // the first attention has a norm before it, as the others (kInput)
   bool residual_from_norm = false;  // branches are added to what they read, once normalised
 
   kernels::Activation activation = kernels::Activation::kSilu;
   bool gated = true;  // down(f(gate x) * up x) instead of down(f(up x))
   MlpInput mlp_input = MlpInput::kAttention;
   bool qkv_bias = false, o_bias = false, mlp_bias = false, head_bias = false;
-  bool tied_head = false;       // the head is the embedding
+  bool tied_head = false;  // the head is the embedding
+  HeadTransform head_transform;
   int64_t embedding_width = 0;  // > 0: of embedding and head, projected to width and back
 
   QkNorm qk_norm = QkNorm::kNone;

@@ -16,9 +16,13 @@ using graph::Graph;
 using graph::Symbol;
 using graph::ValueId;
 
-DecoderInputs token_inputs(Builder& b) {
-  return {b.input("tokens", DType::kI32, {Symbol::kTokens}),
-          b.input("positions", DType::kI32, {Symbol::kTokens})};
+DecoderInputs token_inputs(Builder& b, const DecoderConfig& config) {
+  DecoderInputs inputs{b.input("tokens", DType::kI32, {Symbol::kTokens}),
+                       b.input("positions", DType::kI32, {Symbol::kTokens})};
+  if (config.token_types > 0) {
+    inputs.token_types = b.input("token_types", DType::kI32, {Symbol::kTokens});
+  }
+  return inputs;
 }
 
 ValueId row_start_input(Builder& b) {
@@ -26,13 +30,14 @@ ValueId row_start_input(Builder& b) {
 }
 
 void mark_loss(Builder& b, const DecoderConfig& config, const DecoderOptions& options) {
-  const DecoderInputs inputs = token_inputs(b);
+  const DecoderInputs inputs = token_inputs(b, config);
   BatchKeys keys(row_start_input(b));
   const ValueId targets = b.input("targets", DType::kI32, {Symbol::kTokens});
   const ValueId scale = b.input("loss_scale", DType::kF32, {1});
   const DecoderStates states = hidden_states(b, config, options, inputs, keys);
+  const ValueId x = head_input(b, config, options, states.hidden);
   const ValueId head = head_weight(b, config, options);
-  b.graph().mark_output("loss", linear_cross_entropy(b, states.hidden, head, targets, scale, "loss",
+  b.graph().mark_output("loss", linear_cross_entropy(b, x, head, targets, scale, "loss",
                                                      head_bias(b, config), config.logit_softcap));
   if (!states.expert_load.valid()) return;
   const ValueId aux_scale = b.input("aux_scale", DType::kF32, {1});
@@ -45,7 +50,8 @@ void mark_logits(Builder& b, const DecoderConfig& config, const DecoderOptions& 
                  const DecoderInputs& inputs, KeySource& keys) {
   const ValueId rows = b.input("output_rows", DType::kI32, {Symbol::kOutputs});
   const ValueId x = hidden_states(b, config, options, inputs, keys).hidden;
-  const ValueId chosen = gather_rows(b, x, rows, {}, options.activations, "output");
+  const ValueId chosen =
+      head_input(b, config, options, gather_rows(b, x, rows, {}, options.activations, "output"));
   const ValueId head = head_weight(b, config, options);
   const ValueId logits =
       linear(b, chosen, head, {.bias = head_bias(b, config)}, "head", DType::kF32);
@@ -77,7 +83,7 @@ Graph build_evaluation(const DecoderConfig& config, const DecoderOptions& option
 Graph build_logits(const DecoderConfig& config, const DecoderOptions& options) {
   Graph graph;
   Builder b(graph);
-  const DecoderInputs inputs = token_inputs(b);
+  const DecoderInputs inputs = token_inputs(b, config);
   BatchKeys keys(row_start_input(b));
   mark_logits(b, config.as_inference(), options, inputs, keys);
   return graph;
@@ -86,7 +92,7 @@ Graph build_logits(const DecoderConfig& config, const DecoderOptions& options) {
 Graph build_hidden(const DecoderConfig& config, const DecoderOptions& options) {
   Graph graph;
   Builder b(graph);
-  const DecoderInputs inputs = token_inputs(b);
+  const DecoderInputs inputs = token_inputs(b, config);
   BatchKeys keys(row_start_input(b));
   const ValueId x = hidden_states(b, config.as_inference(), options, inputs, keys).hidden;
   const bool narrow = options.activations != DType::kF32;
@@ -98,7 +104,7 @@ Graph build_serving(const DecoderConfig& config, const ServingSpec& spec,
                     const DecoderOptions& options) {
   Graph graph;
   Builder b(graph);
-  const DecoderInputs inputs = token_inputs(b);
+  const DecoderInputs inputs = token_inputs(b, config);
   graph::PagedBatch batch;
   batch.row_start = row_start_input(b);
   batch.context = b.input("context", DType::kI32, {Symbol::kSeqs});

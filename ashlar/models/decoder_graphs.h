@@ -1,16 +1,18 @@
 // Whole graphs of a decoder, with the inputs their callers bind:
 //   tokens, positions i32 [tokens]; row_start i32 [seqs+1]: sequence s owns rows row_start[s] ..
-//   row_start[s+1]; output_rows i32 [outputs]: rows whose logits are wanted.
+//   row_start[s+1]; output_rows i32 [outputs]: rows whose logits are wanted; token_types i32
+//   [tokens] where the model has such.
 #pragma once
 
 #include "ashlar/models/decoder.h"
 
 namespace ashlar::models {
 
-// Adds targets i32 [tokens] (negative: not counted) and loss_scale f32 [1] (1 / counted tokens of
-// the global batch). Output "loss" f64 [1]. A balanced mixture of experts adds the input aux_scale
-// f32 [1] (1 / microbatches of a step) and the output "aux_loss" f64 [1], the balance of its load.
-// Master weights are f32; passes::precision lowers what is computed.
+// Adds targets i32 [tokens] (the next tokens, or an encoder's masked ones; negative: not counted)
+// and loss_scale f32 [1] (1 / counted tokens of the global batch). Output "loss" f64 [1]. A
+// balanced mixture of experts adds the input aux_scale f32 [1] (1 / microbatches of a step) and the
+// output "aux_loss" f64 [1], the balance of its load. Master weights are f32; passes::precision
+// lowers what is computed.
 graph::Graph build_training(const DecoderConfig& config, const DecoderOptions& options = {});
 // What is differentiated: "loss", and "aux_loss" where it is.
 std::vector<graph::ValueId> training_losses(const graph::Graph& graph);

@@ -5,6 +5,7 @@
 
 namespace ashlar::models {
 
+Family bert_family();
 Family bloom_family();
 Family cohere_family();
 Family deepseek_v2_family();
@@ -20,6 +21,8 @@ Family granite_family();
 Family llama_family();
 Family mistral_family();
 Family mixtral_family();
+Family modernbert_family();
+Family nomic_bert_family();
 Family olmo2_family();
 Family opt_family();
 Family phi_family();
@@ -28,7 +31,9 @@ Family qwen2_family();
 Family qwen2_moe_family();
 Family qwen3_family();
 Family qwen3_moe_family();
+Family roberta_family();
 Family stablelm_family();
 Family starcoder2_family();
+Family xlm_roberta_family();
 
 }  // namespace ashlar::models

@@ -23,13 +23,24 @@ std::span<const Family> families() {
   return table;
 }
 
+std::span<const Family> encoder_families() {
+  static const std::vector<Family> table = {bert_family(), roberta_family(), xlm_roberta_family(),
+                                            nomic_bert_family(), modernbert_family()};
+  return table;
+}
+
 const Family& find_family(const std::string& model_type, const std::string& where) {
-  std::vector<std::string_view> known;
+  std::vector<std::string_view> decoders, encoders;
   for (const Family& family : families()) {
     if (family.model_type == model_type) return family;
-    known.push_back(family.model_type);
+    decoders.push_back(family.model_type);
   }
-  fail("{}: model_type '{}' is not known; known are {}", where, model_type, fmt::join(known, ", "));
+  for (const Family& family : encoder_families()) {
+    if (family.model_type == model_type) return family;
+    encoders.push_back(family.model_type);
+  }
+  fail("{}: model_type '{}' is not known; known are the decoders {} and the encoders {}", where,
+       model_type, fmt::join(decoders, ", "), fmt::join(encoders, ", "));
 }
 
 DecoderConfig new_decoder(const std::string& model_type, const DecoderSizes& sizes) {
@@ -46,6 +57,10 @@ DecoderConfig parse_config(std::string_view text, const std::string& where) {
   HfConfig keys(text, where);
   const Family& family = find_family(keys.text("model_type"), where);
   ignore_common_keys(keys);
+  if (!family.blank().causal) {
+    keys.only("is_decoder", false);
+    keys.only("add_cross_attention", false);
+  }
   DecoderConfig config = family.parse(keys);
   config.family = family.model_type;
   keys.finish();
@@ -53,12 +68,26 @@ DecoderConfig parse_config(std::string_view text, const std::string& where) {
   return config;
 }
 
+namespace {
+
+// Of an encoder without a head "BertModel" where with it is "BertForMaskedLM".
+std::string architecture_of(const DecoderConfig& config, const Family& family) {
+  constexpr std::string_view kMasked = "ForMaskedLM";
+  std::string name(family.architecture);
+  if (config.causal || config.head_transform.enabled || !name.ends_with(kMasked)) return name;
+  return name.substr(0, name.size() - kMasked.size()) + "Model";
+}
+
+}  // namespace
+
 std::string write_config(const DecoderConfig& config) {
   using nlohmann::ordered_json;
   const Family& family = find_family(config.family);
   ordered_json document;
-  document["architectures"] = {family.architecture};
+  document["architectures"] = {architecture_of(config, family)};
   document["model_type"] = family.model_type;
+  // Left out, some families' default is an id beyond a small vocabulary (Phi 3's is 32000).
+  document["pad_token_id"] = nullptr;
   document.update(ordered_json::parse(family.write(config)));
   document["tie_word_embeddings"] = config.tied_head;
   document["initializer_range"] = config.initializer_range;
@@ -66,8 +95,6 @@ std::string write_config(const DecoderConfig& config) {
   document["eos_token_id"] = nullptr;
   if (config.eos.size() == 1) document["eos_token_id"] = config.eos.front();
   if (config.eos.size() > 1) document["eos_token_id"] = config.eos;
-  // Left out, some families' default is an id beyond a small vocabulary (Phi 3's is 32000).
-  document["pad_token_id"] = nullptr;
   // Newer versions of transformers read the first, older ones the second.
   document["dtype"] = document["torch_dtype"] = dtype_name(config.dtype);
   document["use_cache"] = true;
@@ -84,14 +111,20 @@ bool is_known_buffer(const DecoderConfig& config, std::string_view tensor) {
     return true;
   }
   if (config.tied_head && tensor == "lm_head.weight") return true;
-  return std::ranges::any_of(find_family(config.family).buffers,
-                             [&](std::string_view buffer) { return tensor.ends_with(buffer); });
+  const Family& family = find_family(config.family);
+  const auto ends = [&](std::string_view buffer) { return tensor.ends_with(buffer); };
+  if (std::ranges::any_of(family.buffers, ends)) return true;
+  if (tensor.starts_with(family.prefix)) tensor.remove_prefix(family.prefix.size());
+  const auto begins = [&](std::string_view name) { return tensor.starts_with(name); };
+  return std::ranges::any_of(family.others, begins);
 }
 
 TensorNames tensor_names(const DecoderConfig& config) {
+  const Family& family = find_family(config.family);
   TensorNames names;
-  names.rules = weight_rules(config);
-  names.prefix = find_family(config.family).prefix;
+  names.rules = family.weights(config);
+  names.prefix = family.prefix;
+  names.older = family.older;
   names.is_buffer = [config](std::string_view tensor) { return is_known_buffer(config, tensor); };
   return names;
 }

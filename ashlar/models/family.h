@@ -1,5 +1,6 @@
-// Model families: how each one's config.json becomes a DecoderConfig and back, and how its tensors'
-// names map to our parameters. A new family is one file and one line in the table of family.cc.
+// Model families, decoders and encoders: how each one's config.json becomes a DecoderConfig and
+// back, and how its tensors' names map to our parameters. A new family is one file and one line in
+// a table of family.cc.
 #pragma once
 
 #include "ashlar/models/decoder_config.h"
@@ -51,6 +52,11 @@ struct Family {
   std::string_view prefix;
   // Tensors that files may hold besides the weights: buffers, recognised by how their names end.
   std::vector<std::string_view> buffers;
+  // How the names of tensors begin (behind the prefix) that may be there besides the weights, those
+  // of heads that no graph here has: poolers, classifiers.
+  std::vector<std::string_view> others = {};
+  // Endings of names, and those that some files have in their place.
+  std::vector<std::pair<std::string_view, std::string_view>> older = {};
 
   // A new model's description but for its sizes.
   DecoderConfig (*blank)();
@@ -61,7 +67,8 @@ struct Family {
   std::vector<WeightRule> (*weights)(const DecoderConfig& config);
 };
 
-std::span<const Family> families();
+std::span<const Family> families();          // of decoders
+std::span<const Family> encoder_families();  // of encoders
 // Throws Error listing the known ones; `where` is the file that names it.
 const Family& find_family(const std::string& model_type, const std::string& where = "model_type");
 

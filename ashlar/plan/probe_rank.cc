@@ -36,7 +36,8 @@ std::string input_name(const graph::Graph& graph, ValueId id) {
 }
 
 bool is_batch_input(const std::string& name) {
-  return name == "tokens" || name == "targets" || name == "positions" || name == "row_start";
+  return name == "tokens" || name == "targets" || name == "positions" || name == "row_start" ||
+         name == "token_types";
 }
 
 bool takes_offsets(const graph::Node& node) {
@@ -141,6 +142,8 @@ void ProbeRank::place_integers(const TimedOp& op, size_t i, const std::vector<in
       value = rows[static_cast<size_t>(k)];
     } else if (name == "positions") {
       value = k % rows[1];
+    } else if (name == "token_types") {
+      value = 0;
     } else if (is_batch_input(name)) {
       value = k * kStride % op.step.vocab;
     } else {  // experts that are used evenly

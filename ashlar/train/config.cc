@@ -112,6 +112,14 @@ models::DecoderConfig ModelSection::decoder(int64_t default_vocab, int64_t defau
   return models::parse_config(json.dump(), "config model");
 }
 
+void MaskSection::bind(ConfigBinder& b) {
+  b.key("probability", probability, "encoders: share of the tokens that are hidden and learned")
+      .between(0, 1);
+  b.key("replace", replace, "share of those that become the mask token").between(0, 1);
+  b.key("random", random, "share of those that become a random token; the rest stay as they are")
+      .between(0, 1);
+}
+
 void MoeSection::bind(ConfigBinder& b) {
   b.choice<Router>(
       "router", router,
@@ -300,6 +308,7 @@ void TrainConfig::bind(ConfigBinder& b) {
                               "which activations backward computes again instead of keeping them");
   b.section("model", model);
   b.section("moe", moe);
+  b.section("mask", mask);
   b.section("data", data);
   b.section("train", train);
   b.section("valid", valid);
@@ -317,6 +326,11 @@ void TrainConfig::validate() const {
 }
 
 void TrainConfig::validate_training() const {
+  if (mask.probability == 0) fail_usage("config mask.probability: 0 leaves nothing to learn");
+  if (mask.replace + mask.random > 1) {
+    fail_usage("config mask.random: {} and mask.replace={} are more than 1 together", mask.random,
+               mask.replace);
+  }
   if (train.warmup > train.steps) {
     fail_usage("config train.warmup: {} is more than train.steps={}", train.warmup, train.steps);
   }

@@ -1,6 +1,6 @@
-// The keys of `ashlar train`, all with defaults: what to train (model., moe.), on what (data.), how
-// (train.), what to look at meanwhile (valid., sample.), what to keep (checkpoint.) and where
-// (run.). A ConfigTable fills a TrainConfig; validate() says what ranges alone do not.
+// The keys of `ashlar train`, all with defaults: what to train (model., moe., mask.), on what
+// (data.), how (train.), what to look at meanwhile (valid., sample.), what to keep (checkpoint.)
+// and where (run.). A ConfigTable fills a TrainConfig; validate() says what ranges alone do not.
 #pragma once
 
 #include "ashlar/data/data_config.h"
@@ -42,6 +42,14 @@ struct ModelSection {
   bool from_scratch() const { return from.empty(); }
   // The new model; vocab and seq where the keys leave them open.
   models::DecoderConfig decoder(int64_t default_vocab, int64_t default_seq) const;
+};
+
+// Training of an encoder: tokens are hidden and learned (data/masking.h).
+struct MaskSection {
+  double probability = 0.15, replace = 0.8, random = 0.1;
+
+  void bind(ConfigBinder& b);
+  bool operator==(const MaskSection&) const = default;
 };
 
 // Training of a mixture of experts.
@@ -148,6 +156,7 @@ struct CommSection {
 struct TrainConfig {
   ModelSection model;
   MoeSection moe;
+  MaskSection mask;
   data::DataConfig data;
   TrainSection train;
   ValidSection valid;

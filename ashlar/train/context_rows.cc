@@ -32,8 +32,14 @@ graph::Bindings ContextRows::bindings(int64_t rows, int64_t seq, int64_t seqs) c
 }
 
 ContextRows::View ContextRows::cut(const data::Batch& batch) {
-  View view{batch.tokens.data(), batch.positions.data(), batch.targets.data(),
-            batch.row_start.data(), bindings(batch.rows, batch.seq, batch.sequences())};
+  View view{batch.tokens.data(),
+            batch.positions.data(),
+            batch.targets.data(),
+            batch.row_start.data(),
+            nullptr,
+            bindings(batch.rows, batch.seq, batch.sequences())};
+  types_.resize(batch.tokens.size());
+  view.token_types = types_.data();
   if (parts_ == 1) return view;
   const auto runs = graph::context_runs({batch.seq, zigzag_}, parts_, index_,
                                         view.bindings[graph::Symbol::kWhole]);

@@ -18,6 +18,7 @@ class ContextRows {
 
   struct View {
     const int32_t *tokens, *positions, *targets, *row_start;
+    const int32_t* token_types;  // all of the first
     graph::Bindings bindings;
   };
   // Valid until the next call, and as long as the batch.
@@ -28,7 +29,7 @@ class ContextRows {
   int parts_, index_;
   bool zigzag_;
   int tensor_parts_, tensor_index_;
-  std::vector<int32_t> tokens_, positions_, targets_;
+  std::vector<int32_t> tokens_, positions_, targets_, types_;
 };
 
 }  // namespace ashlar::train

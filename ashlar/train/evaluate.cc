@@ -34,7 +34,7 @@ std::string Evaluation::to_json() const {
 
 Evaluation evaluate(const EvaluateOptions& options) {
   const bundle::Bundle bundle = bundle::Bundle::open(options.model);
-  const models::DecoderConfig& config = bundle.config();
+  const models::DecoderConfig& config = bundle.description();
   const int64_t seq = options.seq > 0 ? options.seq : std::min(config.max_positions, kDefaultSeq);
   ASHLAR_CHECK(seq <= config.max_positions, "eval: {} tokens a row, {} has positions for {}", seq,
                options.model, config.max_positions);
@@ -44,7 +44,8 @@ Evaluation evaluate(const EvaluateOptions& options) {
   ASHLAR_CHECK(encoder.vocab_size() <= config.vocab,
                "eval: the tokenizer has {} tokens, the model {} an embedding of {} rows",
                encoder.vocab_size(), options.model, config.vocab);
-  const data::Dataset data = data::Dataset::open_train(options.data, seq, encoder, pool);
+  const data::Dataset data =
+      data::Dataset::open_train(options.data, seq, encoder, pool, masking_of(config, encoder, {}));
 
   runtime::VariableStore store;
   load_parameters(bundle, models::build_evaluation(config), store);
@@ -63,7 +64,7 @@ Evaluation evaluate(const EvaluateOptions& options) {
   result.tokens_per_s = static_cast<double>(loss.tokens) / result.seconds;
   const bool all_count =
       std::ranges::none_of(data.sources(), [](const auto& source) { return source->has_mask(); });
-  if (loss.complete && all_count && result.text_bytes > 0) {
+  if (config.causal && loss.complete && all_count && result.text_bytes > 0) {
     result.bits_per_byte = loss.sum / std::numbers::ln2 / static_cast<double>(result.text_bytes);
   }
   return result;

@@ -164,10 +164,10 @@ std::optional<GoldenTrain> check_golden_train(const std::string& model, ThreadPo
   const Json json = read_json<Json>(source);
   if (!json.contains("train")) return std::nullopt;
   const Golden golden = parse(json.at("train"), source);
-  const data::StepBatch batch = make_batch(golden, bundle.config(), source);
+  const data::StepBatch batch = make_batch(golden, bundle.description(), source);
   const data::Batch& rows = batch.microbatches[0];
 
-  const StepSpec spec{.model = bundle.config().without_dropout(),
+  const StepSpec spec{.model = bundle.description().without_dropout(),
                       .update = golden.rule,
                       .max_tokens = rows.rows * rows.seq,
                       .max_seqs = rows.rows};

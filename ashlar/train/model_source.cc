@@ -101,7 +101,8 @@ ModelSource open_model_source(const TrainConfig& config) {
     bundle::Bundle from = bundle::Bundle::open(model.from);
     const std::string& tokenizer =
         config.data.tokenizer.empty() ? from.path() : config.data.tokenizer;
-    ModelSource source{from.config(), open_encoder(tokenizer), from.text_files(), std::move(from)};
+    ModelSource source{from.description(), open_encoder(tokenizer), from.text_files(),
+                       std::move(from)};
     if (source.encoder.vocab_size() > source.config.vocab) {
       fail_usage("config data.tokenizer: {} has {} tokens, the model {} an embedding of {} rows",
                  tokenizer, source.encoder.vocab_size(), model.from, source.config.vocab);
@@ -126,6 +127,30 @@ ModelSource open_model_source(const TrainConfig& config) {
   if (encoder.document_end() >= 0) decoder.eos.push_back(encoder.document_end());
   auto files = tokenizer_files(config.data.tokenizer, encoder, decoder.max_positions);
   return {std::move(decoder), std::move(encoder), std::move(files), std::nullopt};
+}
+
+std::optional<data::Masking> masking_of(const models::DecoderConfig& model,
+                                        const data::TokenizerEncoder& encoder,
+                                        const MaskSection& mask) {
+  if (model.causal) {
+    if (mask != MaskSection()) {
+      fail_usage(
+          "config mask: {} predicts next tokens, and none are hidden; remove the keys under mask.",
+          model.family);
+    }
+    return std::nullopt;
+  }
+  const auto token = encoder.mask_token();
+  ASHLAR_CHECK(token.has_value(),
+               "training {}: the tokenizer has no mask token; name one as mask_token in "
+               "tokenizer_config.json",
+               model.family);
+  return data::Masking{.probability = mask.probability,
+                       .mask = mask.replace,
+                       .random = mask.random,
+                       .mask_token = *token,
+                       .vocab = encoder.vocab_size(),
+                       .special = encoder.tokenizer().special_ids()};
 }
 
 models::DecoderConfig model_config(const TrainConfig& config) {
@@ -156,7 +181,7 @@ data::TokenizerEncoder open_encoder(const std::string& name) {
 int64_t load_parameters(const bundle::Bundle& model, const graph::Graph& graph,
                         runtime::VariableStore& store) {
   return bundle::load_weights(
-      model.open_weights(), model.config(), graph, bundle::Storage::kOwn, model.path(),
+      model.open_weights(), model.description(), graph, bundle::Storage::kOwn, model.path(),
       [&](const std::string& name, Tensor tensor) { store.put(name, std::move(tensor)); });
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ashlar/bundle/bundle.h"
+#include "ashlar/data/masking.h"
 #include "ashlar/data/tokenizer_encoder.h"
 #include "ashlar/graph/graph.h"
 #include "ashlar/models/decoder_config.h"
@@ -25,6 +26,11 @@ struct ModelSource {
 // Throws Error or UsageError naming the key. train.dropout goes over all three of the model's
 // rates.
 ModelSource open_model_source(const TrainConfig& config);
+
+// What is hidden where the model is an encoder. Throws Error where its tokenizer has no mask token.
+std::optional<data::Masking> masking_of(const models::DecoderConfig& model,
+                                        const data::TokenizerEncoder& encoder,
+                                        const MaskSection& mask);
 
 // The configuration of that model alone. A new one whose model.vocab is given needs no tokenizer.
 models::DecoderConfig model_config(const TrainConfig& config);

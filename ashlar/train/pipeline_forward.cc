@@ -30,7 +30,8 @@ double PipelineForward::run(const ContextRows::View& view) {
                                                {{"tokens", view.tokens},
                                                 {"positions", view.positions},
                                                 {"row_start", view.row_start},
-                                                {"targets", view.targets}}};
+                                                {"targets", view.targets},
+                                                {"token_types", view.token_types}}};
   return pipeline_->forward({&microbatch, 1}, {});
 }
 

@@ -38,7 +38,7 @@ PipelinePlan plan_pipeline(const PlannedChunks& of) {
     pipeline.bind_input(input, nullptr);
   }
   runtime::PipelineMicrobatch microbatch{bindings, 0, bindings[graph::Symbol::kTokens], {}};
-  for (const char* input : {"tokens", "positions", "row_start", "targets"}) {
+  for (const char* input : {"tokens", "positions", "row_start", "targets", "token_types"}) {
     microbatch.inputs.emplace_back(input, nullptr);
   }
   const std::vector<runtime::PipelineMicrobatch> all(static_cast<size_t>(schedule.microbatches),

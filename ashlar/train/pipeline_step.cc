@@ -56,7 +56,8 @@ std::vector<runtime::PipelineMicrobatch> PipelineStep::cut(const data::StepBatch
                       {{"tokens", view.tokens},
                        {"positions", view.positions},
                        {"row_start", view.row_start},
-                       {"targets", view.targets}}});
+                       {"targets", view.targets},
+                       {"token_types", view.token_types}}});
   }
   return result;
 }

@@ -158,6 +158,10 @@ void check_layout(const TrainConfig& config, const models::DecoderConfig& model)
     }
     check_divides("mesh.expert", mesh.expert, {{"experts", model.mixture.experts}});
   }
+  if (config.sample.every > 0 && !model.causal) {
+    fail_usage("config sample.every: {} is an encoder and writes no text; set sample.every=0",
+               model.family);
+  }
   // Samples are computed in f32, from masters, of which ZeRO 1 leaves shards.
   const bool masters = config.train.dtype != DType::kF32 && config.train.master == Master::kF32;
   const bool whole = mesh.tensor == 1 && mesh.pipe == 1 && mesh.expert == 1 &&

@@ -45,10 +45,11 @@ RunStart find_start(const TrainConfig& config, IsaTier tier, comm::Communicator*
 
 void check_same_training(const RunStart& start, const models::DecoderConfig& model,
                          const std::string& optimizer) {
-  ASHLAR_CHECK(description(bundle::Bundle::open(start.checkpoint).config()) == description(model),
-               "resume: {} holds another model than the configuration describes (its config.json "
-               "differs); restore the keys under model., or choose another run.dir",
-               start.checkpoint);
+  ASHLAR_CHECK(
+      description(bundle::Bundle::open(start.checkpoint).description()) == description(model),
+      "resume: {} holds another model than the configuration describes (its config.json "
+      "differs); restore the keys under model., or choose another run.dir",
+      start.checkpoint);
   ASHLAR_CHECK(start.state.optimizer == optimizer,
                "resume: {} was trained with train.optimizer={}, now it is {}; its moments do not "
                "fit",

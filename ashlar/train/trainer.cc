@@ -51,12 +51,13 @@ class Run {
         table_(kernels::kernel_table(tier_)),
         pool_(ranks_.threads(config.run)),
         source_(open_fitting_model(config)),
+        masking_(masking_of(source_.config, source_.encoder, config.mask)),
         start_(find_start(config, tier_, comm)),
-        train_data_(
-            data::Dataset::open_train(config.data, config.train.seq, source_.encoder, pool_)) {
+        train_data_(data::Dataset::open_train(config.data, config.train.seq, source_.encoder, pool_,
+                                              masking_)) {
     if (config.valid.every > 0 && data::Dataset::has_valid(config.data)) {
-      valid_data_.emplace(
-          data::Dataset::open_valid(config.data, config.train.seq, source_.encoder, pool_));
+      valid_data_.emplace(data::Dataset::open_valid(config.data, config.train.seq, source_.encoder,
+                                                    pool_, masking_));
     }
     build_step();
     if (ranks_.first()) folder_.emplace(config_, start_.first_step());
@@ -96,6 +97,7 @@ class Run {
   const kernels::KernelTable& table_;
   ThreadPool pool_;
   ModelSource source_;
+  std::optional<data::Masking> masking_;  // of an encoder
   RunStart start_;
   data::Dataset train_data_;
   std::optional<data::Dataset> valid_data_;

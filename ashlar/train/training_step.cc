@@ -145,6 +145,7 @@ TrainingStep::TrainingStep(TrainingGraph training, const StepSpec& spec,
   positions_ = executor_->input_index("positions");
   row_start_ = executor_->input_index("row_start");
   targets_ = executor_->input_index("targets");
+  if (graph.inputs().contains("token_types")) token_types_ = executor_->input_index("token_types");
   executor_->bind_input("loss_scale", &scalars_.loss_scale);
   executor_->bind_input("lr", &scalars_.lr);
   balanced_ = graph.outputs().contains("aux_loss");
@@ -158,6 +159,7 @@ Bindings TrainingStep::bind(const data::Batch& batch) {
   executor_->bind_input(positions_, view.positions);
   executor_->bind_input(row_start_, view.row_start);
   executor_->bind_input(targets_, view.targets);
+  if (token_types_ >= 0) executor_->bind_input(token_types_, view.token_types);
   return view.bindings;
 }
 

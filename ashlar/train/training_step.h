@@ -102,6 +102,7 @@ class TrainingStep final : public OptimizerStep {
   std::unique_ptr<runtime::Executor> executor_;
   int forward_ = -1, backward_ = -1, reduce_ = -1, norm_ = -1, update_ = -1;
   int tokens_ = -1, positions_ = -1, row_start_ = -1, targets_ = -1;
+  int token_types_ = -1;  // of models that have such
   StepScalars scalars_;
   bool balanced_ = false;  // there is an aux_loss
   LossScale scale_;

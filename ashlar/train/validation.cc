@@ -65,6 +65,9 @@ double Validation::loss(const ContextRows::View& view) {
   executor_->bind_input("positions", view.positions);
   executor_->bind_input("row_start", view.row_start);
   executor_->bind_input("targets", view.targets);
+  if (graph_.inputs().contains("token_types")) {
+    executor_->bind_input("token_types", view.token_types);
+  }
   executor_->run(0, view.bindings, {});
   return *executor_->output("loss", view.bindings).as<double>();
 }

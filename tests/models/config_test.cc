@@ -14,9 +14,11 @@ using models::DecoderConfig;
 using nlohmann::json;
 
 constexpr const char* kKnown =
-    "bloom, cohere, deepseek_v2, deepseek_v3, falcon, gemma, gemma2, gemma3_text, gpt2, gpt_neox, "
-    "gptj, granite, llama, mistral, mixtral, olmo2, opt, phi, phi3, qwen2, qwen2_moe, qwen3, "
-    "qwen3_moe, stablelm, starcoder2";
+    "the decoders bloom, cohere, deepseek_v2, deepseek_v3, falcon, gemma, gemma2, gemma3_text, "
+    "gpt2, "
+    "gpt_neox, gptj, granite, llama, mistral, mixtral, olmo2, opt, phi, phi3, qwen2, qwen2_moe, "
+    "qwen3, qwen3_moe, stablelm, starcoder2 and the encoders bert, roberta, xlm-roberta, "
+    "nomic_bert, modernbert";
 constexpr const char* kFixtures[] = {"gpt2",    "llama", "llama2", "mistral",
                                      "mixtral", "phi3",  "qwen2",  "qwen3"};
 

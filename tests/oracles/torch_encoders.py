@@ -1,6 +1,7 @@
-"""What transformers computes in float32 for encoders: the hidden states of two texts of one batch.
-Weights and token ids are counter_values of their names, so they are not stored;
-tests/models/encoder_golden_test.cc makes the same ones.
+"""What transformers computes in float32 for encoders: the hidden states of two texts of one batch,
+and of those with a head for masked tokens its logits, gradients and steps of AdamW, in the form of
+golden.json (docs/verify.md). Weights and token ids are counter_values of their names, so they are not
+stored; tests/models/encoder_models.cc makes the same ones.
 
     ./dev oracles torch_encoders        compare with tests/fixtures/encoders
     ./dev oracles torch_encoders --write
@@ -21,6 +22,8 @@ FOLDER = pathlib.Path(__file__).resolve().parent.parent / "fixtures" / "encoders
 LENGTHS, STRIDE, MATRIX_SCALE = [70, 9], 3, 0.25
 ROWS = [0, 1, 8, 35, 69]
 TOLERANCE = 1e-5  # of float32 on another machine
+MASK, PLACES = 3, [2, 9, 10, 21]  # what hides tokens, and where
+LR, BETAS, EPS, DECAY, CLIP, STEPS = 1e-3, (0.9, 0.95), 1e-8, 0.1, 1.0, 3
 
 BERT = dict(model_type="bert", vocab_size=97, hidden_size=48, num_hidden_layers=3,
             num_attention_heads=4, intermediate_size=80, max_position_embeddings=128,
@@ -37,15 +40,17 @@ CASES = {
     "bert_relu": ("BertForMaskedLM", BERT | dict(hidden_act="relu", layer_norm_eps=1e-5,
                                                  type_vocab_size=3, num_attention_heads=3)),
     "roberta": ("RobertaModel", ROBERTA),
-    "roberta_padding_5": ("RobertaForMaskedLM", ROBERTA | dict(pad_token_id=5, type_vocab_size=2)),
-    "xlm_roberta": ("XLMRobertaModel", ROBERTA | dict(model_type="xlm-roberta")),
+    "roberta_padding_5": ("RobertaForMaskedLM", ROBERTA | dict(
+        pad_token_id=5, type_vocab_size=2, hidden_act="silu", tie_word_embeddings=False)),
+    "xlm_roberta": ("XLMRobertaForMaskedLM", ROBERTA | dict(model_type="xlm-roberta")),
     "nomic": ("NomicBertModel", NOMIC),
-    "nomic_theta": ("NomicBertModel", NOMIC | dict(
+    "nomic_theta": ("NomicBertForMaskedLM", NOMIC | dict(
         hidden_act="gelu", rope_parameters=dict(rope_type="default", rope_theta=10000.0))),
     "modernbert": ("ModernBertModel", MODERN | dict(local_attention=16)),
     "modernbert_biases": ("ModernBertForMaskedLM", MODERN | dict(
         attention_bias=True, mlp_bias=True, norm_bias=True, local_attention=7,
-        hidden_activation="silu", layer_types=["sliding_attention", "full_attention"] * 2,
+        hidden_activation="silu", classifier_bias=True, classifier_activation="relu",
+        layer_types=["sliding_attention", "full_attention"] * 2,
         rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=50000.0),
                              sliding_attention=dict(rope_type="default", rope_theta=300.0)))),
 }
@@ -69,13 +74,53 @@ def build(kind, config):
             scale, offset = (0.5, 1.0) if is_norm_weight(name) else (MATRIX_SCALE, 0.0)
             tensors[name] = torch.tensor(counter_values(name, tuple(shape), scale, offset))
         save_file(tensors, path, {"format": "pt"})
-        model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager")
+        load = dict(attn_implementation="eager", dtype=torch.float32)
+        model = transformers.AutoModel.from_pretrained(folder, **load).eval()
+        masked = kind.endswith("ForMaskedLM")
+        head = getattr(transformers, kind).from_pretrained(folder, **load).eval() if masked else None
         written = json.loads((pathlib.Path(folder) / "config.json").read_text())
-    return model.float().eval(), written, shapes
+        written["dtype"] = "float32"
+    return model, head, written, shapes
+
+
+def file_names(model, shapes):
+    """Parameters by their names in the file, which differ from those in memory for Nomic's."""
+    named = {n: p for n, p in model.named_parameters()}
+    return {n: named[n] for n in shapes if n in named}
+
+
+def masked_golden(model, shapes):
+    """Logits of one hidden token, and training on two rows."""
+    rows = [(counter_ids(f"row{row}", 24, 80) + 10).tolist() for row in range(2)]
+    inputs, targets = torch.tensor(rows), torch.full((2, 24), -100)
+    for place in PLACES:
+        targets[:, place] = inputs[:, place]
+        inputs[0, place] = MASK
+    with torch.no_grad():
+        logits = model(inputs[:1]).logits[0, PLACES[1]]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, betas=BETAS, eps=EPS,
+                                  weight_decay=DECAY)
+    steps, norms = [], {}
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        loss = model(inputs, labels=targets).loss
+        loss.backward()
+        if step == 0:
+            norms = {n: float(f"{p.grad.norm().item():.7g}")
+                     for n, p in file_names(model, shapes).items() if p.grad is not None}
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        steps.append([loss.item(), norm.item()])
+        optimizer.step()
+    return {"forward": {"ids": inputs[0].tolist(), "logits": {
+                "position": PLACES[1], "values": [round(x, 6) for x in logits.tolist()]}},
+            "train": {"input_ids": inputs.tolist(), "target_ids": targets.tolist(),
+                      "cross_entropy": steps[0][0], "grad_norms": norms,
+                      "adamw": {"lr": LR, "betas": BETAS, "eps": EPS, "weight_decay": DECAY,
+                                "clip_norm": CLIP, "loss_and_grad_norm": steps}}}
 
 
 def golden(kind, config):
-    model, written, shapes = build(kind, config)
+    model, head, written, shapes = build(kind, config)
     longest, types = max(LENGTHS), config.get("type_vocab_size", 2)
     ids = torch.zeros(len(LENGTHS), longest, dtype=torch.long) + (config.get("pad_token_id") or 0)
     type_ids, mask = torch.zeros_like(ids), torch.zeros_like(ids)
@@ -88,7 +133,7 @@ def golden(kind, config):
         inputs["token_type_ids"] = type_ids
     with torch.no_grad():
         hidden = model(**inputs).last_hidden_state
-    return {
+    found = {
         "made_with": f"torch {torch.__version__.split('+')[0]}, "
                      f"transformers {transformers.__version__}, float32",
         "config": written, "tensors": shapes, "matrix_scale": MATRIX_SCALE, "types": types,
@@ -99,11 +144,23 @@ def golden(kind, config):
                       "values": [round(x, 6) for x in hidden[1, r, ::STRIDE].tolist()]}
                      for r in range(LENGTHS[1])],
     }
+    if head is not None:
+        found["golden"] = masked_golden(head, shapes)
+    return found
 
 
 def difference(found, stored):
-    return max(abs(a - b) for x, y in zip(found["hidden"], stored["hidden"])
-               for a, b in zip(x["values"], y["values"]))
+    """The largest of numbers in two documents alike in all else."""
+    if isinstance(stored, dict):
+        assert found.keys() == stored.keys(), (found.keys(), stored.keys())
+        return max((difference(found[k], stored[k]) for k in stored if k != "made_with"), default=0)
+    if isinstance(stored, list):
+        assert len(found) == len(stored)
+        return max((difference(a, b) for a, b in zip(found, stored)), default=0)
+    if isinstance(stored, float) and isinstance(found, (int, float)):
+        return abs(found - stored)
+    assert found == stored, (found, stored)
+    return 0
 
 
 def main():

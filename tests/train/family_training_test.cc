@@ -4,6 +4,7 @@
 #include "ashlar/models/family.h"
 #include "ashlar/train/golden_train.h"
 #include "tests/base/temp_dir.h"
+#include "tests/models/encoder_models.h"
 #include "tests/models/family_models.h"
 #include "tests/train/layout.h"
 
@@ -30,6 +31,7 @@ models::DecoderConfig small(const std::string& family) {
     sizes.experts_per_token = 2;
   }
   if (family.starts_with("deepseek")) sizes.kv_heads = sizes.heads;  // latent attention's
+  if (!models::find_family(family).blank().causal) sizes.kv_heads = sizes.heads;
   models::DecoderConfig config = models::new_decoder(family, sizes);
   config.initializer_range = 0.3;
   config.mixture.balance = false;
@@ -53,11 +55,19 @@ TEST_P(FamilyTraining, LossFalls) {
 std::vector<std::string> all_families() {
   std::vector<std::string> names;
   for (const models::Family& family : models::families()) names.emplace_back(family.model_type);
+  for (const models::Family& family : models::encoder_families()) {
+    names.emplace_back(family.model_type);
+  }
   return names;
 }
 
+std::string test_name(std::string family) {
+  std::ranges::replace(family, '-', '_');
+  return family;
+}
+
 INSTANTIATE_TEST_SUITE_P(All, FamilyTraining, ::testing::ValuesIn(all_families()),
-                         [](const auto& family) { return family.param; });
+                         [](const auto& family) { return test_name(family.param); });
 
 // Losses and gradient norms of steps of AdamW.
 class FamilySteps : public ::testing::TestWithParam<std::string> {};
@@ -78,14 +88,34 @@ TEST_P(FamilySteps, EqualTransformers) {
 INSTANTIATE_TEST_SUITE_P(All, FamilySteps, ::testing::ValuesIn(ashlar::testing::family_models()),
                          [](const auto& model) { return model.param; });
 
+class EncoderSteps : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(EncoderSteps, EqualTransformers) {
+  const ashlar::testing::TempDir folder;
+  ashlar::testing::write_encoder_model(folder.path(), ashlar::testing::encoder_golden(GetParam()));
+  ThreadPool pool(2);
+  const auto golden = check_golden_train(folder.path(), pool, best_isa_tier());
+  ASSERT_TRUE(golden.has_value());
+  ASSERT_GT(golden->checks.size(), 10u);
+  for (const GoldenCheck& check : golden->checks) {
+    EXPECT_TRUE(check.passed()) << check.name << ": " << check.found << " instead of "
+                                << check.wanted;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EncoderSteps,
+                         ::testing::ValuesIn(ashlar::testing::kEncodersWithHeads),
+                         [](const auto& model) { return std::string(model.param); });
+
 class FamilyLayout : public ::testing::TestWithParam<std::string> {};
 
-// Norms of heads, ALiBi, windows, soft caps, a head's bias, projections of the embedding.
+// Norms of heads, ALiBi, windows, soft caps, a head's bias, projections of the embedding; encoders.
 models::DecoderConfig peculiar(const std::string& family) {
   models::DecoderConfig config = small(family);
   if (family == "cohere") config.qk_norm = models::QkNorm::kEachHead;
   if (family == "phi") config.qk_norm = models::QkNorm::kHead;
   if (family == "gemma2") config.pattern = {{.window = 5}, {}};
+  if (family == "modernbert") config.pattern = {{}, {.window = 3, .local_rope = true}};
   if (family == "opt") {
     config.norm_placement = models::NormPlacement::kStream;
     config.final_norm = false;
@@ -109,7 +139,8 @@ TEST_P(FamilyLayout, EqualsOneRank) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Some, FamilyLayout,
-                         ::testing::Values("bloom", "cohere", "gemma2", "opt", "phi", "qwen3"),
+                         ::testing::Values("bert", "bloom", "cohere", "gemma2", "modernbert", "opt",
+                                           "phi", "qwen3"),
                          [](const auto& family) { return std::string(family.param); });
 
 }  // namespace

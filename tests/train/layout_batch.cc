@@ -83,6 +83,9 @@ LayoutInputs make_inputs(const LayoutJob& job, const Layout& layout, int rank, i
       inputs.tokens.push_back(made.tokens[at]);
       inputs.positions.push_back(made.positions[at]);
       inputs.targets.push_back(made.targets[at]);
+      if (job.model.token_types > 0) {
+        inputs.token_types.push_back(made.tokens[at] % static_cast<int32_t>(job.model.token_types));
+      }
     }
     for (const int32_t length : made.lengths) {
       inputs.row_start.push_back(inputs.row_start.back() + length);

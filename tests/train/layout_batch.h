@@ -38,6 +38,7 @@ struct Layout {
 // One microbatch of one rank.
 struct LayoutInputs {
   std::vector<int32_t> tokens, positions, targets, row_start;
+  std::vector<int32_t> token_types;  // of models that have such
   graph::Bindings bindings;
   uint64_t first_token = 0;
   int64_t whole_tokens = 0;  // of the microbatch, before context and tensor ranks share it

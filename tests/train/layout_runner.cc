@@ -25,6 +25,7 @@ class ReferenceRunner final : public LayoutRunner {
     run_.set_input("positions", in.positions);
     run_.set_input("targets", in.targets);
     run_.set_input("row_start", in.row_start);
+    if (!in.token_types.empty()) run_.set_input("token_types", in.token_types);
     run_.set_input("loss_scale", std::vector<double>{scale});
     run_.set_input("lr", std::vector<double>{lr});
     if (balanced_) run_.set_input("aux_scale", std::vector<double>{in.aux_scale});
@@ -60,6 +61,9 @@ class KernelRunner final : public LayoutRunner {
     executor_.bind_input("positions", in_.positions.data());
     executor_.bind_input("targets", in_.targets.data());
     executor_.bind_input("row_start", in_.row_start.data());
+    if (!in_.token_types.empty()) {
+      executor_.bind_input("token_types", in_.token_types.data());
+    }
     executor_.bind_input("loss_scale", &scale_);
     executor_.bind_input("lr", &lr_);
     if (balanced_) executor_.bind_input("aux_scale", &in_.aux_scale);

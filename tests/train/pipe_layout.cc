@@ -77,6 +77,7 @@ class PipeRank {
                               {{"tokens", in.tokens.data()},
                                {"positions", in.positions.data()},
                                {"row_start", in.row_start.data()},
+                               {"token_types", in.token_types.data()},
                                {"targets", in.targets.data()}}});
     }
     const graph::RunState state{.seed = job_.seed, .step = static_cast<uint64_t>(step)};
