@@ -7,6 +7,7 @@
 #include "tests/models/encoder_models.h"
 #include "tests/models/family_models.h"
 #include "tests/train/layout.h"
+#include "tests/train/pipe_layout.h"
 
 #include <gtest/gtest.h>
 
@@ -142,6 +143,33 @@ INSTANTIATE_TEST_SUITE_P(Some, FamilyLayout,
                          ::testing::Values("bert", "bloom", "cohere", "gemma2", "modernbert", "opt",
                                            "phi", "qwen3"),
                          [](const auto& family) { return std::string(family.param); });
+
+// Each family on two ranks of every axis it can be spread over.
+class FamilyRanks : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(FamilyRanks, EqualOne) {
+  LayoutJob job{.model = peculiar(GetParam())};
+  job.steps = 1;
+  job.batch = job.microbatches = 2;
+  const LayoutResult wanted = run_layout(job, {}, Arithmetic::kDouble);
+  std::vector<Layout> layouts;
+  for (const int zero : {1, 2, 3}) layouts.push_back({.mesh = {.data = 2}, .zero = zero});
+  // OLMo 2's norms over all heads are refused there (ranks.cc).
+  if (job.model.qk_norm != models::QkNorm::kWidth) layouts.push_back({.mesh = {.tensor = 2}});
+  if (job.model.mixture.experts > 0) layouts.push_back({.mesh = {.expert = 2}});
+  for (const Layout& layout : layouts) {
+    LayoutJob mine = job;
+    if (layout.data_ranks() > 1) mine.microbatches = 1;
+    expect_equal(run_layout(mine, layout, Arithmetic::kDouble), wanted, kDoubleTolerance,
+                 GetParam() + " on " + layout.str());
+  }
+  const PipeLayout pipe{.layout = {.mesh = {.pipe = 2}}};
+  expect_equal(run_pipe_layout(job, pipe, Arithmetic::kDouble).trained, wanted, kDoubleTolerance,
+               GetParam() + " on " + pipe.str());
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FamilyRanks, ::testing::ValuesIn(all_families()),
+                         [](const auto& family) { return test_name(family.param); });
 
 }  // namespace
 }  // namespace ashlar::train::testing
