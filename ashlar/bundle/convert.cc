@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/bundle/gguf_encoder.h"
 #include "ashlar/bundle/gguf_families.h"
 #include "ashlar/bundle/gguf_model.h"
 #include "ashlar/bundle/gguf_names.h"
@@ -24,14 +25,29 @@ namespace {
 constexpr int64_t kStepBytes = int64_t{1} << 23;  // of f32 at once
 constexpr int64_t kQuantizationVersion = 2;       // of the layouts in tensor/blocks.h
 
+// Of an encoder whose files may lack the head for masked tokens.
+bool has_head(const models::DecoderConfig& config, const Weights& weights) {
+  if (config.causal) return true;
+  return std::ranges::any_of(weights.rules(), [&](const models::WeightRule& rule) {
+    return rule.parameters.front() == "head.dense.weight" &&
+           weights.contains(weights.name_of(rule));
+  });
+}
+
+enum class Head : uint8_t { kWhereThereIs, kOfDecoders };
+
 // The parameters of a model, checked, to be read by rows.
 struct Source {
-  explicit Source(const Bundle& model)
-      : weights(model.open_weights()),
-        graph(models::build_logits(model.config(), {.max_positions = 1})) {
-    check_weights(weights, model.config(), graph, model.path());
+  Source(const Bundle& model, Head head)
+      : weights(model.open_weights()), config(model.description()) {
+    const models::DecoderOptions options{.max_positions = 1};
+    const bool whole = head == Head::kWhereThereIs ? has_head(config, weights) : config.causal;
+    graph = whole ? models::build_logits(config, options) : models::build_hidden(config, options);
+    config.head_transform.enabled = config.head_transform.enabled && whole;
+    check_weights(weights, config, graph, model.path());
   }
   Weights weights;
+  models::DecoderConfig config;  // of what is written
   graph::Graph graph;
 };
 
@@ -58,6 +74,7 @@ enum class Rows : uint8_t { kAll, kLatentKeys, kLatentValues };
 struct Target {
   models::WeightRule rule;
   Rows rows = Rows::kAll;
+  int64_t first_row = 0;  // of the parameter; those before it are left away
 };
 
 class TensorWriter {
@@ -75,7 +92,7 @@ class TensorWriter {
       length_ = shape[shape.rank() - 1];
       const int64_t rows = shape.elements() / length_;
       const int64_t step = std::max<int64_t>(kStepBytes / 4 / length_, 1);
-      for (int64_t begin = 0; begin < rows; begin += step) {
+      for (int64_t begin = target.first_row; begin < rows; begin += step) {
         const int64_t count = std::min(step, rows - begin);
         values_.resize(static_cast<size_t>(count * length_));
         if (vector) {
@@ -153,14 +170,20 @@ class TensorWriter {
   std::vector<std::byte> bytes_;
 };
 
-formats::GgufMetadata describe(const Bundle& model, const QuantMix& mix) {
+formats::GgufMetadata describe(const Bundle& model, const QuantMix& mix,
+                               const std::string& pooling) {
   formats::GgufMetadata metadata("gguf");
-  metadata.set("general.architecture", gguf_family(model.config().family).architecture);
+  const models::DecoderConfig& config = model.description();
+  if (config.causal) {
+    metadata.set("general.architecture", gguf_family(config.family).architecture);
+    describe_model(config, metadata);
+  } else {
+    describe_encoder(as_gguf_encoder(config), pooling, metadata);
+  }
   metadata.set("general.type", "model");
   metadata.set("general.name", file_name(model.path()));
   metadata.set_u32("general.file_type", mix.file_type);
   if (is_block(mix.type)) metadata.set_u32("general.quantization_version", kQuantizationVersion);
-  describe_model(model.config(), metadata);
   describe_tokenizer(model, metadata);
   return metadata;
 }
@@ -195,6 +218,23 @@ std::map<std::string, Target> plan_targets(const models::DecoderConfig& config,
   return targets;
 }
 
+// Those of an encoder: the positions from the first token's on.
+std::map<std::string, Target> plan_encoder(const models::DecoderConfig& config,
+                                           const ParameterReader& reader, const QuantMix& mix,
+                                           std::vector<formats::TensorSpec>& specs) {
+  std::map<std::string, Target> targets;
+  const models::DecoderConfig written = as_gguf_encoder(config);
+  for (models::WeightRule& rule : gguf_encoder_rules(config, gguf_encoder_merged(written))) {
+    Shape shape = shape_of(rule, reader);
+    const int64_t first = rule.tensor == "position_embd.weight" ? config.position_offset : 0;
+    shape[0] -= first;
+    specs.push_back({rule.tensor, tensor_type(mix, rule.tensor, shape, written), shape});
+    const std::string name = rule.tensor;
+    targets.emplace(name, Target{std::move(rule), Rows::kAll, first});
+  }
+  return targets;
+}
+
 // What is about to be written, as a reader will see it.
 void check_plan(const models::DecoderConfig& config, const formats::GgufMetadata& metadata,
                 const std::vector<formats::TensorSpec>& specs,
@@ -211,19 +251,23 @@ void check_plan(const models::DecoderConfig& config, const formats::GgufMetadata
 }  // namespace
 
 int64_t write_gguf_model(const Bundle& model, const std::string& path, const QuantMix& mix,
-                         ThreadPool& pool, const OnConverted& on_converted) {
-  const models::DecoderConfig& config = model.config();
-  const formats::GgufMetadata metadata = describe(model, mix);
-  const Source source(model);
+                         ThreadPool& pool, const OnConverted& on_converted,
+                         const std::string& pooling) {
+  const models::DecoderConfig& config = model.description();
+  const formats::GgufMetadata metadata = describe(model, mix, pooling);
+  const Source source(model, Head::kOfDecoders);
   ParameterReader reader(source.weights, source.graph);
 
   std::vector<formats::TensorSpec> tensors;
-  const std::map<std::string, Target> targets = plan_targets(config, reader, mix, tensors);
-  const std::map<std::string, std::vector<float>> factors = gguf_rope_tensors(config);
+  const std::map<std::string, Target> targets = config.causal
+                                                    ? plan_targets(config, reader, mix, tensors)
+                                                    : plan_encoder(config, reader, mix, tensors);
+  std::map<std::string, std::vector<float>> factors;
+  if (config.causal) factors = gguf_rope_tensors(config);
   for (const auto& [name, values] : factors) {
     tensors.push_back({name, DType::kF32, {std::ssize(values)}});
   }
-  check_plan(config, metadata, tensors, factors);
+  if (config.causal) check_plan(config, metadata, tensors, factors);
   int64_t total = 0, done = 0;
   for (const formats::TensorSpec& spec : tensors) {
     total += bytes_of(spec.dtype, spec.shape.elements());
@@ -248,14 +292,14 @@ int64_t write_gguf_model(const Bundle& model, const std::string& path, const Qua
 
 int64_t write_folder_model(const Bundle& model, const std::string& folder, DType dtype,
                            const OnConverted& on_converted) {
-  const Source source(model);
+  const Source source(model, Head::kWhereThereIs);
   ParameterReader reader(source.weights, source.graph);
   SaveOptions options;
   options.dtype = dtype;
   options.text_files = model.text_files();
   options.label = "convert";
   const WeightPlan plan = plan_weights(
-      model.config(), [&](const std::string& name) { return reader.shape(name); }, options, 1);
+      source.config, [&](const std::string& name) { return reader.shape(name); }, options, 1);
   int64_t total = 0, done = 0;
   for (const formats::ModelFile& file : plan.files) {
     for (const formats::TensorSpec& spec : file.tensors) {
@@ -272,7 +316,7 @@ int64_t write_folder_model(const Bundle& model, const std::string& folder, DType
         return tensor;
       },
       options);
-  write_texts(target.path(), plan, model.config(), options);
+  write_texts(target.path(), plan, source.config, options);
   target.commit();
   return total;
 }

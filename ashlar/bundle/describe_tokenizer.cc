@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <utility>
@@ -48,12 +49,16 @@ class Exporter {
         metadata_(metadata) {}
 
   void run() {
-    const json& bpe = document_.at("model");
-    if (bpe.value("type", "BPE") != "BPE") no_words("its model type", bpe.value("type", ""));
-    if (bpe.value("byte_fallback", false)) {
-      sentence_piece(bpe);
+    const json& model = document_.at("model");
+    const std::string type = model.value("type", "BPE");
+    if (type == "WordPiece") {
+      word_piece(model);
+    } else if (type != "BPE") {
+      no_words("its model type", type);
+    } else if (model.value("byte_fallback", false)) {
+      sentence_piece(model);
     } else {
-      byte_level(bpe);
+      byte_level(model);
     }
     special_tokens();
     for (const text::ChatTemplateSource& source : model_.chat_files().templates) {
@@ -68,8 +73,10 @@ class Exporter {
     fail("model {}: GGUF cannot say its tokenizer: {} is '{}'", model_.path(), what, found);
   }
 
-  // Text of every id below the model's vocabulary, and what kind of token it is.
-  void tokens(bool byte_tokens) {
+  // Text of every id below the model's vocabulary as `spell` writes it, and what kind of token it
+  // is.
+  using Spell = std::function<std::string(const std::string& token, bool control)>;
+  void tokens(bool byte_tokens, const Spell& spell = nullptr) {
     std::vector<std::string> texts;
     std::vector<int64_t> kinds;
     std::map<int64_t, bool> added;  // special?
@@ -77,10 +84,10 @@ class Exporter {
     const json& model = document_.at("model");
     const std::string unknown =
         model.contains("unk_token") && model["unk_token"].is_string() ? model["unk_token"] : "";
-    ASHLAR_CHECK(tokenizer_.vocab_size() <= model_.config().vocab,
+    ASHLAR_CHECK(tokenizer_.vocab_size() <= model_.description().vocab,
                  "model {}: the tokenizer has {} tokens, the embedding {} rows", model_.path(),
-                 tokenizer_.vocab_size(), model_.config().vocab);
-    for (int32_t id = 0; id < model_.config().vocab; ++id) {
+                 tokenizer_.vocab_size(), model_.description().vocab);
+    for (int32_t id = 0; id < model_.description().vocab; ++id) {
       const auto text = tokenizer_.id_to_token(id);
       texts.emplace_back(text ? std::string(*text) : fmt::format("[PAD{}]", id));
       const auto listed = added.find(id);
@@ -93,6 +100,7 @@ class Exporter {
       } else {
         kinds.push_back(byte_tokens && is_byte_token(*text) ? kByte : kNormal);
       }
+      if (spell) texts.back() = spell(texts.back(), !text || kinds.back() == kControl);
     }
     metadata_.set_texts("tokenizer.ggml.tokens", std::move(texts));
     metadata_.set_i32s("tokenizer.ggml.token_type", std::move(kinds));
@@ -164,7 +172,7 @@ class Exporter {
     metadata_.set("tokenizer.ggml.model", "llama");
     metadata_.set("tokenizer.ggml.pre", "default");
     tokens(true);
-    std::vector<double> scores(static_cast<size_t>(model_.config().vocab), -1e6);
+    std::vector<double> scores(static_cast<size_t>(model_.description().vocab), -1e6);
     double score = 0;
     for (const json& merge : model.at("merges")) {
       std::string token = merge_text(merge);
@@ -179,6 +187,34 @@ class Exporter {
     metadata_.set("tokenizer.ggml.add_space_prefix", prefix);
   }
 
+  // llama.cpp has U+2581 where a word begins, and nothing where one goes on ("##").
+  void word_piece(const json& model) {
+    const json normalizer = document_["normalizer"], pre = document_["pre_tokenizer"];
+    const auto is = [](const json& stage, const char* type) {
+      return stage.is_object() && stage.value("type", "") == type;
+    };
+    if (!is(normalizer, "BertNormalizer")) no_words("its normalizer", normalizer.dump());
+    if (!is(pre, "BertPreTokenizer")) no_words("its pre-tokenizer", pre.dump());
+    const std::string prefix = model.value("continuing_subword_prefix", "##");
+    if (prefix != "##") no_words("continuing_subword_prefix", prefix);
+    for (const char* flag : {"clean_text", "handle_chinese_chars"}) {
+      if (!normalizer.value(flag, true)) no_words(flag, "false");
+    }
+    const bool lower = normalizer.value("lowercase", true);
+    const bool strips =
+        normalizer.contains("strip_accents") && normalizer["strip_accents"].is_boolean()
+            ? normalizer["strip_accents"].get<bool>()
+            : lower;
+    metadata_.set("tokenizer.ggml.model", "bert");
+    metadata_.set("tokenizer.ggml.pre", "default");
+    metadata_.set("tokenizer.ggml.normalizer.lowercase", lower);
+    metadata_.set("tokenizer.ggml.normalizer.strip_accents", strips);
+    tokens(false, [&](const std::string& token, bool control) -> std::string {
+      if (control) return token;
+      return token.starts_with(prefix) ? token.substr(prefix.size()) : std::string(kSpace) + token;
+    });
+  }
+
   std::optional<int32_t> id_of(const std::string& role) const {
     for (const auto& [name, token] : model_.chat_files().special_tokens) {
       if (name == role) return tokenizer_.token_to_id(token);
@@ -187,8 +223,11 @@ class Exporter {
   }
 
   void special_tokens() {
-    const GenerationConfig generation = model_.generation();
-    std::optional<int64_t> bos = id_of("bos_token"), eos = id_of("eos_token");
+    const bool encoder = model_.encoder() != nullptr;
+    const GenerationConfig generation = encoder ? GenerationConfig() : model_.generation();
+    // An encoder's texts stand between cls_token and sep_token.
+    std::optional<int64_t> bos = id_of(encoder ? "cls_token" : "bos_token");
+    std::optional<int64_t> eos = id_of(encoder ? "sep_token" : "eos_token");
     if (!bos) bos = generation.bos;
     if (!eos && !generation.eos.empty()) eos = generation.eos.front();
     const auto set = [&](const char* name, std::optional<int64_t> id) {
@@ -198,6 +237,11 @@ class Exporter {
     set("eos", eos);
     set("unknown", id_of("unk_token"));
     set("padding", id_of("pad_token"));
+    if (encoder) {
+      set("cls", bos);
+      set("seperator", eos);  // the format's spelling
+      set("mask", id_of("mask_token"));
+    }
     for (const int64_t end : generation.eos) {
       if (eos && end == *eos) continue;
       set("eot", end);  // the format has one more

@@ -102,12 +102,16 @@ void check_described(const models::DecoderConfig& config, const GgufFacts& facts
   models::DecoderConfig said = gguf_config(facts);
   // Where the head is written again.
   if (family.head_required) said.tied_head = config.tied_head;
-  const ordered_json ours = described(config, config), theirs = described(said, config);
-  for (const auto& [key, value] : ours.items()) {
+  check_said(family.architecture, described(config, config).dump(), described(said, config).dump());
+}
+
+void check_said(std::string_view architecture, const std::string& ours, const std::string& said) {
+  const ordered_json mine = ordered_json::parse(ours), theirs = ordered_json::parse(said);
+  for (const auto& [key, value] : mine.items()) {
     const ordered_json other = theirs.contains(key) ? theirs[key] : ordered_json();
     ASHLAR_CHECK(is_same(value, other),
                  "gguf: architecture {} cannot say config.json's {} = {}; its files mean {}",
-                 family.architecture, key, value.dump(), other.dump());
+                 architecture, key, value.dump(), other.dump());
   }
 }
 

@@ -49,6 +49,8 @@ constexpr std::string_view kModernKeys[] = {"rope.freq_base",
                                             "attention.value_length",
                                             "hidden_activation"};
 
+constexpr std::array<std::string_view, 4> kPoolings = {"", "mean", "cls", "last"};
+
 // Heads that an encoding has no use for.
 const std::vector<std::string> kHeads = {"cls.weight", "cls.bias", "cls.output.weight",
                                          "cls.output.bias", "cls.norm.weight"};
@@ -115,23 +117,24 @@ bool is_gguf_encoder(const GgufMetadata& metadata) {
   return find_architecture(metadata) != nullptr;
 }
 
-models::DecoderConfig gguf_encoder_config(const GgufReader& file) {
-  const GgufMetadata& metadata = file.metadata();
+namespace {
+
+// Sizes that the tensors say.
+struct TableRows {
+  int64_t tokens = 0, positions = 0, types = 0;
+};
+
+models::DecoderConfig config_of(const GgufMetadata& metadata, const TableRows& rows) {
   const Architecture& architecture = *find_architecture(metadata);
   const std::string prefix = std::string(architecture.name) + ".";
   check_keys(metadata, prefix);
-  const auto rows = [&](const std::string& name) {
-    ASHLAR_CHECK(file.contains(name) && file.entry(name).shape.rank() == 2,
-                 "{}: tensor '{}' is missing or no matrix", metadata.where(), name);
-    return file.entry(name).shape[0];
-  };
   const int64_t layers = metadata.integer(prefix + "block_count");
   ASHLAR_CHECK(layers >= 1 && layers <= kMaxLayers, "{}: {}block_count is {}, wanted 1 to {}",
                metadata.where(), prefix, layers, kMaxLayers);
   const double eps = real(metadata, prefix + "attention.layer_norm_epsilon");
   ordered_json config{
       {"model_type", architecture.model_type},
-      {"vocab_size", rows("token_embd.weight")},
+      {"vocab_size", rows.tokens},
       {"hidden_size", metadata.integer(prefix + "embedding_length")},
       {"num_hidden_layers", layers},
       {"num_attention_heads", metadata.integer(prefix + "attention.head_count")},
@@ -142,25 +145,53 @@ models::DecoderConfig gguf_encoder_config(const GgufReader& file) {
   if (architecture.name == "modern-bert") {
     read_modern(metadata, prefix, config);
   } else {
-    config["type_vocab_size"] = rows("token_types.weight");
+    config["type_vocab_size"] = rows.types;
   }
-  if (architecture.name == "bert") {
-    config["max_position_embeddings"] = rows("position_embd.weight");
-  }
+  if (architecture.name == "bert") config["max_position_embeddings"] = rows.positions;
   if (architecture.name == "nomic-bert") {
     config["rope_parameters"] = {{"rope_theta", real(metadata, prefix + "rope.freq_base", 10000)}};
   }
-  return models::parse_config(config.dump(), metadata.where());
+  return models::parse_config(config.dump(), metadata.where()).without_dropout();
 }
 
-Weights gguf_encoder_weights(std::shared_ptr<const GgufReader> file,
-                             const models::DecoderConfig& config) {
+// What a file can say of a model, as config.json.
+ordered_json said(models::DecoderConfig config) {
+  config = config.without_dropout();
+  config.head_transform = {};
+  config.tied_head = config.head_bias = true;
+  config.initializer_range = 0;
+  config.dtype = DType::kF32;
+  config.bos.reset();
+  config.eos.clear();
+  return ordered_json::parse(models::write_config(config));
+}
+
+}  // namespace
+
+models::DecoderConfig gguf_encoder_config(const GgufReader& file) {
+  const GgufMetadata& metadata = file.metadata();
+  const std::string_view architecture = find_architecture(metadata)->name;
+  const auto rows = [&](const std::string& name) {
+    ASHLAR_CHECK(file.contains(name) && file.entry(name).shape.rank() == 2,
+                 "{}: tensor '{}' is missing or no matrix", metadata.where(), name);
+    return file.entry(name).shape[0];
+  };
+  TableRows tables{.tokens = rows("token_embd.weight")};
+  if (architecture == "bert") tables.positions = rows("position_embd.weight");
+  if (architecture != "modern-bert") tables.types = rows("token_types.weight");
+  return config_of(metadata, tables);
+}
+
+GgufMerged gguf_encoder_merged(const models::DecoderConfig& config) {
+  return {.qkv = config.positions == models::Positions::kRotary,
+          .gate = config.family == "modernbert"};
+}
+
+std::vector<models::WeightRule> gguf_encoder_rules(const models::DecoderConfig& config,
+                                                   const GgufMerged& merged) {
   const bool behind = config.norm_placement == models::NormPlacement::kStream;
-  const bool merged = file->contains("blk.0.attn_qkv.weight");
-  // ModernBERT's gate and up are one tensor.
-  const bool merged_gate = config.gated && !file->contains("blk.0.ffn_gate.weight");
   std::vector<models::WeightRule> rules;
-  for (const models::WeightRule& theirs : models::tensor_names(config).rules) {
+  for (const models::WeightRule& theirs : models::weight_rules(config)) {
     for (const std::string& parameter : theirs.parameters) {
       if (parameter.starts_with("head.")) continue;
       std::string name = gguf_tensor_name(parameter);
@@ -170,10 +201,10 @@ Weights gguf_encoder_weights(std::shared_ptr<const GgufReader> file,
       };
       if (behind) rename("attn_norm", "attn_output_norm");
       if (behind) rename("ffn_norm", "layer_output_norm");
-      if (merged) {
+      if (merged.qkv) {
         for (const char* part : {"attn_q", "attn_k", "attn_v"}) rename(part, "attn_qkv");
       }
-      if (merged_gate) rename("ffn_gate", "ffn_up");
+      if (merged.gate) rename("ffn_gate", "ffn_up");
       const auto known = std::ranges::find(rules, name, &models::WeightRule::tensor);
       if (known != rules.end()) {
         known->parameters.push_back(parameter);
@@ -182,17 +213,65 @@ Weights gguf_encoder_weights(std::shared_ptr<const GgufReader> file,
       }
     }
   }
-  return {std::move(file), std::move(rules), "the metadata", "", kHeads};
+  return rules;
+}
+
+Weights gguf_encoder_weights(std::shared_ptr<const GgufReader> file,
+                             const models::DecoderConfig& config) {
+  const GgufMerged merged{.qkv = file->contains("blk.0.attn_qkv.weight"),
+                          .gate = config.gated && !file->contains("blk.0.ffn_gate.weight")};
+  return {std::move(file), gguf_encoder_rules(config, merged), "the metadata", "", kHeads};
+}
+
+models::DecoderConfig as_gguf_encoder(const models::DecoderConfig& config) {
+  models::DecoderConfig result = config;
+  if (config.family == "roberta" || config.family == "xlm-roberta") {
+    result.family = "bert";
+    result.position_offset = 0;
+  }
+  return result;
+}
+
+void describe_encoder(const models::DecoderConfig& config, const std::string& pooling,
+                      GgufMetadata& metadata) {
+  const auto architecture =
+      std::ranges::find(kArchitectures, config.family, &Architecture::model_type);
+  ASHLAR_CHECK(architecture != std::end(kArchitectures), "gguf: no architecture for {}",
+               config.family);
+  const std::string prefix = std::string(architecture->name) + ".";
+  metadata.set("general.architecture", std::string(architecture->name));
+  metadata.set_u32(prefix + "vocab_size", config.vocab);
+  metadata.set_u32(prefix + "context_length", config.max_positions);
+  metadata.set_u32(prefix + "embedding_length", config.width);
+  metadata.set_u32(prefix + "block_count", config.layers);
+  metadata.set_u32(prefix + "feed_forward_length", config.ffn);
+  metadata.set_u32(prefix + "attention.head_count", config.heads);
+  metadata.set_f32(prefix + "attention.layer_norm_epsilon", config.norm_eps);
+  metadata.set(prefix + "attention.causal", false);
+  const auto kind = std::ranges::find(kPoolings, pooling);
+  ASHLAR_CHECK(kind != kPoolings.end(),
+               "gguf: pooling '{}' has no number there; it has mean, cls, last", pooling);
+  metadata.set_u32(prefix + "pooling_type", kind - kPoolings.begin());
+  if (config.positions == models::Positions::kRotary) {
+    metadata.set_f32(prefix + "rope.freq_base", config.rope.theta);
+  }
+  if (config.family == "modernbert") {
+    // Every third layer, the first too, sees all: other patterns are refused below.
+    metadata.set_f32(prefix + "rope.freq_base_swa", config.local_rope.theta);
+    metadata.set_u32(prefix + "attention.sliding_window", 2 * (config.largest_window() - 1));
+    metadata.set_u32(prefix + "attention.sliding_window_pattern", 3);
+  }
+  const TableRows rows{config.vocab, config.max_positions, config.token_types};
+  check_said(architecture->name, said(config).dump(), said(config_of(metadata, rows)).dump());
 }
 
 std::string gguf_pooling(const GgufMetadata& metadata) {
-  constexpr std::array<std::string_view, 4> kNames = {"", "mean", "cls", "last"};
   const std::string key = metadata.text("general.architecture", "") + ".pooling_type";
   const int64_t kind = metadata.integer(key, 0);
-  ASHLAR_CHECK(kind >= 0 && kind < std::ssize(kNames),
+  ASHLAR_CHECK(kind >= 0 && kind < std::ssize(kPoolings),
                "{}: {} is {}, wanted 0 (none), 1 (mean), 2 (cls) or 3 (last)", metadata.where(),
                key, kind);
-  return std::string(kNames[static_cast<size_t>(kind)]);
+  return std::string(kPoolings[static_cast<size_t>(kind)]);
 }
 
 }  // namespace ashlar::bundle

@@ -1,5 +1,5 @@
-// Encoders in GGUF files, read: BERT (RoBERTa's positions are those of a BERT there), Nomic's BERT
-// and ModernBERT.
+// Encoders in GGUF files: BERT (RoBERTa's positions are those of a BERT there), Nomic's BERT and
+// ModernBERT, without heads.
 #pragma once
 
 #include "ashlar/bundle/weights.h"
@@ -7,6 +7,8 @@
 #include "ashlar/models/decoder_config.h"
 
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace ashlar::bundle {
 
@@ -14,6 +16,23 @@ bool is_gguf_encoder(const formats::GgufMetadata& metadata);
 models::DecoderConfig gguf_encoder_config(const formats::GgufReader& file);
 Weights gguf_encoder_weights(std::shared_ptr<const formats::GgufReader> file,
                              const models::DecoderConfig& config);
+
+// The rules under GGUF's names; merged: parts of one tensor where llama.cpp's converter has them
+// so.
+struct GgufMerged {
+  bool qkv = false, gate = false;
+};
+std::vector<models::WeightRule> gguf_encoder_rules(const models::DecoderConfig& config,
+                                                   const GgufMerged& merged);
+GgufMerged gguf_encoder_merged(const models::DecoderConfig& config);
+
+// The model as its architecture has it: RoBERTa as BERT, whose first position is the table's first
+// row.
+models::DecoderConfig as_gguf_encoder(const models::DecoderConfig& config);
+// general.architecture and the metadata of a description that is as said. Throws Error naming the
+// key of config.json that a file would say otherwise. pooling: as gguf_pooling().
+void describe_encoder(const models::DecoderConfig& config, const std::string& pooling,
+                      formats::GgufMetadata& metadata);
 
 // "mean", "cls" or "last", as the file asks for; "" where it does not say.
 std::string gguf_pooling(const formats::GgufMetadata& metadata);

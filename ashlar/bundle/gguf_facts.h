@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,10 @@ struct GgufFacts {
 
 // Keys of config.json with their values as JSON.
 using ConfigKeys = std::vector<std::pair<std::string, std::string>>;
+
+// Throws Error naming the key of config.json, as it is, that a file would say otherwise. Numbers
+// count as the same where they are once they have been f32.
+void check_said(std::string_view architecture, const std::string& ours, const std::string& said);
 
 // A number as JSON, as people write it: 1e-05f gives 1e-05, not the double next to it.
 std::string json_number(double value);

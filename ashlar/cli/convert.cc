@@ -6,7 +6,9 @@
 #include "ashlar/base/human.h"
 #include "ashlar/base/process_memory.h"
 #include "ashlar/base/progress.h"
+#include "ashlar/bundle/gguf_encoder.h"
 #include "ashlar/cli/verbs.h"
+#include "ashlar/embed/settings.h"
 
 #include <nlohmann/json.hpp>
 
@@ -40,8 +42,8 @@ struct Convert {
     machine.resolve();
     const bool gguf = to.ends_with(".gguf");
     const bundle::Bundle model = bundle::Bundle::open(from);
-    const bundle::QuantMix& mix =
-        quant.empty() ? bundle::plain_mix(model.config().dtype) : bundle::find_quant_mix(quant);
+    const bundle::QuantMix& mix = quant.empty() ? bundle::plain_mix(model.description().dtype)
+                                                : bundle::find_quant_mix(quant);
     if (!gguf && is_block(mix.type)) {
       fail_usage("--quant {}: a Hugging Face folder holds f32, f16 or bf16; name a .gguf file",
                  mix.name);
@@ -56,7 +58,13 @@ struct Convert {
       bar->update(done);
     };
     ThreadPool pool(machine.threads);
-    const int64_t bytes = gguf ? bundle::write_gguf_model(model, to, mix, pool, show)
+    std::string pooling;
+    if (gguf && model.encoder() != nullptr) {
+      pooling = model.gguf() != nullptr
+                    ? bundle::gguf_pooling(model.gguf()->metadata())
+                    : embed::name(embed::read_settings(model.path(), true).pooling);
+    }
+    const int64_t bytes = gguf ? bundle::write_gguf_model(model, to, mix, pool, show, pooling)
                                : bundle::write_folder_model(model, to, mix.type, show);
     if (bar) bar->finish();
     const double seconds = clock.now() - start;
