@@ -24,6 +24,16 @@ bool has_entries(const std::string& folder) {
   return is_directory(folder) && !list_directory(folder).empty();
 }
 
+// Devices, pipes and what stands for an open file (/dev/stdout): they are written to as they are. A
+// rename would put a plain file in their place.
+bool is_stream(const std::string& path) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(path, ignored);
+  if (fs::is_other(status)) return true;
+  return fs::is_symlink(fs::symlink_status(path, ignored)) &&
+         fs::read_symlink(path, ignored).string().starts_with("/proc/");
+}
+
 void sync_tree(const std::string& folder, const std::string& label) {
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     if (!entry.is_regular_file() && !entry.is_directory()) continue;
@@ -51,6 +61,8 @@ void remove_leftovers(const std::string& folder) {
 }
 
 AsideEntry::AsideEntry(const std::string& target, Kind kind) : target_(target), kind_(kind) {
+  ASHLAR_CHECK(!is_stream(target), "cannot write {}: a device or pipe; wanted the name of a {}",
+               published_path(target), kind == Kind::kFile ? "file" : "folder");
   const std::string folder = parent_path(target);
   ASHLAR_CHECK(is_directory(folder), "cannot write {}: there is no folder {}",
                published_path(target), published_path(folder));
@@ -117,6 +129,11 @@ void AtomicFile::commit() {
 }
 
 void write_file(const std::string& path, std::string_view content, const std::string& label) {
+  if (is_stream(path)) {
+    FileWriter stream(path, {.append = true, .label = label});
+    stream.write(content);
+    return stream.close();
+  }
   AtomicFile file(path, label);
   file.write(content);
   file.commit();

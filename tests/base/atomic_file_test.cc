@@ -135,6 +135,28 @@ TEST(AtomicFileTest, NamesAMissingFolderAndATargetThatIsAFolder) {
   EXPECT_THAT(list_directory(dir.path()), ElementsAre("d"));
 }
 
+// Through links, so that a fault here would not replace the machine's own.
+TEST(AtomicFileTest, DevicesAreWrittenToAndNeverReplaced) {
+  const TempDir dir;
+  const auto link = [&](const char* target, const char* name) {
+    ASSERT_EQ(::symlink(target, dir.path(name).c_str()), 0);
+  };
+  link("/dev/null", "null");
+  link("/dev/full", "full");
+  link("/proc/self/fd/1", "stdout");
+  write_file(dir.path("null"), "text");
+  EXPECT_THAT(error_of([&] { write_file(dir.path("full"), "text"); }),
+              HasSubstr("No space left on device"));
+  for (const char* name : {"null", "full", "stdout"}) {
+    EXPECT_THAT(error_of([&] { AtomicFile(dir.path(name)).commit(); }),
+                HasSubstr("a device or pipe; wanted the name of a file"));
+    struct stat info {};
+    ASSERT_EQ(::lstat(dir.path(name).c_str(), &info), 0);
+    EXPECT_TRUE(S_ISLNK(info.st_mode)) << name;
+  }
+  EXPECT_EQ(list_directory(dir.path()).size(), 3u) << "something was left aside";
+}
+
 TEST(AtomicDirectoryTest, PublishesAndReplaces) {
   const TempDir dir;
   for (const char* content : {"one", "two"}) {
