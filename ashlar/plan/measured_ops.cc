@@ -21,7 +21,7 @@ using graph::Symbol;
 constexpr double kManyFlops = 2e10;
 constexpr int64_t kManyBytes = int64_t{128} << 20;
 constexpr int64_t kFewTokens = 256;
-// More than that is not run at all.
+// More than that is not run at all. Bytes: of all ranks that run at once.
 constexpr double kMostFlops = 2e11;
 constexpr int64_t kMostBytes = int64_t{1} << 30;
 // Memory through which operands move, so that no more of them is in caches than is in a step.
@@ -93,7 +93,9 @@ std::optional<double> MeasuredOps::measure(const TimedOp& op) {
   };
   while (takes_long() && bindings[Symbol::kTokens] > kFewTokens) bindings = halved(bindings);
   const Bound small(op, bindings);
-  if (small.cost.flops > kMostFlops || small.bytes > kMostBytes) return std::nullopt;
+  if (small.cost.flops > kMostFlops || small.bytes > kMostBytes / std::ssize(ranks_)) {
+    return std::nullopt;
+  }
   const double seconds = best_of_runs(op, bindings);
   const graph::Cost ran = ranks_[0].cost(op.node);
   if (whole.cost.flops > 0) return seconds * whole.cost.flops / ran.flops;

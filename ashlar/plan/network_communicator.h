@@ -13,7 +13,7 @@ namespace ashlar::plan {
 
 class NetworkCommunicator final : public comm::CountingCommunicator {
  public:
-  // Seconds of collectives that were played before. The network and this outlive the communicator.
+  // Seconds of collectives that were played before. It and the network outlive the communicator.
   using Played = std::map<std::string, double>;
   NetworkCommunicator(int size, int rank, const Network& network, Played& played)
       : CountingCommunicator(size, rank), network_(network), played_(played) {}

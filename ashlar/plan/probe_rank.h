@@ -17,7 +17,7 @@ namespace ashlar::plan {
 // many rows each expert has. An op that hands blocks round between messages cannot.
 bool can_probe(const TimedOp& op);
 
-// `symbols` bound to even sequences.
+// Where each sequence begins, all of one length, and the last ends.
 std::vector<int32_t> even_rows(const graph::Bindings& bindings);
 
 class ProbeRank {
