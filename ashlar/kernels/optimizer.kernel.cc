@@ -60,22 +60,24 @@ ASHLAR_INLINE Vec stochastic_bf16(Vec x, Ints words) {
 
 // Elements of one group of Philox blocks that lie together in the part, and what they draw.
 struct Drawn {
-  int64_t count, skip;                         // elements, and those of the group in front of them
-  int32_t words[kDropoutGroup + kLanes] = {};  // a vector may be read behind the last
+  int64_t count, skip;                    // elements, and those of the group in front of them
+  int32_t words[kDropoutGroup + kLanes];  // a vector may be read behind the last
 };
 
-ASHLAR_INLINE Drawn draw_from(const AdamWArgs& args, int64_t begin, int64_t end) {
-  const int64_t run = args.run > 0 ? args.run : args.elements;
-  const int64_t element = args.first_element + begin / run * args.stride + begin % run;
-  const int64_t left = end - begin < run - begin % run ? end - begin : run - begin % run;
-  const int64_t skip = element % kDropoutGroup;
-  Drawn drawn{left < kDropoutGroup - skip ? left : kDropoutGroup - skip, skip};
-  if (!args.stochastic) return drawn;
+ASHLAR_INLINE void draw_from(const AdamWArgs& args, int64_t begin, int64_t end, Drawn& drawn) {
+  int64_t element = args.first_element + begin, left = end - begin;
+  if (args.run > 0) {
+    const int64_t before = begin % args.run;
+    element = args.first_element + begin / args.run * args.stride + before;
+    left = left < args.run - before ? left : args.run - before;
+  }
+  drawn.skip = element % kDropoutGroup;
+  const int64_t rest = kDropoutGroup - drawn.skip;
+  drawn.count = left < rest ? left : rest;
   const uint64_t block = static_cast<uint64_t>(element) / kDropoutGroup * kLanes;
   Ints words[4];
   philox_group(args.key, block, block >> 32, args.step, args.step >> 32, words);
   for (int k = 0; k < 4; ++k) store(drawn.words + k * kLanes, words[k]);
-  return drawn;
 }
 
 // A parameter without a master.
@@ -85,14 +87,21 @@ void update_bf16(const AdamWArgs& args, const Team& team) {
   const G* grads = static_cast<const G*>(args.grad);
   bf16* params = static_cast<bf16*>(args.param);
   parallel_ranges(team, args.elements, kTaskElements, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end;) {
-      const Drawn drawn = draw_from(args, i, end);
+    if (!args.stochastic) {
+      for_each_vec(end - begin, [&](int64_t k, auto count) {
+        store(params + begin + k, AdamW::step(adamw, params, grads, begin + k, count), count);
+      });
+      return;
+    }
+    Drawn drawn;
+    store(drawn.words + kDropoutGroup, ints(0));
+    for (int64_t i = begin; i < end; i += drawn.count) {
+      draw_from(args, i, end, drawn);
       for_each_vec(drawn.count, [&](int64_t k, auto count) {
         const Vec updated = AdamW::step(adamw, params, grads, i + k, count);
         const Ints words = load(drawn.words + drawn.skip + k);
-        store(params + i + k, args.stochastic ? stochastic_bf16(updated, words) : updated, count);
+        store(params + i + k, stochastic_bf16(updated, words), count);
       });
-      i += drawn.count;
     }
   });
 }
