@@ -1,4 +1,5 @@
 #include "ashlar/base/error.h"
+#include "ashlar/base/log.h"
 #include "ashlar/cli/interrupt.h"
 #include "ashlar/cli/sampling_flags.h"
 #include "ashlar/cli/show_text.h"
@@ -10,6 +11,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +30,15 @@ std::string_view name(generate::StopReason reason) {
       return "cancelled";
   }
   return "";
+}
+
+// Fewer tokens than were asked for and no end among them: the context is full.
+void note_full_context(const generate::Generated& result, int64_t asked) {
+  const auto written = std::ssize(result.ids);
+  if (result.reason != generate::StopReason::kLength || written >= asked) return;
+  log::warn(
+      "event=context_full new_tokens={} asked={} fix=\"lower --max-new or shorten the prompt\"",
+      written, asked);
 }
 
 struct Run {
@@ -71,6 +82,7 @@ struct Run {
     const InterruptFlag interrupt;
     const generate::Generated result = opened.generator().generate(
         tokens, options, [&](int32_t, const std::string&) { return !interrupt.raised(); });
+    note_full_context(result, sampling.max_new);
     print_result(json ? nlohmann::json{{"ids", result.ids}}.dump()
                       : fmt::format("{}", fmt::join(result.ids, " ")));
     return interrupt.raised() ? kInterrupted : 0;
@@ -97,6 +109,7 @@ struct Run {
     } else {
       print_result("");
     }
+    note_full_context(result, sampling.max_new);
     return interrupt.raised() ? kInterrupted : 0;
   }
 };

@@ -55,6 +55,14 @@ TEST(GenerateTest, ReadsThePromptFromAPipe) {
   EXPECT_EQ(ashlar(command, {.stdin_text = "To be"}).out, ashlar(direct).out);
 }
 
+TEST(GenerateTest, AFullContextIsSaid) {
+  const testing::ProgramResult result =
+      ashlar({"run", fixture_model("llama"), "--ids", "1,2", "--max-new", "300", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(Json::parse(result.out)["ids"].size(), 254u);  // of 256 positions
+  EXPECT_THAT(result.err, HasSubstr("event=context_full new_tokens=254 asked=300"));
+}
+
 TEST(GenerateTest, BadIdsAndPrompts) {
   const std::string model = fixture_model("llama");
   EXPECT_THAT(
