@@ -15,8 +15,8 @@ namespace ashlar {
 std::string_view name(IsaTier tier);
 std::optional<IsaTier> isa_tier_from_name(std::string_view name);
 
-// Whether this processor (and operating system) can run the tier. For amx, Linux is asked to let this
-// process use it, which it does for processes whose signal stacks are large enough.
+// Whether this processor (and operating system) can run the tier. For amx, Linux is asked to let
+// this process use it, which it does for processes whose signal stacks are large enough.
 bool can_run(IsaTier tier);
 // Every tier, slowest first; those this processor can run.
 const std::vector<IsaTier>& all_isa_tiers();
