@@ -88,6 +88,21 @@ std::string_view DictView::type_name() const {
   return "dict_items";
 }
 
+std::string Group::repr(Runtime& runtime) const {
+  return jinja::repr(runtime, Value::tuple(pair_));
+}
+
+std::optional<Value> Group::attribute(std::string_view name) const {
+  if (name == "grouper") return pair_[0];
+  if (name == "list") return pair_[1];
+  return std::nullopt;
+}
+
+std::optional<Value> Group::element(int64_t index) const {
+  if (index < -2 || index > 1) return std::nullopt;
+  return pair_[static_cast<size_t>(index < 0 ? index + 2 : index)];
+}
+
 std::string DictView::repr(Runtime& runtime) const {
   return fmt::format("{}({})", type_name(), jinja::repr(runtime, Value::list(items())));
 }

@@ -84,6 +84,24 @@ class Namespace : public Object {
   Dict attributes_;
 };
 
+// What groupby gives for each key: a pair that answers to `grouper` and `list` too.
+class Group : public Object {
+ public:
+  Group(Value grouper, Value list) : pair_{std::move(grouper), std::move(list)} { holds(pair_); }
+
+  std::string_view type_name() const override { return "_GroupTuple"; }
+  std::string repr(Runtime& runtime) const override;
+  std::optional<int64_t> length() const override { return 2; }
+  bool iterable() const override { return true; }
+  bool subscriptable() const override { return true; }
+  std::vector<Value> take_items(Runtime&) override { return pair_; }
+  std::optional<Value> attribute(std::string_view name) const override;
+  std::optional<Value> element(int64_t index) const override;
+
+ private:
+  std::vector<Value> pair_;
+};
+
 class Cycler : public Object {
  public:
   explicit Cycler(std::vector<Value> items) : items_(std::move(items)) { holds(items_); }

@@ -112,6 +112,36 @@ Value sort(Runtime& runtime, const Value& value, const Arguments& arguments) {
   return Value::list(sorted(runtime, std::move(keyed), bound.truth(0, false)));
 }
 
+// Items by an attribute, in its order; a group is named as its first item writes the key.
+Value group_by(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const BoundArguments bound("groupby", arguments, {"attribute", "default", "case_sensitive"});
+  if (!bound.has(0)) fault("groupby: missing the argument 'attribute'");
+  const ItemPath path(bound[0]);
+  const Value* const otherwise = bound.has_not_none(1) ? &bound[1] : nullptr;
+  const auto key_of = [&](const Value& item) {
+    const Value key = path.follow(runtime, item, otherwise);
+    return bound.truth(2, false) ? key : ignoring_case(runtime, key);
+  };
+  std::vector<Keyed> keyed;
+  for (const Value& item : iterate(runtime, value)) keyed.push_back({key_of(item), item});
+  std::vector<Value> groups, members;
+  const auto close = [&] {
+    if (members.empty()) return;
+    Value grouper = path.follow(runtime, members[0], otherwise);
+    groups.push_back(Value(std::make_shared<Group>(std::move(grouper), Value::list(members))));
+    members.clear();
+  };
+  Value last;
+  for (Value& item : sorted(runtime, std::move(keyed), false)) {
+    Value key = key_of(item);
+    if (!members.empty() && !equal(runtime, key, last)) close();
+    last = std::move(key);
+    members.push_back(std::move(item));
+  }
+  close();
+  return Value::list(std::move(groups));
+}
+
 Value dictsort(Runtime& runtime, const Value& value, const Arguments& arguments) {
   const BoundArguments bound("dictsort", arguments, {"case_sensitive", "by", "reverse"});
   const std::string by = bound.has(1) && bound[1].is_string() ? bound[1].string() : "key";
@@ -173,6 +203,7 @@ Value extreme(Runtime& runtime, const Value& value, const Arguments& arguments) 
 const FilterTable& selection_filters() {
   static const FilterTable kFilters = {
       {"dictsort", dictsort},
+      {"groupby", group_by},
       {"map", map},
       {"max", extreme<true>},
       {"min", extreme<false>},
