@@ -55,6 +55,8 @@ class Importer {
       lines_of_text(document);
     } else if (model == "llama") {
       sentence_piece(document);
+    } else if (model == kWords || model == kChars) {
+      plain_pieces(document, model == kChars);
     } else if (model == "bert") {
       word_piece(document);
     } else if (model == "t5") {
@@ -268,15 +270,23 @@ class Importer {
   // Normalizer and decoder: spaces become visible signs, one of which may go before the text.
   void show_spaces(Json& document) const {
     const bool prefix = metadata_.flag("tokenizer.ggml.add_space_prefix", true);
+    const bool suffix = metadata_.flag(kSpaceAsSuffix, false);
+    const bool cleaned = metadata_.flag("tokenizer.ggml.remove_extra_whitespaces", false);
     Json normalizers = clean_up(), decoders = Json::array();
-    if (prefix) normalizers.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
+    if (prefix && suffix) {
+      normalizers.push_back(
+          {{"type", "Replace"}, {"pattern", {{"Regex", "\\z"}}}, {"content", kSpace}});
+    } else if (prefix) {
+      normalizers.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
+    }
     normalizers.push_back(
         {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpace}});
     decoders.push_back({{"type", "Replace"}, {"pattern", {{"String", kSpace}}}, {"content", " "}});
     decoders.push_back({{"type", "ByteFallback"}});
     decoders.push_back({{"type", "Fuse"}});
-    if (prefix) {
-      decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+    if (prefix || cleaned) {
+      decoders.push_back(
+          {{"type", "Strip"}, {"content", " "}, {"start", cleaned ? INT32_MAX : 1}, {"stop", 0}});
     }
     document["normalizer"] = {{"type", "Sequence"}, {"normalizers", normalizers}};
     document["decoder"] = {{"type", "Sequence"}, {"decoders", decoders}};
@@ -341,18 +351,48 @@ class Importer {
     document["model"] = {
         {"type", "Unigram"}, {"unk_id", nullptr}, {"vocab", vocab}, {"byte_fallback", bytes}};
     if (unknown) document["model"]["unk_id"] = *unknown;
+    Json textless = Json::array();
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      if (kind(id) == kByte || kind(id) == kControl || kind(id) == kUnknown) {
+        textless.push_back(id);
+      }
+    }
+    document["model"]["never_matched"] = textless;
     show_spaces(document);
     document["post_processor"] = post_processor(false, true);
+  }
+
+  // SentencePiece's models without scores: words between spaces, or characters.
+  void plain_pieces(Json& document, bool chars) const {
+    show_spaces(document);
+    document["post_processor"] = post_processor(true, false);
+    const auto unknown = special("unknown");
+    ASHLAR_CHECK(unknown, "{}: the model has no unknown piece", metadata_.where());
+    if (chars) {
+      document["model"] = bpe({});
+      document["model"]["unk_token"] = tokens_[*unknown];
+    } else {
+      const bool suffix = metadata_.flag(kSpaceAsSuffix, false);
+      document["pre_tokenizer"] = {{"type", "Split"},
+                                   {"pattern", {{"String", kSpace}}},
+                                   {"behavior", suffix ? "MergedWithPrevious" : "MergedWithNext"},
+                                   {"invert", false}};
+      document["model"] = {
+          {"type", "WordLevel"}, {"unk_token", tokens_[*unknown]}, {"vocab", vocabulary()}};
+    }
+    document["model"]["fuse_unk"] = true;
   }
 
   // What SentencePiece does to a text first.
   Json clean_up() const {
     Json normalizers = Json::array();
     if (const std::string map = precompiled_map(); !map.empty()) {
-      normalizers.push_back({{"type", "Precompiled"}, {"precompiled_charsmap", map}});
+      normalizers.push_back(
+          {{"type", "Precompiled"}, {"precompiled_charsmap", map}, {"longest_match", true}});
     }
     if (metadata_.flag("tokenizer.ggml.remove_extra_whitespaces", false)) {
-      normalizers.push_back({{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}});
+      normalizers.push_back(
+          {{"type", "Replace"}, {"pattern", {{"Regex", "\\A +|[ \u2581]+\\z"}}}, {"content", ""}});
       normalizers.push_back(
           {{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
     }

@@ -16,6 +16,12 @@ namespace ashlar::bundle {
 
 class Bundle;
 
+// Of a SentencePiece model that is read as such metadata: values of tokenizer.ggml.model and a key
+// that GGUF itself does not have.
+inline constexpr const char* kWords = "sentencepiece.word";
+inline constexpr const char* kChars = "sentencepiece.char";
+inline constexpr const char* kSpaceAsSuffix = "sentencepiece.treat_whitespace_as_suffix";
+
 bool has_tokenizer(const formats::GgufMetadata& metadata);
 
 // Throws Error naming file and key for what is missing, contradictory or not known.

@@ -1,6 +1,7 @@
 #include "ashlar/bundle/sentencepiece_model.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/bundle/gguf_tokenizer.h"
 
 #include <bit>
 #include <cstdint>
@@ -14,9 +15,16 @@ namespace {
 // Numbers of fields in sentencepiece_model.proto.
 enum Model : uint64_t { kPieces = 1, kTrainer = 2, kNormalizer = 3 };
 enum Piece : uint64_t { kText = 1, kScore = 2, kKind = 3 };
-enum Trainer : uint64_t { kModelType = 3, kUnknownId = 40, kBosId = 41, kEosId = 42, kPadId = 43 };
+enum Trainer : uint64_t {
+  kModelType = 3,
+  kSpaceSuffix = 24,
+  kUnknownId = 40,
+  kBosId = 41,
+  kEosId = 42,
+  kPadId = 43
+};
 enum Normalizer : uint64_t { kCharsMap = 2, kDummyPrefix = 3, kExtraSpaces = 4 };
-enum ModelType : uint64_t { kUnigram = 1, kBpe = 2 };
+enum ModelType : uint64_t { kUnigram = 1, kBpe = 2, kWord = 3, kChar = 4 };
 
 // One field of a message: a number (varint or fixed), or bytes.
 struct Field {
@@ -108,7 +116,7 @@ formats::GgufMetadata parse_sentencepiece_model(std::string_view bytes, const st
   Pieces pieces;
   uint64_t type = kUnigram;
   int64_t unknown = 0, bos = 1, eos = 2, pad = -1;
-  bool prefix = true, extra_spaces = true;
+  bool prefix = true, extra_spaces = true, suffix = false;
   std::vector<int64_t> map;
   // Negative ids mean "none".
   const auto id = [](const Field& field) { return static_cast<int32_t>(field.value); };
@@ -117,6 +125,7 @@ formats::GgufMetadata parse_sentencepiece_model(std::string_view bytes, const st
     if (part.number == kTrainer) {
       Message(part.bytes, where).each_field([&](const Field& field) {
         if (field.number == kModelType) type = field.value;
+        if (field.number == kSpaceSuffix) suffix = field.value != 0;
         if (field.number == kUnknownId) unknown = id(field);
         if (field.number == kBosId) bos = id(field);
         if (field.number == kEosId) eos = id(field);
@@ -133,12 +142,18 @@ formats::GgufMetadata parse_sentencepiece_model(std::string_view bytes, const st
       });
     }
   });
-  ASHLAR_CHECK(type == kUnigram || type == kBpe,
-               "{}: model type {} is not supported, wanted Unigram (1) or BPE (2)", where, type);
+  ASHLAR_CHECK(type >= kUnigram && type <= kChar,
+               "{}: model type {} is not known; known are Unigram (1), BPE (2), words (3) and "
+               "characters (4)",
+               where, type);
   ASHLAR_CHECK(!pieces.texts.empty(), "{}: is no SentencePiece model: it has no pieces", where);
 
   formats::GgufMetadata metadata(where);
-  metadata.set("tokenizer.ggml.model", type == kBpe ? "llama" : "t5");
+  metadata.set("tokenizer.ggml.model", type == kBpe    ? "llama"
+                                       : type == kWord ? kWords
+                                       : type == kChar ? kChars
+                                                       : "t5");
+  metadata.set(kSpaceAsSuffix, suffix);
   metadata.set_texts("tokenizer.ggml.tokens", std::move(pieces.texts));
   metadata.set_f32s("tokenizer.ggml.scores", std::move(pieces.scores));
   metadata.set_i32s("tokenizer.ggml.token_type", std::move(pieces.kinds));

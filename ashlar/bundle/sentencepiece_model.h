@@ -9,8 +9,7 @@
 
 namespace ashlar::bundle {
 
-// Throws Error naming the file for a message that is cut short or is of a model type other than BPE
-// and Unigram.
+// Throws Error naming the file for a message that is cut short or is of a model type not known.
 formats::GgufMetadata parse_sentencepiece_model(std::string_view bytes, const std::string& where);
 
 }  // namespace ashlar::bundle

@@ -213,9 +213,14 @@ TEST(SentencePieceModel, IdsOfSentencePiece) {
     const text::Tokenizer tokenizer =
         bundle::open_tokenizer(test_data("sentencepiece/" + name + ".model"));
     for (const auto& entry : cases) {
-      EXPECT_EQ(tokenizer.encode(entry["text"].get<std::string>(), false),
-                entry["ids"].get<std::vector<int32_t>>())
+      const auto ids = entry["ids"].get<std::vector<int32_t>>();
+      EXPECT_EQ(tokenizer.encode(entry["text"].get<std::string>(), false), ids)
           << name << ": " << entry["text"];
+      std::string decoded = tokenizer.decode(ids, false);
+      for (size_t at; (at = decoded.find("<unk>")) != std::string::npos;) {
+        decoded.replace(at, 5, " \xE2\x81\x87 ");  // SentencePiece's way to write it
+      }
+      EXPECT_EQ(decoded, entry["decoded"].get<std::string>()) << name << ": " << entry["text"];
     }
   }
 }
@@ -229,6 +234,11 @@ TEST(SentencePieceModel, CutAndDamaged) {
   EXPECT_EQ(fault(""), "m: is no SentencePiece model: it has no pieces");
   EXPECT_EQ(fault(bytes.substr(0, 20)), "m: is no SentencePiece model, or is cut short");
   EXPECT_EQ(fault("{}"), "m: is no SentencePiece model: field 15 has wire type 3");
+  EXPECT_EQ(
+      fault("\n\x03\n\x01"
+            "a\x12\x02\x18\x07"),
+      "m: model type 7 is not known; known are Unigram (1), BPE (2), words (3) and characters "
+      "(4)");
   for (size_t at = 0; at < bytes.size(); at += 7) {  // nothing but errors comes of damage
     std::string damaged = bytes;
     damaged[at] = static_cast<char>(damaged[at] ^ 0x85);

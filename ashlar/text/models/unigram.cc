@@ -12,6 +12,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <unordered_set>
 
 namespace ashlar::text {
 namespace {
@@ -35,7 +36,7 @@ struct UnigramScratch : ModelScratch {
 
 class Unigram : public Model {
  public:
-  explicit Unigram(JsonView json) : trie_(read_vocab(json.at("vocab"))) {
+  explicit Unigram(JsonView json) : trie_(read_vocab(json)) {
     if (const auto unknown = json.find("unk_id")) {
       unknown_ = static_cast<int32_t>(unknown->integer(0, vocabulary_.size() - 1));
     }
@@ -76,8 +77,15 @@ class Unigram : public Model {
   }
 
  private:
-  // Fills vocabulary_ and scores_ on the way.
-  std::vector<ByteTrie::Entry> read_vocab(JsonView vocab) {
+  // Fills vocabulary_ and scores_ on the way. "never_matched", a key of ours: ids of tokens that
+  // stand for no text (bytes, control tokens), as SentencePiece has them.
+  std::vector<ByteTrie::Entry> read_vocab(JsonView json) {
+    const JsonView vocab = json.at("vocab");
+    if (const auto ids = json.find("never_matched")) {
+      for (size_t i = 0; i < ids->size(); ++i) {
+        never_matched_.insert(ids->element(i).integer(0, kMaxTokenId));
+      }
+    }
     double lowest = std::numeric_limits<double>::infinity();
     for (size_t i = 0; i < vocab.size(); ++i) {
       const JsonView row = vocab.element(i);
@@ -90,12 +98,12 @@ class Unigram : public Model {
       if (!vocabulary_.add(token, id)) vocabulary_.add_again(token, id);
       scores_.push_back(row.element(1).number());
       if (!std::isfinite(scores_.back())) row.element(1).fail("wanted a finite score");
-      lowest = std::min(lowest, scores_.back());
+      if (!never_matched_.contains(id)) lowest = std::min(lowest, scores_.back());
     }
     unknown_score_ = lowest - kUnknownPenalty;
     std::vector<ByteTrie::Entry> entries;
     for (int32_t id = 0; id < vocabulary_.size(); ++id) {
-      entries.emplace_back(*vocabulary_.token(id), id);
+      if (!never_matched_.contains(id)) entries.emplace_back(*vocabulary_.token(id), id);
     }
     return entries;
   }
@@ -139,7 +147,7 @@ class Unigram : public Model {
   }
 
   void append_ids(std::string_view token, std::vector<int32_t>& ids) const {
-    if (const auto id = vocabulary_.find(token)) {
+    if (const auto id = vocabulary_.find(token); id && !never_matched_.contains(*id)) {
       ids.push_back(*id);
       return;
     }
@@ -161,6 +169,7 @@ class Unigram : public Model {
 
   Vocabulary vocabulary_;
   std::vector<double> scores_;  // by id
+  std::unordered_set<int64_t> never_matched_;
   double unknown_score_ = 0;
   ByteTrie trie_;
   int32_t unknown_ = -1;

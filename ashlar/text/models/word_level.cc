@@ -1,4 +1,5 @@
-// WordLevel: a piece is a token or unknown.
+// WordLevel: a piece is a token or unknown. With "fuse_unk", a key of ours, unknown neighbours are
+// one, as in SentencePiece.
 #include "ashlar/base/error.h"
 #include "ashlar/text/models/model.h"
 
@@ -10,7 +11,8 @@ class WordLevel : public Model {
   explicit WordLevel(JsonView json)
       : vocabulary_(Vocabulary::from_json(json.at("vocab"))),
         unknown_text_(json.at("unk_token").string()),
-        unknown_(vocabulary_.find(unknown_text_)) {}
+        unknown_(vocabulary_.find(unknown_text_)),
+        fuse_unknown_(json.boolean_or("fuse_unk", false)) {}
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
@@ -23,6 +25,7 @@ class WordLevel : public Model {
       fail("WordLevel model: \"{}\" is no token and the vocabulary lacks unk_token \"{}\"", text,
            unknown_text_);
     }
+    if (!id && fuse_unknown_ && !ids.empty() && ids.back() == *unknown_) return;
     ids.push_back(id ? *id : *unknown_);
   }
 
@@ -30,6 +33,7 @@ class WordLevel : public Model {
   Vocabulary vocabulary_;
   std::string unknown_text_;
   std::optional<int32_t> unknown_;
+  bool fuse_unknown_;
 };
 
 }  // namespace

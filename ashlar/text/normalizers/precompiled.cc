@@ -1,5 +1,7 @@
 // Precompiled: a SentencePiece model's own rules of normalisation, a double-array trie (Aoe 1989,
 // in Darts-clone's form) from characters to places in a block of replacements that end with NUL.
+// Hugging Face tokenizers looks up graphemes, by the shortest entry that one starts with; with
+// "longest_match", a key of ours, the longest entry from each place on counts, as in SentencePiece.
 #include "ashlar/base/error.h"
 #include "ashlar/text/normalizers/normalizer.h"
 #include "ashlar/text/unicode/graphemes.h"
@@ -51,6 +53,7 @@ class Precompiled : public Normalizer {
       charsmap.fail(
           fmt::format("a trie of {} bytes does not fit into {}", trie_bytes, bytes.size()));
     }
+    longest_match_ = json.boolean_or("longest_match", false);
     units_.resize(trie_bytes / sizeof(uint32_t));
     std::memcpy(units_.data(), bytes.data() + sizeof trie_bytes, trie_bytes);
     replacements_ = bytes.substr(sizeof trie_bytes + trie_bytes);
@@ -66,7 +69,14 @@ class Precompiled : public Normalizer {
   void normalize(std::string& text) const override {
     std::string out;
     out.reserve(text.size());
-    for (size_t at = 0; at < text.size();) {
+    for (size_t at = 0; longest_match_ && at < text.size();) {
+      size_t length = utf8_length(text[at]);
+      const std::string_view rest = std::string_view(text).substr(at);
+      const auto found = find(rest, &length);
+      out.append(found.value_or(rest.substr(0, length)));
+      at += length;
+    }
+    for (size_t at = 0; !longest_match_ && at < text.size();) {
       const std::string_view grapheme =
           std::string_view(text).substr(at, grapheme_length(std::string_view(text).substr(at)));
       at += grapheme.size();
@@ -92,21 +102,32 @@ class Precompiled : public Normalizer {
     return find(key);
   }
 
-  // What the shortest entry that `key` starts with becomes. A unit holds its label in the low byte,
-  // whether an entry ends behind it in bit 8, and the distance to what follows above.
-  std::optional<std::string_view> find(std::string_view key) const {
+  // What the shortest entry that `key` starts with becomes; with `longest`, the longest, whose
+  // length it then is. A unit holds its label in the low byte, whether an entry ends behind it in
+  // bit 8, and the distance to what follows above.
+  std::optional<std::string_view> find(std::string_view key, size_t* longest = nullptr) const {
+    std::optional<std::string_view> found;
+    size_t read = 0;
     const auto distance = [](uint32_t unit) { return (unit >> 10) << ((unit & (1U << 9)) >> 6); };
     size_t node = distance(units_[0]);
     for (const char c : key) {
       const auto byte = static_cast<unsigned char>(c);
       node ^= byte;
-      if (byte == 0 || node >= units_.size()) return std::nullopt;
+      if (byte == 0 || node >= units_.size()) return found;
       const uint32_t unit = units_[node];
-      if ((unit & (1U << 31 | 0xFF)) != byte) return std::nullopt;
+      if ((unit & (1U << 31 | 0xFF)) != byte) return found;
       node ^= distance(unit);
-      if ((unit >> 8 & 1) != 0) return text_at(node);
+      ++read;
+      if ((unit >> 8 & 1) == 0) continue;
+      if (longest == nullptr) return text_at(node);
+      const std::string_view rest = key.substr(read);
+      const bool at_boundary = rest.empty() || (rest.front() & 0xC0) != 0x80;
+      if (const auto text = text_at(node); text && at_boundary) {
+        found = text;
+        *longest = read;
+      }
     }
-    return std::nullopt;
+    return found;
   }
 
   std::optional<std::string_view> text_at(size_t node) const {
@@ -117,6 +138,7 @@ class Precompiled : public Normalizer {
     return std::string_view(replacements_.c_str() + begin);
   }
 
+  bool longest_match_ = false;
   std::vector<uint32_t> units_;
   std::string replacements_;
   std::array<std::optional<std::string_view>, 128> ascii_;
