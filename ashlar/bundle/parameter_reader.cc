@@ -17,6 +17,8 @@ int64_t row_length(const Shape& shape) { return shape.rank() == 0 ? 1 : shape[sh
 ParameterReader::ParameterReader(const Weights& weights, const graph::Graph& graph)
     : weights_(weights) {
   for (const models::WeightRule& rule : weights.rules()) {
+    // Of a head that the graph does without.
+    if (!graph.find_variable(rule.parameters.front())) continue;
     int64_t row = 0;
     for (const std::string& name : rule.parameters) {
       const auto id = graph.find_variable(name);

@@ -15,7 +15,8 @@ namespace ashlar::bundle {
 
 class ParameterReader {
  public:
-  // The graph has every parameter of the model whole; the weights have been checked against it.
+  // The graph has every parameter that will be asked for whole; the weights have been checked
+  // against it.
   ParameterReader(const Weights& weights, const graph::Graph& graph);
 
   const Shape& shape(const std::string& parameter) const;
