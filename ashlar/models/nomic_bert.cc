@@ -102,7 +102,8 @@ std::string write(const DecoderConfig& config) {
                {"layer_norm_eps", config.norm_eps},
                {"hidden_act", activation_name(config.activation)},
                {"hidden_dropout_prob", config.residual_dropout},
-               {"attention_probs_dropout_prob", config.attention_dropout}});
+               {"attention_probs_dropout_prob", config.attention_dropout},
+               {"pad_token_id", 0}});  // transformers takes no null for it
   keys.update(ordered_json::parse(write_rope(config.rope, config.head_dim, kRope)));
   return keys.dump();
 }

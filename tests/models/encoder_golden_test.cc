@@ -266,6 +266,18 @@ TEST(EncoderFiles, AnUnknownTypeListsDecodersAndEncoders) {
   }
 }
 
+TEST(EncoderFiles, ConfigsAreWrittenAsTheyAreRead) {
+  for (const char* name : {"bert_relu", "roberta_padding_5", "xlm_roberta", "nomic_theta",
+                           "modernbert", "modernbert_biases"}) {
+    const auto config = models::parse_config(encoder_golden(name).at("config").dump(), name);
+    const std::string written = models::write_config(config);
+    EXPECT_EQ(models::parse_config(written, name), config) << written;
+  }
+  // Which transformers wants as a number for this family.
+  const auto nomic = models::parse_config(encoder_golden("nomic").at("config").dump(), "nomic");
+  EXPECT_TRUE(json::parse(models::write_config(nomic)).at("pad_token_id").is_number_integer());
+}
+
 TEST(EncoderFiles, AnEncoderIsNoDecoder) {
   const TempDir folder(quick_folder());
   write_encoder_model(folder.path(), encoder_golden("bert"));
