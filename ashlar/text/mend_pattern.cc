@@ -19,6 +19,9 @@
 namespace ashlar::text {
 namespace {
 
+// Sets written out are long: what a hostile pattern can ask for has an end.
+constexpr size_t kLongest = 1 << 20;
+
 constexpr std::string_view kSpaceSet =
     R"(\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000})";
 constexpr std::string_view kAlphabeticSymbols =
@@ -222,6 +225,7 @@ class Mender {
 
   std::string mend() {
     while (at_ < pattern_.size()) {
+      check_length();
       const size_t begin = out_.size();
       if (const Shorthand shorthand = shorthand_at(pattern_, at_); shorthand.length > 0) {
         const std::string_view more =
@@ -258,6 +262,11 @@ class Mender {
   }
 
  private:
+  void check_length() const {
+    ASHLAR_CHECK(out_.size() <= kLongest, "too long: its sets written out take more than {} bytes",
+                 kLongest);
+  }
+
   void escape() {
     const char letter = pattern_[at_ + 1];
     if (letter == 'b' || letter == 'B') {
@@ -306,6 +315,7 @@ class Mender {
     if (at_ < pattern_.size() && pattern_[at_] == '^') out_ += pattern_[at_++];
     if (at_ < pattern_.size() && pattern_[at_] == ']') out_ += pattern_[at_++];  // a literal ]
     while (at_ < pattern_.size() && pattern_[at_] != ']') {
+      check_length();
       const std::string_view rest = pattern_.substr(at_);
       if (const Shorthand shorthand = shorthand_at(pattern_, at_); shorthand.length > 0) {
         out_ += shorthand.negated ? outside_of(shorthand, pattern_[at_ + 1]) : shorthand.set;

@@ -54,6 +54,27 @@ TEST(Regex, LeavesOtherSyntaxAlone) {
   }
 }
 
+TEST(Regex, RefusesWhatItCannotSay) {
+  EXPECT_EQ(message_of([] { Regex(R"([\p{L}&&[^a-z]])"); }),
+            R"(pattern "[\p{L}&&[^a-z]]": sets inside of brackets (&&) are not supported)");
+  EXPECT_EQ(message_of([] { Regex("[[:^alpha:]]"); }),
+            R"(pattern "[[:^alpha:]]": [:^alpha:] is not known here)");
+  std::string hostile;
+  for (int i = 0; i < 20000; ++i) hostile += R"(\b)";
+  EXPECT_THAT(message_of([&] { Regex{hostile}; }), HasSubstr("too long: its sets written out"));
+}
+
+TEST(Regex, ReadsRubysRepetitionsAndLines) {
+  const auto replaced = [](const std::string& regex, std::string_view text) {
+    const JsonDocument json(R"({"Regex": ")" + regex + R"("})", "here");
+    return replace_all(Pattern::from_json(json.root()), text, "-");
+  };
+  EXPECT_EQ(replaced("[0-9]{1,3}+", "1234567 8"), "- -");
+  EXPECT_EQ(replaced("(a|b){2}+c", "ababc"), "-");
+  EXPECT_EQ(replaced("^x", "x\nxx"), "-\n-x");
+  EXPECT_EQ(replaced("(?m:a.b)", "a\nb"), "-");
+}
+
 TEST(Regex, FindsTheLeftmostMatch) {
   const Regex regex("b+");
   Regex::Searcher searcher(regex);
