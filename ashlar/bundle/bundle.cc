@@ -151,7 +151,7 @@ std::map<std::string, std::string> Bundle::text_files() const {
   return files;
 }
 
-text::Tokenizer open_tokenizer(const std::string& name) {
+text::Tokenizer open_tokenizer(const std::string& name, LengthRules length_rules) {
   std::string path = find_model(name);
   if (is_directory(path)) {
     const std::string file = join_path(path, kTokenizer);
@@ -168,7 +168,7 @@ text::Tokenizer open_tokenizer(const std::string& name) {
   } else {
     tokenizer = text::Tokenizer::from_json_file(path);
   }
-  tokenizer->drop_length_rules();
+  if (length_rules == LengthRules::kDrop) tokenizer->drop_length_rules();
   return std::move(*tokenizer);
 }
 

@@ -56,8 +56,10 @@ class Bundle {
 };
 
 // The tokenizer of a model folder, a tokenizer.json, SentencePiece's tokenizer.model or a GGUF
-// file, without length rules: what the model itself would be given.
-text::Tokenizer open_tokenizer(const std::string& name);
+// file, without truncation and padding unless they are asked for: what the model itself would get.
+enum class LengthRules { kDrop, kKeep };
+text::Tokenizer open_tokenizer(const std::string& name,
+                               LengthRules length_rules = LengthRules::kDrop);
 // Whether a file begins as GGUF files do.
 bool is_gguf_file(const std::string& path);
 

@@ -49,7 +49,8 @@ struct Encode {
   }
 
   int run() const {
-    const text::Tokenizer tokenizer = bundle::open_tokenizer(model);
+    const text::Tokenizer tokenizer = bundle::open_tokenizer(
+        model, windows ? bundle::LengthRules::kKeep : bundle::LengthRules::kDrop);
     const std::string text = read_text(file);
     if (!windows) {
       const std::vector<int32_t> ids = tokenizer.encode(text, !no_special);
