@@ -18,7 +18,7 @@ TEST(CpuTest, NamesGoBothWays) {
   EXPECT_EQ(name(IsaTier::kAvx512OnAvx2), "avx512-on-avx2");
   EXPECT_EQ(isa_tier_from_name("avx1024"), std::nullopt);
   EXPECT_EQ(isa_tier_from_name(""), std::nullopt);
-  EXPECT_EQ(all_isa_tiers().size(), 5u);
+  EXPECT_EQ(all_isa_tiers().size(), 6u);
 }
 
 TEST(CpuTest, RunnableTiers) {

@@ -1,5 +1,6 @@
 // ashlar convert, and the verbs on what it wrote.
 #include "ashlar/base/atomic_file.h"
+#include "ashlar/base/cpu.h"
 #include "ashlar/base/file.h"
 #include "ashlar/generate/open_model.h"
 #include "tests/base/temp_dir.h"
@@ -51,7 +52,8 @@ TEST_P(ConvertTest, TheSelfTestPasses) {
   expect_passed(back);
 }
 
-// Weights of a file in 16 bits stay as they are; what is computed has the bits of f32 weights.
+// Weights of a file in 16 bits stay as they are; what is computed has the bits of f32 weights (AMX
+// multiplies bf16 in an order of its own).
 TEST_P(ConvertTest, SixteenBitsAreHeldAsTheyAre) {
   for (const char* quant : {"f16", "bf16"}) {
     const std::string folder = folder_.path(quant);
@@ -60,7 +62,13 @@ TEST_P(ConvertTest, SixteenBitsAreHeldAsTheyAre) {
     const std::vector<std::string> words = {"logits", folder, "--ids", "3,5,7"};
     std::vector<std::string> widened = words;
     widened.insert(widened.end(), {"--dtype", "f32"});
-    EXPECT_EQ(ashlar_json(words)["logits"], ashlar_json(widened)["logits"]) << quant;
+    const std::vector<double> held = ashlar_json(words)["logits"];
+    const std::vector<double> wide = ashlar_json(widened)["logits"];
+    if (best_isa_tier() == IsaTier::kAmx && quant == std::string("bf16")) {
+      EXPECT_THAT(held, ::testing::Pointwise(::testing::DoubleNear(1e-5), wide));
+    } else {
+      EXPECT_EQ(held, wide) << quant;
+    }
     const bundle::Bundle bundle = bundle::Bundle::open(folder);
     EXPECT_EQ(name(generate::held_weights(bundle, std::nullopt).dtype), quant);
   }

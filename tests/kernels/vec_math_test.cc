@@ -35,6 +35,7 @@ Map map_of(IsaTier tier) {
     case IsaTier::kAvx512OnAvx2:
       return avx512_on_avx2::map_vec_math;
     case IsaTier::kAvx512:
+    case IsaTier::kAmx:  // the same objects
       return avx512::map_vec_math;
     case IsaTier::kAvx512Bf16:
       return avx512bf16::map_vec_math;
