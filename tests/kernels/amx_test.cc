@@ -50,7 +50,7 @@ float element(const GemmCase& shape, const GemmInputs& in, int64_t i, int64_t j)
 class Amx : public testing::Test {
  protected:
   void SetUp() override {
-    if (!can_run(IsaTier::kAmx)) GTEST_SKIP() << "this processor or system has no AMX";
+    if (!can_run(IsaTier::kAmx)) GTEST_SKIP() << "tier amx cannot run on this processor";
   }
   TestTeam team_{2};
 };
