@@ -220,6 +220,17 @@ def gemma2(d):
     layer_types(d)
 
 
+def rope_of_layer_types(d, head):
+    both = {}
+    for kind in ("full_attention", "sliding_attention"):
+        if d.maybe(0.8):
+            both[kind] = {"rope_type": "default"} | scaling(d, head, ROPES)
+            if d.maybe():
+                both[kind]["rope_theta"] = d.one([500.0, 20000.0])
+    if both:
+        d.keys["rope_parameters"] = both
+
+
 def gemma3(d):
     head = sizes(d)
     d.keys.setdefault("head_dim", head)
@@ -235,14 +246,7 @@ def gemma3(d):
             d.keys["rope_scaling"] = keys
         d("rope_theta", [500.0, 1e6]), d("rope_local_base_freq", [300.0, 10000.0])
         return
-    both = {}
-    for kind in ("full_attention", "sliding_attention"):
-        if d.maybe(0.8):
-            both[kind] = {"rope_type": "default"} | scaling(d, head, ROPES)
-            if d.maybe():
-                both[kind]["rope_theta"] = d.one([500.0, 20000.0])
-    if both:
-        d.keys["rope_parameters"] = both
+    rope_of_layer_types(d, head)
 
 
 def gpt(d, kind):
@@ -424,14 +428,7 @@ def modernbert(d):
     if d.maybe():
         d("global_rope_theta", [500.0, 1e5]), d("local_rope_theta", [300.0, 1e4])
         return
-    both = {}
-    for kind in ("full_attention", "sliding_attention"):
-        if d.maybe(0.8):
-            both[kind] = {"rope_type": "default"} | scaling(d, head, ROPES)
-            if d.maybe():
-                both[kind]["rope_theta"] = d.one([500.0, 20000.0])
-    if both:
-        d.keys["rope_parameters"] = both
+    rope_of_layer_types(d, head)
 
 
 DECODERS = {"gpt2": gpt2, "gptj": gptj, "gpt_neox": gpt_neox, "opt": opt, "bloom": bloom,

@@ -9,17 +9,14 @@ Not drawn, since the package's way is followed by nobody: tokens both normalized
 not skip them), tokens that normalize to nothing (they cut the text everywhere), Prepend of nothing, and Metaspace
 "first" behind Replace (it takes the end of the first match for the beginning).
 """
-import base64
-import io
 import json
 import os
 import random
 import sys
-import tempfile
 
-import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 from tokenizers import AddedToken, Tokenizer, trainers
+
+from tokenizer_components import charsmap
 
 SPACES = [" ", " ", " ", "  ", "\t", "\n", "\r", "\r\n", "\u00a0", "\u3000", "\u2028", "\u200b", "\u1680", "\u2581", "\x85",
           "\x0b", "\u180e", "\u202f", "\ufeff"]
@@ -44,23 +41,6 @@ REGEXES = [
 ]
 BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
 SPECIALS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]"]
-
-
-def charsmap(rules):
-    """What SentencePiece compiles of (from, to) pairs."""
-    def points(text):
-        return " ".join(f"{ord(c):X}" for c in text)
-
-    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as tsv:
-        tsv.write("".join(f"{points(a)}\t{points(b)}\n" for a, b in rules))
-        tsv.flush()
-        model = io.BytesIO()
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(["a b c"]), model_writer=model, vocab_size=7, minloglevel=2,
-            normalization_rule_tsv=tsv.name)
-    proto = sentencepiece_model_pb2.ModelProto()
-    proto.ParseFromString(model.getvalue())
-    return base64.b64encode(proto.normalizer_spec.precompiled_charsmap).decode()
 
 
 RULES = [("Ａ", "A"), ("ﬁ", "fi"), ("Ⅷ", "VIII"), ("½", "1\u20442"), ("\u3000", " "), ("\u00a0", " "), ("\t", " "), ("\n", " "),
