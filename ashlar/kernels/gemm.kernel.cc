@@ -1,6 +1,7 @@
 // gemm, and pack_b for weights that are packed once. gemm_plan.h says how the work is cut,
 // gemm_tile.h and, for few rows, gemm_streams.h hold the arithmetic, pack.h the layout of packed
 // operands.
+#include "ashlar/kernels/gemm_areas.h"
 #include "ashlar/kernels/gemm_epilogue.h"
 #include "ashlar/kernels/gemm_plan.h"
 #include "ashlar/kernels/gemm_streams.h"
@@ -10,11 +11,6 @@
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 namespace {
-
-// An area of C and a span of r.
-struct Area {
-  int64_t m0, m1, n0, n1, r0, r1;
-};
 
 struct Gemm {
   const GemmArgs& args;
@@ -262,22 +258,10 @@ void gemm(const GemmArgs& args, const Team& team) {
                   packed_b,
                   area_sums,
                   scratch};
-  const bool one_span = plan.span_r >= args.r;
-  for (int64_t n0 = 0; n0 < args.n; n0 += plan.area_n) {
-    for (int64_t m0 = 0; m0 < args.m; m0 += plan.area_m) {
-      for (int64_t r0 = 0; r0 < args.r; r0 += plan.span_r) {
-        const Area area = {m0, lesser(m0 + plan.area_m, args.m),
-                           n0, lesser(n0 + plan.area_n, args.n),
-                           r0, lesser(r0 + plan.span_r, args.r)};
-        // What the last area left packed is not packed again.
-        const bool a_stays = one_span && n0 > 0 && plan.area_m >= args.m;
-        const bool b_stays = one_span && m0 > 0;
-        pack_area(g, area, !plan.a_is_packed && !a_stays,
-                  plan.pack_b == PackB::kShared && !b_stays);
-        multiply_area(g, area);
-      }
-    }
-  }
+  for_each_area(args, plan, [&](const Area& area, bool a_stays, bool b_stays) {
+    pack_area(g, area, !plan.a_is_packed && !a_stays, plan.pack_b == PackB::kShared && !b_stays);
+    multiply_area(g, area);
+  });
 }
 
 int64_t packed_columns(DType dtype) { return is_block(dtype) ? kLanes : kTileCols; }

@@ -1,6 +1,7 @@
 // gemm on Intel AMX, for operands of f32 and bf16; others go to the tier below. plan.h says how
 // the work is cut, planes.h how operands are packed, tile.h holds the arithmetic.
 #include "ashlar/kernels/amx/plan.h"
+#include "ashlar/kernels/gemm_areas.h"
 #include "ashlar/kernels/gemm_epilogue.h"
 #include "ashlar/kernels/parallel.h"
 #include "ashlar/kernels/table.h"
@@ -12,11 +13,7 @@ namespace {
 int64_t (*other_scratch)(const GemmArgs& args, int threads);
 void (*other_gemm)(const GemmArgs& args, const Team& team);
 
-// An area of C and a span of r.
-struct Area {
-  int64_t m0, m1, n0, n1, r0, r1;
-  int64_t steps() const { return ceil_div(r1 - r0, kAmxStep); }
-};
+int64_t steps_of(const Area& area) { return ceil_div(area.r1 - area.r0, kAmxStep); }
 
 struct Product {
   const GemmArgs& args;
@@ -30,20 +27,20 @@ struct Product {
 void pack_area(const Product& g, const Area& area, bool with_a, bool with_b) {
   const int64_t groups = with_a ? ceil_div(area.m1 - area.m0, kAmxSquare) : 0;
   const int64_t panels = with_b ? ceil_div(area.n1 - area.n0, kAmxSquare) : 0;
-  const int64_t blocks = ceil_div(area.steps(), g.plan.block);
+  const int64_t blocks = ceil_div(steps_of(area), g.plan.block);
   const auto pack = [&](int64_t task, int) {
     const int64_t block = task % blocks, i = task / blocks;
     const int64_t r0 = area.r0 + block * g.plan.block * kAmxStep;
     const int64_t r1 = lesser(r0 + g.plan.block * kAmxStep, area.r1);
     if (i < groups) {
-      std::byte* to =
-          g.packed_a + (i * area.steps() + block * g.plan.block) * g.plan.a_planes * g.plan.a_plane;
+      std::byte* to = g.packed_a + (i * steps_of(area) + block * g.plan.block) * g.plan.a_planes *
+                                       g.plan.a_plane;
       pack_planes<true>(g.a, area.m0 + i * kAmxSquare, area.m1, r0, r1, g.plan.a_rows,
                         g.args.m > kAmxRows, to);
     } else {
       const int64_t panel = i - groups, n = area.n0 + panel * kAmxSquare;
       std::byte* to =
-          g.packed_b + (panel * area.steps() + block * g.plan.block) * g.plan.b_planes * kAmxPair;
+          g.packed_b + (panel * steps_of(area) + block * g.plan.block) * g.plan.b_planes * kAmxPair;
       pack_planes<false>(g.b, n, area.n1, r0, r1, kAmxRows, true, to);
     }
   };
@@ -71,7 +68,7 @@ struct TileTask {
   }
   const std::byte* a_at(int64_t m, int64_t s) const {
     const int64_t group = (m - area.m0) / kAmxSquare;
-    return g.packed_a + (group * area.steps() + s) * g.plan.a_planes * g.plan.a_plane;
+    return g.packed_a + (group * steps_of(area) + s) * g.plan.a_planes * g.plan.a_plane;
   }
 
   // B as pack_b wrote it: pairs of r, side by side for 32 columns. The last step may end early.
@@ -104,7 +101,7 @@ struct TileTask {
   }
 
   void run() const {
-    const int64_t steps = area.steps(), planes = g.plan.b_planes;
+    const int64_t steps = steps_of(area), planes = g.plan.b_planes;
     for (int64_t s = 0; s < steps; s += g.plan.block) {
       const int64_t count = lesser(g.plan.block, steps - s);
       const bool first = s == 0 && area.r0 == 0;
@@ -186,20 +183,10 @@ void gemm(const GemmArgs& args, const Team& team) {
                      packed_b,
                      scratch,
                      area_sums};
-  const bool one_span = plan.span_r >= args.r;
-  for (int64_t n0 = 0; n0 < args.n; n0 += plan.area_n) {
-    for (int64_t m0 = 0; m0 < args.m; m0 += plan.area_m) {
-      for (int64_t r0 = 0; r0 < args.r; r0 += plan.span_r) {
-        const Area area = {m0, lesser(m0 + plan.area_m, args.m),
-                           n0, lesser(n0 + plan.area_n, args.n),
-                           r0, lesser(r0 + plan.span_r, args.r)};
-        // What the last area left packed is not packed again.
-        const bool a_stays = one_span && n0 > 0 && plan.area_m >= args.m;
-        pack_area(g, area, !a_stays, plan.b_bytes > 0 && !(one_span && m0 > 0));
-        multiply_area(g, area);
-      }
-    }
-  }
+  for_each_area(args, plan, [&](const Area& area, bool a_stays, bool b_stays) {
+    pack_area(g, area, !a_stays, plan.b_bytes > 0 && !b_stays);
+    multiply_area(g, area);
+  });
 }
 
 }  // namespace
