@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 
 namespace ashlar::cli {
 namespace {
@@ -19,11 +20,15 @@ void end_program(int) { ::_exit(kInterrupted); }
 // Readable while the flag is raised.
 std::atomic<int> raised_event{-1};
 
+// What the first signal says to who pressed the keys; null: nothing.
+std::atomic<const char*> raised_note{nullptr};
+
 void raise_flag(int) {
   if (interrupted.exchange(true)) ::_exit(kInterrupted);
   const int error = errno;
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(raised_event, &one, sizeof one);
+  [[maybe_unused]] ssize_t written = ::write(raised_event, &one, sizeof one);
+  if (const char* note = raised_note) written = ::write(STDERR_FILENO, note, std::strlen(note));
   errno = error;
 }
 
@@ -38,8 +43,9 @@ void handle(int signal, void (*handler)(int)) {
 
 void exit_on_interrupt() { handle(SIGINT, end_program); }
 
-InterruptFlag::InterruptFlag() {
+InterruptFlag::InterruptFlag(const char* note) {
   interrupted = false;
+  raised_note = note;
   raised_event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   handle(SIGINT, raise_flag);
   handle(SIGTERM, raise_flag);

@@ -11,10 +11,11 @@ constexpr int kInterrupted = 130;
 // Once at start: SIGINT exits with 130 instead of ending by the signal.
 void exit_on_interrupt();
 
-// One at a time. SIGTERM raises it too.
+// One at a time. SIGTERM raises it too. The note, a line that lives as long as the program, is what
+// the first signal writes to stderr at once, for work that goes on a while before it sees the flag.
 class InterruptFlag {
  public:
-  InterruptFlag();
+  explicit InterruptFlag(const char* note = nullptr);
   ~InterruptFlag();
   InterruptFlag(const InterruptFlag&) = delete;
   InterruptFlag& operator=(const InterruptFlag&) = delete;

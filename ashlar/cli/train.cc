@@ -32,6 +32,9 @@ nlohmann::json optional_number(const std::optional<double>& number) {
   return number ? nlohmann::json(*number) : nlohmann::json();
 }
 
+constexpr const char* kInterruptNote =
+    "\nashlar: interrupted: saving when this step has ended; again to stop at once, unsaved\n";
+
 struct Train {
   static constexpr const char* kName = "train";
   static constexpr const char* kHelp = "Train a model: from scratch, or from one there is";
@@ -84,8 +87,11 @@ struct Train {
     // While text is encoded Ctrl-C ends the program; from the first step on it saves.
     std::optional<InterruptFlag> interrupt;
     std::once_flag ready;  // ranks that are threads share the hooks
+    bool speaks = true;    // of processes under MPI only the first does
     train::TrainHooks hooks;
-    hooks.ready = [&] { std::call_once(ready, [&] { interrupt.emplace(); }); };
+    hooks.ready = [&] {
+      std::call_once(ready, [&] { interrupt.emplace(speaks ? kInterruptNote : nullptr); });
+    };
     hooks.stop = [&interrupt] { return interrupt->raised(); };
     hooks.tier = machine.tier;
     int exit_code = 0;
@@ -104,7 +110,12 @@ struct Train {
     };
     const comm::CommOptions options{.timeout_s = config.comm.timeout};
     if (comm::launched_by_mpi()) {
-      comm::run_mpi_rank([&](comm::Communicator& comm) { train(&comm); }, options);
+      comm::run_mpi_rank(
+          [&](comm::Communicator& comm) {
+            speaks = comm.rank() == 0;
+            train(&comm);
+          },
+          options);
     } else if (ranks > 1) {
       comm::run_ranks(
           ranks, [&](comm::Communicator& comm) { train(&comm); }, options);

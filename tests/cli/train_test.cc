@@ -62,6 +62,7 @@ TEST_F(TrainVerbTest, CtrlCSavesAndExits130) {
   words.insert(words.end(), rest.begin(), rest.end());
   const testing::ProgramResult result = testing::run_program(words);
   EXPECT_EQ(result.exit_code, 130) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("interrupted: saving when this step has ended"));
   const size_t done = metrics().size();
   const Json resumed = ashlar_json(command({"--resume", fmt::format("train.steps={}", done + 1)}));
   EXPECT_EQ(resumed["first_step"], done + 1);
