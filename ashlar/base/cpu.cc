@@ -27,13 +27,14 @@ bool has_avx512() {
 }
 bool has_avx512bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
-// AMX-TILE and AMX-BF16 (leaf 7), tiles saved by the system (XCR0), and its leave to use them.
+// AMX-TILE, AMX-BF16 and AMX-INT8 (leaf 7), tiles saved by the system (XCR0), and its leave to use
+// them.
 bool ask_for_amx() {
   constexpr int kRequestState = 0x1023, kTileData = 18;
   constexpr uint64_t kTiles = uint64_t{3} << 17;
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (!has_avx512() || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-  if ((d >> 22 & 1) == 0 || (d >> 24 & 1) == 0) return false;
+  if ((d >> 22 & 1) == 0 || (d >> 24 & 3) != 3) return false;
   uint32_t low = 0, high = 0;
   asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   if ((low & kTiles) != kTiles) return false;

@@ -47,8 +47,10 @@ TEST_P(QuantGemm, ReductionsOfAnyNumberOfBlocks) {
   for (const DType format : {DType::kQ8_0, DType::kQ4_0}) {
     for (const int64_t r : {32, 96, 224}) {
       const QuantWeights weights = random_weights(format, 20, r);
-      const Array rows = some_rows(DType::kF32, 7, r);
-      expect_close(multiply(teams()[0], weights, rows), product_reference(weights, rows), "c");
+      for (const int64_t m : {7, 70}) {
+        const Array rows = some_rows(DType::kF32, m, r);
+        expect_close(multiply(teams()[0], weights, rows), product_reference(weights, rows), "c");
+      }
     }
   }
 }
@@ -141,12 +143,14 @@ TEST(QuantGemmTiers, HaveTheSameBits) {
   team.emplace_back(2);
   for (const DType format : kQuantFormats) {
     const QuantWeights weights = random_weights(format, 50, 1024);
-    const Array rows = some_rows(DType::kF32, 19, 1024);
-    std::vector<Array> results;
-    for (const IsaTier tier : runnable_vector_tiers()) {
-      const KernelTable& table = kernel_table(tier);
-      results.push_back(run_product(table, team[0], weights, packed(table, weights), rows));
-      EXPECT_EQ(results.back(), results.front()) << name(format);
+    for (const int64_t m : {19, 77}) {
+      const Array rows = some_rows(DType::kF32, m, 1024);
+      std::vector<Array> results;
+      for (const IsaTier tier : runnable_vector_tiers()) {
+        const KernelTable& table = kernel_table(tier);
+        results.push_back(run_product(table, team[0], weights, packed(table, weights), rows));
+        EXPECT_EQ(results.back(), results.front()) << name(format) << " " << m << " rows";
+      }
     }
   }
 }

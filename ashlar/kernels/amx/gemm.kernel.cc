@@ -1,6 +1,8 @@
-// gemm on Intel AMX, for operands of f32 and bf16; others go to the tier below. plan.h says how
-// the work is cut, planes.h how operands are packed, tile.h holds the arithmetic.
+// gemm on Intel AMX, for operands of f32 and bf16 and, in quant_gemm.kernel.cc, weights in blocks;
+// others go to the tier below. plan.h says how the work is cut, planes.h how operands are packed,
+// tile.h holds the arithmetic.
 #include "ashlar/kernels/amx/plan.h"
+#include "ashlar/kernels/amx/quant_gemm.h"
 #include "ashlar/kernels/gemm_areas.h"
 #include "ashlar/kernels/gemm_epilogue.h"
 #include "ashlar/kernels/parallel.h"
@@ -158,11 +160,19 @@ bool is_ours(const GemmArgs& args) {
   return is_ours(args.a.dtype) && is_ours(args.b.dtype);
 }
 
+bool is_quantised(const GemmArgs& args) {
+  return args.packed_b != nullptr && multiplies(args.packed_dtype) && args.m >= kAmxQuantLeastRows;
+}
+
 int64_t gemm_scratch(const GemmArgs& args, int threads) {
+  // A later call may have fewer rows.
+  if (is_quantised(args))
+    return greater_of(amx_quant_scratch(args, threads), other_scratch(args, threads));
   return is_ours(args) ? amx_scratch_bound(args, threads) : other_scratch(args, threads);
 }
 
 void gemm(const GemmArgs& args, const Team& team) {
+  if (is_quantised(args)) return amx_quant_gemm(args, team);
   if (!is_ours(args) || args.m == 0 || args.n == 0 || args.r == 0) return other_gemm(args, team);
   const AmxPlan plan = plan_amx(args, team.threads);
   std::byte* scratch = team.scratch;

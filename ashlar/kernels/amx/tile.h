@@ -20,7 +20,7 @@ inline constexpr int64_t kAmxPair = 2 * kAmxTile;
 
 // Tiles of A and of sums have `rows` rows. Until release() the thread keeps 8 KB more across
 // context switches.
-static void amx_configure(int64_t rows) {
+[[maybe_unused]] static void amx_configure(int64_t rows) {
   struct alignas(64) Config {
     uint8_t palette = 1, start_row = 0, reserved[14] = {};
     uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
