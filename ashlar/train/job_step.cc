@@ -9,29 +9,32 @@ enum Column { kFlops, kPeak, kSeconds, kStop, kColumns };
 
 }  // namespace
 
-std::map<std::string, double> JobStep::waited() const {
-  std::map<std::string, double> result;
+std::map<std::string, comm::Traffic> JobStep::by_axis() const {
+  std::map<std::string, comm::Traffic> result;
   if (ranks_.comm() == nullptr) return result;
   for (const MeshAxis& axis : ranks_.mesh().axes()) {
-    if (axis.size > 1) result[axis.name] = 0;
+    if (axis.size > 1) result[axis.name] = {};
   }
   for (const auto& [key, traffic] : ranks_.comm()->counters().entries()) {
     // A group over several axes counts to the slowest: "data+context" to data.
     const auto axis = result.find(key.first.substr(0, key.first.find('+')));
-    if (axis != result.end()) axis->second += traffic.seconds_waited;
+    if (axis != result.end()) axis->second += traffic;
   }
   return result;
 }
 
 bool JobStep::finish(const Mine& mine, StepMetrics& metrics, int64_t tokens) {
   std::vector<double> row = {mine.flops, mine.peak_flops, mine.seconds, mine.stop ? 1.0 : 0.0};
-  const std::map<std::string, double> now = waited();
+  const std::map<std::string, comm::Traffic> now = by_axis();
   double waited = 0;
-  for (const auto& [axis, seconds] : now) {
-    row.push_back(seconds - waited_before_[axis]);
+  for (const auto& [axis, traffic] : now) {
+    row.push_back(traffic.seconds_waited - before_[axis].seconds_waited);
     waited += row.back();
   }
   row.push_back(mine.seconds - waited);  // computing
+  for (const auto& [axis, traffic] : now) {
+    row.push_back(static_cast<double>(traffic.bytes - before_[axis].bytes));
+  }
 
   const std::vector<double> all = ranks_.gather(row);
   const size_t ranks = all.size() / row.size();
@@ -48,7 +51,7 @@ bool JobStep::finish(const Mine& mine, StepMetrics& metrics, int64_t tokens) {
   metrics.step_ms = longest * 1e3;
   if (ranks > 1) {
     size_t i = kColumns;
-    for (const auto& [axis, seconds] : now) {
+    for (const auto& [axis, traffic] : now) {
       metrics.comm_share[axis] = sum(i++) / static_cast<double>(ranks) / longest;
     }
     size_t slowest = 0;
@@ -56,6 +59,9 @@ bool JobStep::finish(const Mine& mine, StepMetrics& metrics, int64_t tokens) {
       if (column(i, rank) > column(i, slowest)) slowest = rank;
     }
     metrics.slowest_rank = static_cast<int>(slowest);
+    for (const auto& [axis, traffic] : now) {
+      metrics.comm_bytes[axis] = static_cast<int64_t>(sum(++i));
+    }
   }
   return sum(kStop) > 0;
 }

@@ -1,8 +1,10 @@
 // What all ranks say of one step: how fast each was, how long each waited for others and along
 // which axis (communication that nothing hid: what goes on while a rank computes does not count),
-// whether one was asked to stop. One exchange a step; every rank gets the same answer.
+// what was sent along it, whether one was asked to stop. One exchange a step; every rank gets the
+// same answer.
 #pragma once
 
+#include "ashlar/comm/counters.h"
 #include "ashlar/train/metrics_log.h"
 #include "ashlar/train/ranks.h"
 
@@ -20,17 +22,17 @@ class JobStep {
     double seconds = 0;
     bool stop = false;
   };
-  // What ranks wait for from here on is the step's: not a validation or a save before it.
-  void begin() { waited_before_ = waited(); }
-  // Fills the metrics' rates, and for several ranks comm_share and slowest_rank. Returns whether
-  // any rank was asked to stop.
+  // What ranks wait for and send from here on is the step's: not a validation or a save before it.
+  void begin() { before_ = by_axis(); }
+  // Fills the metrics' rates, and for several ranks comm_share, comm_bytes and slowest_rank.
+  // Returns whether any rank was asked to stop.
   bool finish(const Mine& mine, StepMetrics& metrics, int64_t tokens);
 
  private:
-  std::map<std::string, double> waited() const;  // by axis, since the job began
+  std::map<std::string, comm::Traffic> by_axis() const;  // of this rank, since the job began
 
   const Ranks& ranks_;
-  std::map<std::string, double> waited_before_;
+  std::map<std::string, comm::Traffic> before_;
 };
 
 }  // namespace ashlar::train

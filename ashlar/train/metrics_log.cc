@@ -76,6 +76,7 @@ std::string StepMetrics::to_json() const {
   if (valid_loss) json["valid_loss"] = *valid_loss;
   if (valid_loss_start) json["valid_loss_start"] = *valid_loss_start;
   if (!comm_share.empty()) json["comm_share"] = comm_share;
+  if (!comm_bytes.empty()) json["comm_bytes"] = comm_bytes;
   if (slowest_rank) json["slowest_rank"] = *slowest_rank;
   return json.dump();
 }

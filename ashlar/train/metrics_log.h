@@ -27,9 +27,10 @@ struct StepMetrics {
   bool skipped = false;              // its gradients overflowed, nothing was updated
   std::optional<double> valid_loss;
   std::optional<double> valid_loss_start;  // in step 1: before anything was learnt
-  // Of several ranks: the share of the step that they waited for others, by axis, and which one
-  // computed longest.
+  // Of several ranks, by axis: the share of the step that they waited for others, and the bytes
+  // that all of them sent; and which one computed longest.
   std::map<std::string, double> comm_share = {};
+  std::map<std::string, int64_t> comm_bytes = {};
   std::optional<int> slowest_rank;
 
   std::string to_json() const;

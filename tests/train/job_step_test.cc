@@ -1,4 +1,5 @@
-// The share of a step in communication is what ranks waited: work that hides it leaves none.
+// The share of a step in communication is what ranks waited: work that hides it leaves none. Bytes
+// sent count wherever they were sent.
 #include "ashlar/train/job_step.h"
 
 #include "ashlar/comm/thread_ranks.h"
@@ -40,6 +41,9 @@ TEST(JobStepTest, CountsWaitsForSeveralAxesToTheSlowest) {
     // Three of four waited 20 ms of a second.
     EXPECT_GT(metrics.comm_share.at("data"), 0.01);
     EXPECT_EQ(metrics.comm_share.at("context"), 0);
+    // Of 1000 floats all four sent 2 (p-1), and nothing along context, but for what was before.
+    EXPECT_EQ(metrics.comm_bytes.at("data"), 2 * 3 * 1000 * 4);
+    EXPECT_EQ(metrics.comm_bytes.at("context"), 0);
   });
 }
 
