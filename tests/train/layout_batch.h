@@ -32,6 +32,9 @@ struct Layout {
   int64_t bucket_bytes = 2000;  // of these small models: several
 
   int64_t data_ranks() const { return mesh.data * mesh.expert; }  // with rows of their own
+  int ranks_of_heads() const {                                    // that share the heads
+    return mesh.tensor * (context == passes::ContextParallel::kUlysses ? mesh.context : 1);
+  }
   std::string str() const;
 };
 

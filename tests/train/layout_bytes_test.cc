@@ -23,7 +23,7 @@ std::map<std::string, int64_t> sent(const LayoutResult& result) {
 class LayoutBytesTest : public ::testing::TestWithParam<Layout> {};
 
 TEST_P(LayoutBytesTest, AreThoseOfTheFormula) {
-  for (const models::DecoderConfig& model : {small_llama(), small_gpt2()}) {
+  for (const models::DecoderConfig& model : small_models(GetParam().ranks_of_heads())) {
     for (const int64_t microbatches : {1, 2}) {
       LayoutJob job{.model = model};
       job.steps = 2;
@@ -106,6 +106,8 @@ INSTANTIATE_TEST_SUITE_P(
         Layout{.mesh = {.context = 3}},
         Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kZigzag},
         Layout{.mesh = {.context = 2}, .context = passes::ContextParallel::kUlysses},
+        Layout{.mesh = {.context = 4}, .context = passes::ContextParallel::kUlysses},
+        Layout{.mesh = {.tensor = 4}}, Layout{.mesh = {.tensor = 4}, .sequence = true},
         Layout{.mesh = {.data = 2, .context = 2}, .zero = 1}, Layout{.mesh = {.tensor = 2}},
         Layout{.mesh = {.tensor = 2}, .sequence = true}, Layout{.mesh = {.data = 2, .tensor = 2}},
         Layout{.mesh = {.data = 2, .tensor = 2}, .sequence = true},

@@ -55,7 +55,7 @@ class LayoutPeaksTest : public ::testing::TestWithParam<Layout> {};
 TEST_P(LayoutPeaksTest, AreSharesOfTheWhole) {
   const Layout& layout = GetParam();
   const int shards = layout.mesh.data * layout.mesh.context;
-  for (models::DecoderConfig model : {small_llama(), small_gpt2()}) {
+  for (models::DecoderConfig model : small_models(layout.ranks_of_heads())) {
     // Sizes that divide, so that shares are exact.
     model.resize({.vocab = 48,
                   .width = 24,
@@ -89,6 +89,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, LayoutPeaksTest,
                                            Layout{.mesh = {.data = 2, .context = 2}, .zero = 3},
                                            Layout{.mesh = {.tensor = 2}},
                                            Layout{.mesh = {.tensor = 2}, .sequence = true},
+                                           Layout{.mesh = {.tensor = 4}},
                                            Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 3}));
 
 LayoutResult run_one(const LayoutJob& job, const Layout& layout) {

@@ -42,4 +42,10 @@ models::DecoderConfig small_gpt2() {
   return config;
 }
 
+std::vector<models::DecoderConfig> small_models(int ranks_of_heads) {
+  std::vector<models::DecoderConfig> models = {small_llama(), small_gpt2()};
+  if (ranks_of_heads > 2) models[0].kv_heads = models[0].heads;
+  return models;
+}
+
 }  // namespace ashlar::train::testing
