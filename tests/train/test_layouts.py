@@ -1,8 +1,10 @@
 """`ashlar train` on every kind of layout equals itself on one rank, as threads of one process and under
-mpirun. ./dev test runs a part of them under mpirun, ASHLAR_SOAK=1 (./dev soak) all."""
+mpirun; and holds and sends what the formulas of its methods say. ./dev test runs a part of them under mpirun,
+ASHLAR_SOAK=1 (./dev soak) all."""
 import os
 import random
 
+import layout_formulas
 import pytest
 import trained
 
@@ -80,27 +82,64 @@ def one_rank(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="session")
+def on_threads(tmp_path_factory):
+    """The folder of a layout's run on threads and the words that asked for it; each is run once."""
+    done = {}
+
+    def run(layout, model):
+        words = [*layout.split(), *microbatch(model, layout.split())]
+        if (layout, model) not in done:
+            folder = tmp_path_factory.mktemp("threads") / model
+            result = trained.train(folder, model, [*words, f"--ranks={trained.ranks(words)}"])
+            assert result.returncode == 0, trained.last_words(result)
+            done[layout, model] = folder
+        return done[layout, model], words
+    return run
+
+
 def microbatch(model, words):
-    """What makes a mixture's balance loss comparable: it is taken over the rows that are routed at once, on all
-    ranks together, and ranks share out the batch before they cut it. So all of it is routed at once."""
-    return [f"train.microbatch={8 // trained.data_ranks(words)}"] if model == "mixtral" else []
+    """Two microbatches a rank, where there is a choice; a pipeline has as many as can be. A mixture's balance loss is
+    taken over the rows that are routed at once, on all ranks together, and ranks share out the batch before they cut
+    it: it is comparable where all of the batch is routed at once."""
+    rows = 8 // trained.data_ranks(words)
+    if model == "mixtral":
+        return [f"train.microbatch={rows}"]
+    chosen = any(word.startswith(("mesh.pipe", "train.microbatch")) for word in words)
+    return [] if chosen else [f"train.microbatch={max(1, rows // 2)}"]
 
 
 @pytest.mark.parametrize("layout,model", CASES + MIXED)
-def test_threads_equal_one_rank(layout, model, one_rank, tmp_path):
-    words = [*layout.split(), *microbatch(model, layout.split())]
-    result = trained.train(tmp_path / "threads", model, [*words, f"--ranks={trained.ranks(words)}"])
-    assert result.returncode == 0, trained.last_words(result)
-    trained.check_equal(tmp_path / "threads", one_rank(model))
+def test_threads_equal_one_rank(layout, model, one_rank, on_threads):
+    folder, words = on_threads(layout, model)
+    trained.check_equal(folder, one_rank(model))
+    check_formulas(folder, words, model, one_rank(model))
+
+
+def check_formulas(folder, words, model, one_rank):
+    parameters = [layout_formulas.Parameter(name, 4 * len(values)) for name, values in trained.weights(one_rank).items()]
+    layout = layout_formulas.Layout(words, model, parameters)
+    memory = trained.record(folder)["memory"]
+    assert memory["parameters"] == layout.held_by_first_rank(shared_from=3)
+    assert memory["gradients"] == layout.held_by_first_rank(shared_from=2)
+    assert memory["optimizers"] == 2 * layout.held_by_first_rank(shared_from=1)
+    sent = trained.metrics(folder)[1]["comm_bytes"]
+    wanted = layout.sent()
+    if layout.expert > 1:  # rows of tokens go to their experts and back, forward and backward: at most all of them
+        rows = sent["expert"] - wanted.pop("expert", 0)
+        assert 0 < rows <= 1.01 * layout.rows_to_experts()
+    for axis, count in wanted.items():
+        assert sent[axis] == pytest.approx(count, rel=0.01, abs=1000), (axis, wanted)  # beside norms and losses
 
 
 @pytest.mark.parametrize("layout,model", CASES + MIXED if SOAK else CASES[:8] + MIXED[2:3])
-def test_mpi_has_the_bits_of_threads(layout, model, tmp_path):
-    words = [*layout.split(), *microbatch(model, layout.split())]
-    for how in "ranks", "mpi":
-        result = trained.train(tmp_path / how, model, [*words, f"--{how}={trained.ranks(words)}"])
-        assert result.returncode == 0, trained.last_words(result)
-    trained.check_equal(tmp_path / "mpi", tmp_path / "ranks", tolerance=0)
+def test_mpi_has_the_bits_of_threads(layout, model, on_threads, tmp_path):
+    folder, words = on_threads(layout, model)
+    result = trained.train(tmp_path / "mpi", model, [*words, f"--mpi={trained.ranks(words)}"])
+    assert result.returncode == 0, trained.last_words(result)
+    trained.check_equal(tmp_path / "mpi", folder, tolerance=0)
+    sent = [[row["comm_bytes"] for row in trained.metrics(of)] for of in (tmp_path / "mpi", folder)]
+    assert sent[0] == sent[1]
 
 
 def draw(seed):

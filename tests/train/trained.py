@@ -52,6 +52,11 @@ def metrics(folder):
     return [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
 
 
+def record(folder):
+    """What the run said of itself at its start."""
+    return json.loads((folder / "run" / "record.jsonl").read_text().splitlines()[-1])
+
+
 def weights(folder):
     """The tensors of the last checkpoint, by name: lists of floats."""
     tensors = {}
