@@ -77,7 +77,7 @@ def test_a_rank_that_hangs_is_missed(tmp_path):
 def test_killed_at_random_on_changing_layouts(tmp_path):
     """Any rank may die at any moment and the next start may have another layout: the log is that of a run on one
     rank that was left alone (CheckFreq, Mohan et al. 2021)."""
-    settings = ["train.steps=300", "train.schedule=constant", "checkpoint.every=10", "comm.timeout=20"]
+    settings = ["train.steps=300", "train.microbatch=4", "train.schedule=constant", "checkpoint.every=10", "comm.timeout=20"]
     layouts = ["mesh.data=2 --mpi=2", "mesh.tensor=2 --mpi=2", "mesh.pipe=2 --mpi=2", "mesh.data=2 mesh.tensor=2 parallel.zero=3 --mpi=4"]
     assert trained.train(tmp_path / "whole", "llama", settings).returncode == 0
     folder, dice, kills = tmp_path / "torn", random.Random(1), 0
