@@ -159,6 +159,10 @@ TEST(GeneratorsTest, RefuseShapesThatDoNotFitAndNameThoseThatDo) {
             "schedule gpipe: 0 microbatches, at least 1 is needed");
   EXPECT_EQ(error("interleaved", {.ranks = 4, .microbatches = 6}),
             "schedule interleaved: 6 microbatches are no multiple of 4 ranks; 4 or 8 are");
+  EXPECT_EQ(error("interleaved", {.ranks = 4, .microbatches = 1}),
+            "schedule interleaved: 1 microbatches are no multiple of 4 ranks; 4 are");
+  EXPECT_EQ(error("chimera", {.ranks = 4, .microbatches = 1}),
+            "schedule chimera: 1 microbatches do not halve over two directions; 2 do");
   EXPECT_EQ(error("interleaved", {.ranks = 4, .microbatches = 8, .chunks = 1}),
             "schedule interleaved: 1 chunks a rank, at least 2 are needed");
   EXPECT_EQ(error("chimera", {.ranks = 3, .microbatches = 4}),
