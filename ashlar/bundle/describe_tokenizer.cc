@@ -2,6 +2,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/bundle/bundle.h"
 #include "ashlar/bundle/gguf_tokenizer.h"
+#include "ashlar/bundle/gguf_unigram.h"
 
 #include <nlohmann/json.hpp>
 
@@ -53,6 +54,8 @@ class Exporter {
     const std::string type = model.value("type", "BPE");
     if (type == "WordPiece") {
       word_piece(model);
+    } else if (type == "Unigram") {
+      unigram(model);
     } else if (type != "BPE") {
       no_words("its model type", type);
     } else if (model.value("byte_fallback", false)) {
@@ -61,6 +64,7 @@ class Exporter {
       byte_level(model);
     }
     special_tokens();
+    if (type == "Unigram") check_spaces();
     for (const text::ChatTemplateSource& source : model_.chat_files().templates) {
       const bool main = source.name == "default";
       metadata_.set(main ? "tokenizer.chat_template" : "tokenizer.chat_template." + source.name,
@@ -73,6 +77,11 @@ class Exporter {
     fail("model {}: GGUF cannot say its tokenizer: {} is '{}'", model_.path(), what, found);
   }
 
+  std::string unknown_token(const json& model) const {
+    if (unknown_) return std::string(*tokenizer_.id_to_token(*unknown_));
+    return model.contains("unk_token") && model["unk_token"].is_string() ? model["unk_token"] : "";
+  }
+
   // Text of every id below the model's vocabulary as `spell` writes it, and what kind of token it
   // is.
   using Spell = std::function<std::string(const std::string& token, bool control)>;
@@ -81,9 +90,7 @@ class Exporter {
     std::vector<int64_t> kinds;
     std::map<int64_t, bool> added;  // special?
     for (const text::AddedToken& token : tokenizer_.added_tokens()) added[token.id] = token.special;
-    const json& model = document_.at("model");
-    const std::string unknown =
-        model.contains("unk_token") && model["unk_token"].is_string() ? model["unk_token"] : "";
+    const std::string unknown = unknown_token(document_.at("model"));
     ASHLAR_CHECK(tokenizer_.vocab_size() <= model_.description().vocab,
                  "model {}: the tokenizer has {} tokens, the embedding {} rows", model_.path(),
                  tokenizer_.vocab_size(), model_.description().vocab);
@@ -215,6 +222,46 @@ class Exporter {
     });
   }
 
+  void unigram(const json& model) {
+    const UnigramSteps steps = read_unigram_steps(tokenizer_.json());
+    if (!steps.no_words.empty()) no_words(steps.no_words, steps.found);
+    if (!model.value("unk_id", json()).is_number()) no_words("unk_id", "null");
+    if (model.value("byte_fallback", false)) no_words("byte_fallback", "true");
+    unknown_ = model["unk_id"].get<int32_t>();
+    std::vector<double> scores(static_cast<size_t>(model_.description().vocab), -1e6);
+    ASHLAR_CHECK(model.at("vocab").size() <= scores.size(),
+                 "model {}: the tokenizer has {} tokens, the embedding {} rows", model_.path(),
+                 model["vocab"].size(), scores.size());
+    for (size_t id = 0; id < model["vocab"].size(); ++id) {
+      const json& entry = model["vocab"][id];
+      scores[id] = entry.at(1);
+      const std::string token = entry.at(0);
+      if (steps.by_word && token.find(kSpace, 1) < token.size()) {
+        no_words("a token of two words", token);
+      }
+    }
+    metadata_.set("tokenizer.ggml.model", "t5");
+    metadata_.set("tokenizer.ggml.pre", "default");
+    tokens(true);
+    metadata_.set_f32s("tokenizer.ggml.scores", std::move(scores));
+    metadata_.set("tokenizer.ggml.add_space_prefix", steps.prefix);
+    metadata_.set("tokenizer.ggml.remove_extra_whitespaces", steps.cleaned);
+    if (!steps.charsmap.empty()) {
+      metadata_.set_bytes("tokenizer.ggml.precompiled_charsmap", steps.charsmap);
+    }
+  }
+
+  // WhitespaceSplit cuts at every kind of space, llama.cpp where SentencePiece's rules make one.
+  void check_spaces() const {
+    const auto written = text::Tokenizer::from_json(tokenizer_json(metadata_), model_.path());
+    for (const char* space : {" ", "  ", "\t", "\n", "\r"}) {
+      const std::string text = fmt::format("{0}a{0}b{0}", space);
+      if (written.encode(text, true) != tokenizer_.encode(text, true)) {
+        no_words("where it cuts", json(text).dump());
+      }
+    }
+  }
+
   std::optional<int32_t> id_of(const std::string& role) const {
     for (const auto& [name, token] : model_.chat_files().special_tokens) {
       if (name == role) return tokenizer_.token_to_id(token);
@@ -235,7 +282,7 @@ class Exporter {
     };
     set("bos", bos);
     set("eos", eos);
-    set("unknown", id_of("unk_token"));
+    set("unknown", unknown_ ? unknown_ : id_of("unk_token"));
     set("padding", id_of("pad_token"));
     if (encoder) {
       set("cls", bos);
@@ -264,6 +311,7 @@ class Exporter {
   const text::Tokenizer& tokenizer_;
   json document_;
   GgufMetadata& metadata_;
+  std::optional<int32_t> unknown_;  // of a Unigram model
 };
 
 }  // namespace
@@ -271,7 +319,7 @@ class Exporter {
 void describe_tokenizer(const Bundle& model, GgufMetadata& metadata) {
   if (const formats::GgufReader* const file = model.gguf()) {
     for (const auto& [key, value] : file->metadata().entries()) {
-      if (key.starts_with("tokenizer.")) metadata.add(key, value);
+      if (key.starts_with("tokenizer.") && !metadata.contains(key)) metadata.add(key, value);
     }
     return;
   }

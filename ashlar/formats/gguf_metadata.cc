@@ -140,6 +140,9 @@ void GgufMetadata::set_f32(const std::string& key, double value) {
 void GgufMetadata::set_texts(const std::string& key, std::vector<std::string> texts) {
   add(key, {.kind = GgufKind::kString, .array = true, .strings = std::move(texts)});
 }
+void GgufMetadata::set_bytes(const std::string& key, std::vector<int64_t> values) {
+  add(key, {.kind = GgufKind::kU8, .array = true, .integers = std::move(values)});
+}
 void GgufMetadata::set_i32s(const std::string& key, std::vector<int64_t> values) {
   add(key, {.kind = GgufKind::kI32, .array = true, .integers = std::move(values)});
 }

@@ -76,6 +76,7 @@ class GgufMetadata {
   void set_u32(const std::string& key, int64_t value);
   void set_f32(const std::string& key, double value);
   void set_texts(const std::string& key, std::vector<std::string> texts);
+  void set_bytes(const std::string& key, std::vector<int64_t> values);
   void set_i32s(const std::string& key, std::vector<int64_t> values);
   void set_f32s(const std::string& key, std::vector<double> values);
 
