@@ -255,6 +255,9 @@ void describe_encoder(const models::DecoderConfig& config, const std::string& po
   if (config.positions == models::Positions::kRotary) {
     metadata.set_f32(prefix + "rope.freq_base", config.rope.theta);
   }
+  if (config.token_types > 0) {
+    metadata.set_u32("tokenizer.ggml.token_type_count", config.token_types);
+  }
   if (config.family == "modernbert") {
     // Every third layer, the first too, sees all: other patterns are refused below.
     metadata.set_f32(prefix + "rope.freq_base_swa", config.local_rope.theta);

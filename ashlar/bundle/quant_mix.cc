@@ -43,7 +43,8 @@ bool has_more_bits(int64_t layer, int64_t layers) {
 
 bool stays_f32(std::string_view tensor, const Shape& shape) {
   return shape.rank() < 2 || !tensor.ends_with(".weight") || tensor.ends_with("_norm.weight") ||
-         tensor.find("ffn_gate_inp") != std::string_view::npos || tensor == "position_embd.weight";
+         tensor.find("ffn_gate_inp") != std::string_view::npos ||
+         tensor == "position_embd.weight" || tensor == "token_types.weight";
 }
 
 DType value_type(int mix, DType type, int64_t layer, const models::DecoderConfig& config) {

@@ -24,11 +24,12 @@ namespace {
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-std::string write_file_of(const std::string& folder, const std::string& pooling) {
+std::string write_file_of(const std::string& folder, const std::string& pooling,
+                          const char* mix = "f32") {
   const std::string path = join_path(folder, "m.gguf");
   ThreadPool pool(1);
   bundle::write_gguf_model(
-      bundle::Bundle::open(folder), path, bundle::find_quant_mix("f32"), pool,
+      bundle::Bundle::open(folder), path, bundle::find_quant_mix(mix), pool,
       [](int64_t, int64_t) {}, pooling);
   return path;
 }
@@ -78,6 +79,17 @@ TEST(EncoderConvert, WhatGgufCannotSayIsRefused) {
   EXPECT_THAT(refusal("bert_relu", "mean"), HasSubstr("cannot say config.json's hidden_act"));
   EXPECT_THAT(refusal("modernbert_biases", "mean"), HasSubstr("cannot say config.json's"));
   EXPECT_THAT(refusal("bert", "max"), HasSubstr("pooling 'max' has no number there"));
+}
+
+// llama.cpp adds these to others in f32, and wants to know how many types of tokens there are.
+TEST(EncoderConvert, TablesThatAreAddedStayF32) {
+  const TempDir folder(quick_folder());
+  write_encoder_model(folder.path(), encoder_golden("bert"));
+  const formats::GgufReader file(write_file_of(folder.path(), "mean", "f16"));
+  EXPECT_EQ(file.entry("token_types.weight").dtype, DType::kF32);
+  EXPECT_EQ(file.entry("position_embd.weight").dtype, DType::kF32);
+  EXPECT_EQ(file.entry("token_embd.weight").dtype, DType::kF16);
+  EXPECT_EQ(file.metadata().integer("tokenizer.ggml.token_type_count"), 2);
 }
 
 TEST(EncoderConvert, WordPieceGoesThroughGguf) {
