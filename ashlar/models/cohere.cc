@@ -27,6 +27,7 @@ DecoderConfig blank() {
 }
 
 DecoderConfig parse(HfConfig& keys) {
+  keys.only("pretraining_tp", 1.0);
   DecoderConfig config = blank();
   parse_llama(keys, kForm, config);
   config.qkv_bias = config.o_bias = keys.flag("attention_bias", false);

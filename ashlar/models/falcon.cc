@@ -66,6 +66,8 @@ DecoderConfig parse(HfConfig& keys) {
                sizes.width, sizes.heads);
   sizes.kv_heads = read_kv_heads(keys, second, sizes.heads);
   sizes.ffn = keys.size("ffn_hidden_size", 4 * sizes.width);
+  // transformers passes it over; a file where it says something else would be a riddle.
+  keys.only("ff_factor", static_cast<double>(sizes.ffn) / static_cast<double>(sizes.width));
   sizes.max_positions = keys.size("max_position_embeddings", 2048);
   config.resize(sizes);
   config.mlp_input = read_mlp_input(keys, second);

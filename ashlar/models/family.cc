@@ -57,6 +57,12 @@ DecoderConfig parse_config(std::string_view text, const std::string& where) {
   HfConfig keys(text, where);
   const Family& family = find_family(keys.text("model_type"), where);
   ignore_common_keys(keys);
+  if (auto quantized = keys.object("quantization_config")) {
+    fail(
+        "{}: quantization_config: weights as '{}' packs them are not read; wanted the model before "
+        "that, or a GGUF file",
+        where, quantized->text("quant_method", "?"));
+  }
   if (!family.blank().causal) {
     keys.only("is_decoder", false);
     keys.only("add_cross_attention", false);

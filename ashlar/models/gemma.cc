@@ -98,7 +98,8 @@ DecoderConfig parse2(HfConfig& keys) {
   parse_llama(keys, kGemma2, config);
   parse_attention(keys, config);
   parse_query_scale(keys, config);
-  keys.ignore("hidden_act");  // of old files, beside hidden_activation
+  // Of old files, beside hidden_activation and sliding_window.
+  keys.ignore("hidden_act sliding_window_size");
   config.attention_softcap = read_softcap(keys, "attn_logit_softcapping", 50);
   config.logit_softcap = read_softcap(keys, "final_logit_softcapping", 30);
   read_layer_types(keys, config, read_window(keys, "sliding_window", 4096),

@@ -30,7 +30,7 @@ DecoderConfig parse(HfConfig& keys) {
   keys.only("partial_rotary_factor", keys.number("rotary_pct", kRope.partial));
   keys.alias("rope_theta", "rotary_emb_base");
   keys.alias("partial_rotary_factor", "rotary_pct");
-  keys.ignore("classifier_dropout");
+  keys.ignore("classifier_dropout attention_probs_dropout_prob hidden_dropout_prob");
   DecoderConfig config = blank();
   DecoderSizes sizes;
   sizes.vocab = keys.size("vocab_size");

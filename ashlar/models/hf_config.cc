@@ -200,7 +200,8 @@ void ignore_common_keys(HfConfig& config) {
       "encoder_no_repeat_ngram_size bad_words_ids exponential_decay_length_penalty "
       "remove_invalid_values tf_legacy_loss gradient_checkpointing "
       "keys_to_ignore_at_inference chunk_size_feed_forward is_decoder output_past "
-      "max_sequence_length is_llama_config transformers.js_config");
+      "max_sequence_length is_llama_config transformers.js_config "
+      "cache_implementation model_max_length");
 }
 
 }  // namespace ashlar::models

@@ -37,6 +37,7 @@ DecoderConfig blank() {
 
 DecoderConfig parse(HfConfig& keys) {
   keys.ignore("embd_pdrop original_max_position_embeddings");  // the first is of no effect
+  keys.only("full_attn_mod", 1.0), keys.only("interpolate_factor", 1.0);  // of Phi 4 mini
   DecoderConfig config = blank();
   parse_llama(keys, kForm, config);
   config.pattern = {{.window = read_window(keys, "sliding_window", 0)}};

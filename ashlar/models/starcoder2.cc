@@ -1,4 +1,5 @@
 // StarCoder 2 (Lozhkov et al. 2024): laid out as a LLaMA, with layer norms, a plain MLP and biases.
+#include "ashlar/base/error.h"
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
 #include "ashlar/models/llama.h"
@@ -34,7 +35,22 @@ DecoderConfig blank() {
   return config;
 }
 
+// Of the first files, whose model was trained with another program: transformers passes them over.
+void check_first_form(HfConfig& keys) {
+  keys.ignore(
+      "activation_function layer_norm_epsilon attention_softmax_in_fp32 "
+      "scale_attention_softmax_in_fp32");
+  keys.only("scale_attn_weights", true);
+  const std::string mlp = keys.text("mlp_type", "default"),
+                    norm = keys.text("norm_type", "layer_norm");
+  ASHLAR_CHECK(mlp == "default" && norm == "layer_norm",
+               "{}: mlp_type '{}' and norm_type '{}' are not supported (only default and "
+               "layer_norm)",
+               keys.where(), mlp, norm);
+}
+
 DecoderConfig parse(HfConfig& keys) {
+  check_first_form(keys);
   DecoderConfig config = blank();
   parse_llama(keys, kForm, config);
   config.qkv_bias = config.o_bias = config.mlp_bias = keys.flag("use_bias", true);

@@ -2,6 +2,7 @@
 #include "ashlar/base/json.h"
 #include "ashlar/models/family.h"
 #include "tests/base/messages.h"
+#include "tests/base/paths.h"
 #include "tests/models/model_run.h"
 
 #include <gmock/gmock.h>
@@ -294,6 +295,37 @@ TEST(Config, HarmlessKeysPass) {
   EXPECT_EQ(parse(config), parse(fixture_config("llama")));
 }
 
+// What published files hold beside the keys that transformers reads.
+TEST(Config, KeysOfPublishedFilesPassAtOneValue) {
+  const auto found = [](const char* fixture, const json& more) {
+    json config = read_json<json>(test_data(std::string("families/") + fixture + "/config.json"));
+    const DecoderConfig wanted = parse(config);
+    config.update(more);
+    return error_of([&] { EXPECT_EQ(parse(config), wanted) << fixture; });
+  };
+  const json starcoder2{{"activation_function", "gelu"},
+                        {"attention_softmax_in_fp32", true},
+                        {"scale_attention_softmax_in_fp32", true},
+                        {"layer_norm_epsilon", 1e-3},
+                        {"scale_attn_weights", true},
+                        {"mlp_type", "default"},
+                        {"norm_type", "layer_norm"}};
+  EXPECT_EQ(found("starcoder2_default", starcoder2), "(no error)");
+  EXPECT_EQ(found("starcoder2_default", {{"norm_type", "rms_norm"}}),
+            "m/config.json: mlp_type 'default' and norm_type 'rms_norm' are not supported (only "
+            "default and layer_norm)");
+  const json gemma2{{"cache_implementation", "hybrid"}, {"sliding_window_size", 4096}};
+  EXPECT_EQ(found("gemma2_plain", gemma2), "(no error)");
+  EXPECT_EQ(found("phi3_long", {{"full_attn_mod", 1}, {"interpolate_factor", 1}}), "(no error)");
+  EXPECT_EQ(found("phi3_long", {{"full_attn_mod", 2}}),
+            "m/config.json: full_attn_mod = 2 is not supported (only 1)");
+  EXPECT_EQ(found("gpt_neox_parallel", {{"attention_probs_dropout_prob", 0.1}}), "(no error)");
+  EXPECT_EQ(found("cohere_norms", {{"model_max_length", 131072}, {"pretraining_tp", 1}}),
+            "(no error)");
+  EXPECT_EQ(found("falcon_second", {{"ff_factor", 3}}),
+            "m/config.json: ff_factor = 3 is not supported (only 4)");
+}
+
 TEST(Config, MissingKeys) {
   EXPECT_EQ(error_without("gpt2", "n_embd"), "m/config.json: key 'n_embd' is missing");
   EXPECT_EQ(error_without("llama", "intermediate_size"),
@@ -315,9 +347,12 @@ TEST(Config, WhatChangesTheMathematicsIsRefused) {
             "m/config.json: hidden_act 'xielu' is not supported; supported are gelu_new, "
             "gelu_pytorch_tanh, gelu_fast, gelu_accurate, gelu_python_tanh, gelu, gelu_python, "
             "quick_gelu, silu, swish, relu, relu2, tanh, sigmoid, linear");
-  EXPECT_EQ(error_with("llama", {{"quantization_config", {{"bits", 4}}}}),
-            "m/config.json: key 'quantization_config' (= {\"bits\":4}) is not understood; if it "
-            "does not change what the model computes, remove it");
+  for (const std::string method : {"gptq", "awq", "bitsandbytes", "fp8"}) {
+    EXPECT_EQ(
+        error_with("llama", {{"quantization_config", {{"bits", 4}, {"quant_method", method}}}}),
+        "m/config.json: quantization_config: weights as '" + method +
+            "' packs them are not read; wanted the model before that, or a GGUF file");
+  }
   EXPECT_EQ(error_with("llama",
                        {{"rope_scaling", {{"rope_type", "linear"}, {"factor", 2.0}, {"beta", 1}}}}),
             "m/config.json: key 'rope_scaling.beta' (= 1) is not understood; if it does not change "

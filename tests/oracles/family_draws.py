@@ -132,6 +132,8 @@ def mistral(d):
 
 def mixtral(d):
     head = sizes(d)
+    d.keys["intermediate_size"] = d.one([48, 40])  # torch's products of groups want rows of 16 bytes
+    d.keys.setdefault("head_dim", head)  # transformers multiplies it with the share that rotates
     rope(d, head)
     d("hidden_act", SILU), eps(d, "rms_norm_eps"), d("sliding_window", [5, 9, None])
     d.must("num_local_experts" if d.maybe() else "num_experts", [4, 5, 8])

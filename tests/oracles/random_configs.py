@@ -136,30 +136,36 @@ def verify(folder):
     return ("DIFFERS", str(failed)) if failed else ("agrees", "")
 
 
-def attempt(kind, seed, folder):
-    """(what came of it, detail, keys)"""
-    d = Draw(f"{kind} {seed}")
-    (DECODERS | ENCODERS)[kind](d)
-    as_drawn = d.maybe(0.6)
+def compare(kind, keys, seed, folder, as_drawn):
+    """(what came of it, detail) for a config.json of these keys; as_drawn: written as it is, or as
+    transformers writes it."""
     torch.manual_seed(seed)
-    text = {"model_type": kind} | d.keys
+    text = {"model_type": kind} | keys
     (folder / "config.json").write_text(json.dumps(text))
     try:
         config = transformers.AutoConfig.from_pretrained(
             folder, attn_implementation="sdpa" if kind == "falcon" else "eager")
         auto = transformers.AutoModelForMaskedLM if kind in ENCODERS else \
             transformers.AutoModelForCausalLM
-        model = auto.from_config(config).float().eval()
+        model = auto.from_config(config, dtype=torch.float32).eval()
         fill(model, kind.startswith("gemma"))
         golden = (encoder_golden if kind in ENCODERS else decoder_golden)
         # Saved before training changes it.
-        save(model, d.keys, kind, folder, as_drawn)
+        save(model, keys, kind, folder, as_drawn)
         with safe_open(folder / "model.safetensors", "pt") as file:
             names = set(file.keys())
         (folder / "golden.json").write_text(json.dumps(golden(model, kind, names)))
     except Exception as error:
-        return "transformers refuses", f"{type(error).__name__}: {str(error)[:150]}", d.keys
-    return *verify(folder), d.keys
+        return "transformers refuses", f"{type(error).__name__}: {str(error)[:150]}"
+    return verify(folder)
+
+
+def attempt(kind, seed, folder):
+    """(what came of it, detail, keys)"""
+    d = Draw(f"{kind} {seed}")
+    (DECODERS | ENCODERS)[kind](d)
+    as_drawn = d.maybe(0.6)
+    return *compare(kind, d.keys, seed, folder, as_drawn), d.keys
 
 
 def main():
