@@ -8,6 +8,7 @@ A case has "text" or, where jinja2 raises, "error": "load" (while compiling) or 
 """
 
 import datetime
+import functools
 import itertools
 import json
 import pathlib
@@ -65,9 +66,14 @@ def make_environment():
 ENVIRONMENT = make_environment()
 
 
+@functools.lru_cache(maxsize=64)
+def compiled(source):
+    return ENVIRONMENT.from_string(source)
+
+
 def render(source, variables):
     try:
-        template = ENVIRONMENT.from_string(source)
+        template = compiled(source)
     except Exception:
         return {"error": "load"}
     ENVIRONMENT.rendered.clear()
@@ -75,9 +81,9 @@ def render(source, variables):
     try:
         for piece in template.generate(**variables):
             ENVIRONMENT.rendered.append(piece)
+        result = {"text": "".join(ENVIRONMENT.rendered)}
     except Exception:
         return {"error": "render"}
-    result = {"text": "".join(ENVIRONMENT.rendered)}
     if ENVIRONMENT.spans:
         result["spans"] = list(ENVIRONMENT.spans)
     return result

@@ -155,6 +155,18 @@ _STATEMENTS = [
     "{% set ns = namespace(a=1) %}{{ ns }}", "{% set ns = namespace(a=1) %}{{ ns['a'] }}", "{% set ns = namespace(a=1) %}{{ ns == ns }}{{ ns is mapping }}{{ ns.items }}", "{% set ns = namespace(l=[]) %}{% for i in [1,2] %}{% set ns.l = ns.l + [i] %}{% endfor %}{{ ns.l }}",
     "{% set none = 1 %}", "{% set 1 = 2 %}", "{% set x %}", "{% set x = %}", "{% set a.b.c = 1 %}", "{% set ns = namespace() %}{% set ns.a, b = 1, 2 %}{{ ns.a }}{{ b }}", "{% set x = 1 if false %}{{ x is defined }}", "{% set name = name ~ '!' %}{{ name }}", "{% set x = 'a' %}{% if 1 %}{% set x = 'b' %}{% endif %}{{ x }}",
     "{% set ns = namespace(f=none) %}{% macro m() %}M{% endmacro %}{% set ns.f = m %}{{ ns.f() }}", "{% set _ = [1].append(2) %}", "{% set x = y = 1 %}",
+    # recursive loops, and tests that depend on what the body set
+    "{% for n in [[1, [2]], 3] recursive %}{{ loop.depth }}{{ loop.depth0 }}{% if n is number %}{{ n }}{% else %}<{{ loop(n) }}>{% endif %}{% endfor %}",
+    "{% for n in [{'v': 1, 'c': [{'v': 2}]}] recursive %}{{ n.v }}{% if n.c %}({{ loop(n.c)|upper }}){% endif %}{% else %}none{% endfor %}",
+    "{% for n in [] recursive %}{% else %}none{% endfor %}", "{% for n in [[], [[]]] recursive %}[{{ loop(n) }}]{% else %}-{% endfor %}", "{% for n in [1] %}{{ loop([2]) }}{% endfor %}",
+    "{% for n in [[1, 2], [3]] if n is not number or n > 1 recursive %}{{ loop.length }}{% if n is iterable %}{{ loop(iterable=n) }}{% endif %}{% endfor %}", "{% for n in [1] recursive %}{{ loop() }}{% endfor %}",
+    "{% for n in [1] recursive %}{{ loop(1) }}{% endfor %}", "{% for x in [1, 2] %}{% for n in [] recursive %}{% else %}{% break %}{% endfor %}{% endfor %}", "{% for x in [1, 2] %}{% for n in [3, 4] recursive %}{{ n }}{% break %}{% endfor %}{{ x }}{% endfor %}",
+    "{% for n in [[1], 2] recursive %}{% generation %}{{ loop.index }}{% endgeneration %}{% if n is iterable %}{{ loop(n) }}{% endif %}{% endfor %}", "{% for n in [1] recursive %}{{ loop is callable }}{{ loop.x is defined }}{% endfor %}",
+    "{% set ns = namespace(last=none) %}{% for x in [1, 1, 2, 2, 1] if x != ns.last %}{% set ns.last = x %}{{ x }}{% endfor %}",
+    "{% set ns = namespace(last=none) %}{% for x in [1, 1, 2, 2, 1] if x != ns.last %}{{ loop.last }}{% set ns.last = x %}{{ x }}{{ loop.length }}{% endfor %}",
+    "{% set ns = namespace(n=0) %}{% for x in 'abcd' if ns.n < 2 %}{% set ns.n = ns.n + 1 %}{{ x }}{{ loop.nextitem }}{{ loop.revindex }}{% endfor %}",
+    "{% filter length %}abc{% endfilter %}", "{% macro m() %}{{ kwargs }}{% endmacro %}{% call m() %}{% endcall %}", "{% macro m() %}{{ caller.name }}{{ caller }}{% endmacro %}{% call m() %}{% endcall %}",
+    "{{ 'a\tbc\td\n\te'.expandtabs() }}|{{ 'é\tb'.expandtabs(4) }}|{{ '\t'.expandtabs(0) }}|{{ 'a\tb'.expandtabs(tabsize=3) }}", "{{ 'Ab Cd'.istitle() }}{{ 'Ab cd'.istitle() }}{{ ''.istitle() }}{{ 'ABc'.istitle() }}{{ '1A'.istitle() }}{{ 'ǅa ǅ'.istitle() }}", "{{ 'a b'.isprintable() }}{{ 'a\n'.isprintable() }}{{ ''.isprintable() }}",
     # macros, call blocks, filter blocks, with
     "{% macro m(a, b=2) %}{{ a }}-{{ b }}{% endmacro %}{{ m(1) }} {{ m(1, 3) }} {{ m(b=4, a=5) }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m() }}|{{ m(1) }}", "{% macro m(a) %}{{ a.b }}{% endmacro %}{{ m() }}", "{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", "{% macro m(a) %}{% endmacro %}{{ m(b=2) }}",
     "{% macro m(a, b=a) %}{{ b }}{% endmacro %}{{ m(1) }}", "{% macro m() %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, x=3) }}", "{% macro m() %}{{ q }}{% endmacro %}{% set q = 1 %}{{ m() }}", "{% macro m() %}{% set q = 1 %}{% endmacro %}{{ m() }}{{ q }}", "{% macro fact(n) %}{{ n * fact(n - 1)|int if n > 1 else 1 }}{% endmacro %}{{ fact(5) }}",

@@ -117,7 +117,7 @@ using Block = std::vector<Statement>;
 
 // The body of a macro or a call block.
 struct MacroCode {
-  std::string name;
+  std::string name;  // empty for a call block
   std::vector<std::string> parameters;
   std::vector<ExprPtr> defaults;  // of the last parameters
   Block body;
@@ -134,6 +134,7 @@ struct ForStatement {
   Target target;
   ExprPtr iterable, test;  // test may be null
   Block body, otherwise;
+  bool recursive = false;
 };
 struct IfStatement {
   std::vector<std::pair<ExprPtr, Block>> branches;

@@ -57,20 +57,42 @@ Evaluator::Flow Evaluator::tag(const PrintStatement& tag, const ScopePtr& scope,
   return Flow::kNext;
 }
 
-std::vector<Value> Evaluator::loop_items(const ForStatement& loop, const ScopePtr& scope) {
-  std::vector<Value> items = iterate(runtime_, evaluate(*loop.iterable, scope));
-  if (loop.test == nullptr) return items;
-  std::vector<Value> passing;
-  for (Value& item : items) {
-    const ScopePtr candidate = inner(scope);
-    assign(loop.target, item, candidate);
-    if (truthy(evaluate(*loop.test, candidate))) passing.push_back(std::move(item));
-  }
-  return passing;
+Evaluator::Flow Evaluator::tag(const ForStatement& tag, const ScopePtr& scope, std::string& out) {
+  const Value iterable = evaluate(*tag.iterable, scope);
+  if (!tag.recursive) return run_loop(tag, iterable, 0, scope, out);
+  std::string text;
+  run_loop(tag, iterable, 0, scope, text);
+  print(text, out);
+  return Flow::kNext;
 }
 
-Evaluator::Flow Evaluator::tag(const ForStatement& tag, const ScopePtr& scope, std::string& out) {
-  const auto loop = std::make_shared<Loop>(loop_items(tag, scope));
+std::shared_ptr<Loop> Evaluator::make_loop(const ForStatement& tag, const Value& iterable,
+                                           int64_t depth, const ScopePtr& scope) {
+  Loop::Test test;
+  if (tag.test != nullptr) {
+    test = [this, &tag, scope](const Value& item) {
+      runtime_.step();
+      const ScopePtr candidate = inner(scope);
+      assign(tag.target, item, candidate);
+      return truthy(evaluate(*tag.test, candidate));
+    };
+  }
+  Loop::Recurse recurse;
+  if (tag.recursive) {
+    recurse = [this, &tag, scope, depth](const Value& items) {
+      const Nesting nesting(runtime_);
+      std::string text;
+      run_loop(tag, items, depth + 1, scope, text);
+      return Value(std::move(text));
+    };
+  }
+  return std::make_shared<Loop>(iterate(runtime_, iterable), std::move(test), std::move(recurse),
+                                depth);
+}
+
+Evaluator::Flow Evaluator::run_loop(const ForStatement& tag, const Value& iterable, int64_t depth,
+                                    const ScopePtr& scope, std::string& out) {
+  const std::shared_ptr<Loop> loop = make_loop(tag, iterable, depth, scope);
   bool completed = false;  // some iteration; jinja2 runs the else branch where none did
   while (loop->advance()) {
     runtime_.step();
@@ -128,7 +150,9 @@ Evaluator::Flow Evaluator::tag(const FilterBlockStatement& tag, const ScopePtr& 
   const ScopePtr body_scope = inner(scope);
   const Flow flow = execute(tag.body, body_scope, text);
   if (flow != Flow::kNext) return flow;
-  print(str(runtime_, filter_text(*tag.filtered, std::move(text), body_scope)), out);
+  const Value filtered = filter_text(*tag.filtered, std::move(text), body_scope);
+  if (!filtered.is_string()) fault("filter block gives {}, not text", type_name(filtered));
+  print(filtered.string(), out);
   return Flow::kNext;
 }
 

@@ -14,6 +14,8 @@
 
 namespace ashlar::text::jinja {
 
+class Loop;
+
 // Bytes [begin, end) of the output that a {% generation %} block printed: what the model said.
 struct GeneratedSpan {
   size_t begin, end;
@@ -80,8 +82,11 @@ class Evaluator {
   Flow tag(const BreakStatement& tag, const ScopePtr& scope, std::string& out);
   Flow tag(const ContinueStatement& tag, const ScopePtr& scope, std::string& out);
 
-  // The items a loop runs over: those that pass its `if`.
-  std::vector<Value> loop_items(const ForStatement& loop, const ScopePtr& scope);
+  std::shared_ptr<Loop> make_loop(const ForStatement& tag, const Value& iterable, int64_t depth,
+                                  const ScopePtr& scope);
+  // Prints a loop over `iterable`; a recursive one calls itself with depth + 1.
+  Flow run_loop(const ForStatement& tag, const Value& iterable, int64_t depth,
+                const ScopePtr& scope, std::string& out);
   void assign(const Target& target, const Value& value, const ScopePtr& scope);
   void print(std::string_view text, std::string& out);
   // Applies the filters of a block to the text it printed.

@@ -5,29 +5,49 @@
 
 namespace ashlar::text::jinja {
 
-bool Loop::advance() { return ++index_ < static_cast<int64_t>(items_.size()); }
+bool Loop::look_ahead(size_t count) const {
+  while (items_.size() < count && tested_ < candidates_.size()) {
+    const Value& candidate = candidates_[tested_++];
+    if (!test_ || test_(candidate)) items_.push_back(candidate);
+  }
+  return items_.size() >= count;
+}
+
+bool Loop::advance() { return look_ahead(static_cast<size_t>(++index_) + 1); }
 
 std::string Loop::repr(Runtime&) const {
-  return fmt::format("<LoopContext {}/{}>", index_ + 1, items_.size());
+  return fmt::format("<LoopContext {}/{}>", index_ + 1, *length());
+}
+
+std::optional<int64_t> Loop::length() const {
+  look_ahead(candidates_.size());
+  return static_cast<int64_t>(items_.size());
+}
+
+Value Loop::call(Runtime&, const Arguments& arguments) {
+  if (!recurse_) fault("the loop must have the 'recursive' marker to be called");
+  const BoundArguments bound("loop", arguments, {"iterable"}, 1);
+  return recurse_(bound[0]);
 }
 
 std::optional<Value> Loop::attribute(std::string_view name) const {
-  const auto size = static_cast<int64_t>(items_.size());
   if (name == "index") return Value(index_ + 1);
   if (name == "index0") return Value(index_);
-  if (name == "revindex") return Value(size - index_);
-  if (name == "revindex0") return Value(size - index_ - 1);
+  if (name == "revindex") return Value(*length() - index_);
+  if (name == "revindex0") return Value(*length() - index_ - 1);
   if (name == "first") return Value(index_ == 0);
-  if (name == "last") return Value(index_ + 1 >= size);
-  if (name == "length") return Value(size);
-  if (name == "depth") return Value(1);  // deeper only in recursive loops
-  if (name == "depth0") return Value(0);
+  if (name == "last") return Value(!look_ahead(static_cast<size_t>(index_) + 2));
+  if (name == "length") return Value(*length());
+  if (name == "depth") return Value(level_ + 1);
+  if (name == "depth0") return Value(level_);
   if (name == "previtem") {
     if (index_ == 0) return Value::undefined("there is no previous item");
     return items_[static_cast<size_t>(index_ - 1)];
   }
   if (name == "nextitem") {
-    if (index_ + 1 >= size) return Value::undefined("there is no next item");
+    if (!look_ahead(static_cast<size_t>(index_) + 2)) {
+      return Value::undefined("there is no next item");
+    }
     return items_[static_cast<size_t>(index_ + 1)];
   }
   return std::nullopt;

@@ -1,6 +1,7 @@
 #include "ashlar/text/jinja/macro.h"
 
 #include "ashlar/text/jinja/dict.h"
+#include "ashlar/text/jinja/fault.h"
 
 #include <algorithm>
 
@@ -20,6 +21,10 @@ std::optional<Value> take_named(Arguments& arguments, std::string_view name) {
   return value;
 }
 
+std::string described(const MacroCode& code) {
+  return code.name.empty() ? "a call block" : fmt::format("macro '{}'", code.name);
+}
+
 // Sets `caller`, `kwargs` and `varargs` where the body uses them; Fault for arguments left over.
 void bind_special(const MacroCode& code, Arguments& rest, size_t taken, Scope& scope) {
   if (code.uses_caller && scope.find_here("caller") == nullptr) {
@@ -31,20 +36,20 @@ void bind_special(const MacroCode& code, Arguments& rest, size_t taken, Scope& s
     for (const auto& [name, value] : rest.named) named.set(Value(name), value);
     scope.set("kwargs", Value(std::move(named)));
   } else if (!rest.named.empty()) {
-    fault("macro '{}' takes no keyword argument '{}'", code.name, rest.named.front().first);
+    fault("{} takes no keyword argument '{}'", described(code), rest.named.front().first);
   }
   if (code.uses_varargs && scope.find_here("varargs") == nullptr) {
     const auto first = rest.positional.begin() + static_cast<std::ptrdiff_t>(taken);
     scope.set("varargs", Value::tuple({first, rest.positional.end()}));
   } else if (rest.positional.size() > taken) {
-    fault("macro '{}' takes not more than {} argument(s)", code.name, code.parameters.size());
+    fault("{} takes not more than {} argument(s)", described(code), code.parameters.size());
   }
 }
 
 }  // namespace
 
 std::optional<Value> Macro::attribute(std::string_view name) const {
-  if (name == "name") return Value(code_->name);
+  if (name == "name") return code_->name.empty() ? Value() : Value(code_->name);
   if (name == "caller") return Value(code_->uses_caller);
   if (name == "catch_kwargs") return Value(code_->uses_kwargs);
   if (name == "catch_varargs") return Value(code_->uses_varargs);

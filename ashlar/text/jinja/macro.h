@@ -14,7 +14,9 @@ class Macro : public Object {
       : evaluator_(evaluator), code_(std::move(code)), scope_(std::move(scope)) {}
 
   std::string_view type_name() const override { return "Macro"; }
-  std::string repr(Runtime&) const override { return "<Macro '" + code_->name + "'>"; }
+  std::string repr(Runtime&) const override {
+    return code_->name.empty() ? "<Macro anonymous>" : "<Macro '" + code_->name + "'>";
+  }
   bool callable() const override { return true; }
   std::optional<Value> attribute(std::string_view name) const override;
   Value call(Runtime&, const Arguments& arguments) override {

@@ -15,6 +15,7 @@ std::optional<Value> find_method(const Value& value, std::string_view name);
 
 // nullptr when there is none.
 Method::Body find_string_method(std::string_view name);
+Method::Body find_string_predicate(std::string_view name);
 Method::Body find_sequence_method(std::string_view name);
 Method::Body find_dict_method(std::string_view name);
 

@@ -107,12 +107,15 @@ class Parser : private ExpressionParser {
     loop.iterable = tuple({.conditions = false, .end_name = "recursive"});
     const size_t since = unknown_.size();
     if (take_name("if")) loop.test = expression();
-    if (current().is_name("recursive")) fail("recursive loops are not supported");
+    loop.recursive = take_name("recursive");
     ++loops_;
     loop.body = body_until({"endfor", "else"}, "for", at);
     --loops_;
     if (take().text == "else") {
+      // A recursive loop is a function: its else can't leave the loop around it.
+      const int loops_outside = loop.recursive ? std::exchange(loops_, 0) : loops_;
       loop.otherwise = body_until({"endfor"}, "for", at);
+      loops_ = loops_outside;
       take();
     }
     keep_unknown(since);
@@ -169,7 +172,6 @@ class Parser : private ExpressionParser {
 
   CallBlockStatement call_block(Position at) {
     auto code = std::make_shared<MacroCode>();
-    code->name = "caller";
     const bool has_signature = current().is_operator("(");
     if (has_signature) signature(*code);
     const Position call_at = current().at;

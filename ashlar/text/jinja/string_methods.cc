@@ -228,30 +228,26 @@ Value format_map(Runtime& runtime, const Value& self, const Arguments& arguments
   return Value::string_like(self, format_braces(runtime, self, named));
 }
 
-// str.isalpha() and the like: all code points, and at least one.
-template <bool (*test)(char32_t)>
-Value all_are(Runtime& runtime, const Value& self, const Arguments& arguments) {
-  expect_no_arguments("str test", arguments);
-  const std::string& text = self.string();
-  runtime.pay_scan(text.size());
-  for (size_t at = 0; at < text.size();) {
-    if (!test(next_code_point(text, at))) return Value(false);
+Value expandtabs(Runtime& runtime, const Value& self, const Arguments& arguments) {
+  const BoundArguments bound("expandtabs", arguments, {"tabsize"});
+  const int64_t size = bound.integer(0, 8);
+  runtime.pay_scan(self.string().size());
+  std::string out;
+  int64_t column = 0;
+  for (const char c : self.string()) {
+    if (c == '\t') {
+      const int64_t count = size > 0 ? size - column % size : 0;
+      runtime.pay_bytes(static_cast<uint64_t>(count));
+      out.append(static_cast<size_t>(count), ' ');
+      column += count;
+    } else {
+      out += c;
+      const bool begins_character = (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+      column = c == '\n' || c == '\r' ? 0 : column + (begins_character ? 1 : 0);
+    }
   }
-  return Value(!text.empty());
-}
-
-template <bool upper>
-Value has_case(Runtime& runtime, const Value& self, const Arguments& arguments) {
-  expect_no_arguments("str test", arguments);
-  runtime.pay_scan(self.string().size());
-  return Value(is_in_case(self.string(), upper));
-}
-
-Value isascii(Runtime& runtime, const Value& self, const Arguments& arguments) {
-  expect_no_arguments("isascii", arguments);
-  runtime.pay_scan(self.string().size());
-  return Value(std::all_of(self.string().begin(), self.string().end(),
-                           [](unsigned char c) { return c < 0x80; }));
+  runtime.pay_bytes(self.string().size());
+  return Value::string_like(self, std::move(out));
 }
 
 }  // namespace
@@ -262,19 +258,11 @@ Method::Body find_string_method(std::string_view name) {
       {"center", justified<Side::kBoth>},
       {"count", count_method},
       {"endswith", has_affix<true>},
+      {"expandtabs", expandtabs},
       {"find", find_method_of_str<false, false>},
       {"format", format_method},
       {"format_map", format_map},
       {"index", find_method_of_str<false, true>},
-      {"isalnum", all_are<is_alnum>},
-      {"isalpha", all_are<is_alpha>},
-      {"isascii", isascii},
-      {"isdecimal", all_are<is_decimal>},
-      {"isdigit", all_are<is_digit>},
-      {"islower", has_case<false>},
-      {"isnumeric", all_are<is_numeric>},
-      {"isspace", all_are<is_space>},
-      {"isupper", has_case<true>},
       {"join", join_method},
       {"ljust", justified<Side::kLeft>},
       {"lower", converted<to_lower>},
@@ -299,7 +287,7 @@ Method::Body find_string_method(std::string_view name) {
       {"zfill", zfill},
   };
   const auto found = kMethods.find(name);
-  return found == kMethods.end() ? nullptr : found->second;
+  return found == kMethods.end() ? find_string_predicate(name) : found->second;
 }
 
 }  // namespace ashlar::text::jinja

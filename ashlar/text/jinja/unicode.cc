@@ -242,6 +242,18 @@ bool is_in_case(std::string_view text, bool upper) {
   return any;
 }
 
+bool is_titled(std::string_view text) {
+  bool any = false, after_cased = false;
+  for (size_t at = 0; at < text.size();) {
+    const char32_t code = next_code_point(text, at);
+    const bool begins = is_upper(code) || is_title(code), goes_on = is_lower(code);
+    if ((begins && after_cased) || (goes_on && !after_cased)) return false;
+    after_cased = begins || goes_on;
+    any = any || after_cased;
+  }
+  return any;
+}
+
 size_t find_bytes(std::string_view text, std::string_view needle, size_t from) {
   if (from > text.size()) return std::string_view::npos;
   if (needle.empty()) return from;

@@ -42,6 +42,8 @@ std::string to_swapped_case(std::string_view text);
 
 // str.isupper() and str.islower(): some cased code points, and none of another case.
 bool is_in_case(std::string_view text, bool upper);
+// str.istitle(): upper and title case only at the start of words, lower case only within.
+bool is_titled(std::string_view text);
 
 // Where `needle` starts in `text` at or after byte `from`, or npos; linear time for any input.
 size_t find_bytes(std::string_view text, std::string_view needle, size_t from = 0);
