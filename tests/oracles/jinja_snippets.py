@@ -165,7 +165,7 @@ _STATEMENTS = [
     "{% set ns = namespace(last=none) %}{% for x in [1, 1, 2, 2, 1] if x != ns.last %}{% set ns.last = x %}{{ x }}{% endfor %}",
     "{% set ns = namespace(last=none) %}{% for x in [1, 1, 2, 2, 1] if x != ns.last %}{{ loop.last }}{% set ns.last = x %}{{ x }}{{ loop.length }}{% endfor %}",
     "{% set ns = namespace(n=0) %}{% for x in 'abcd' if ns.n < 2 %}{% set ns.n = ns.n + 1 %}{{ x }}{{ loop.nextitem }}{{ loop.revindex }}{% endfor %}",
-    "{% filter length %}abc{% endfilter %}", "{% macro m() %}{{ kwargs }}{% endmacro %}{% call m() %}{% endcall %}", "{% macro m() %}{{ caller.name }}{{ caller }}{% endmacro %}{% call m() %}{% endcall %}",
+    "{{ dict(undefined_x, z=1) }}", "{{ dict({}.missing) }}", "{% filter length %}abc{% endfilter %}", "{% macro m() %}{{ kwargs }}{% endmacro %}{% call m() %}{% endcall %}", "{% macro m() %}{{ caller.name }}{{ caller }}{% endmacro %}{% call m() %}{% endcall %}",
     "{{ 'a\tbc\td\n\te'.expandtabs() }}|{{ 'é\tb'.expandtabs(4) }}|{{ '\t'.expandtabs(0) }}|{{ 'a\tb'.expandtabs(tabsize=3) }}", "{{ 'Ab Cd'.istitle() }}{{ 'Ab cd'.istitle() }}{{ ''.istitle() }}{{ 'ABc'.istitle() }}{{ '1A'.istitle() }}{{ 'ǅa ǅ'.istitle() }}", "{{ 'a b'.isprintable() }}{{ 'a\n'.isprintable() }}{{ ''.isprintable() }}",
     # macros, call blocks, filter blocks, with
     "{% macro m(a, b=2) %}{{ a }}-{{ b }}{% endmacro %}{{ m(1) }} {{ m(1, 3) }} {{ m(b=4, a=5) }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m() }}|{{ m(1) }}", "{% macro m(a) %}{{ a.b }}{% endmacro %}{{ m() }}", "{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", "{% macro m(a) %}{% endmacro %}{{ m(b=2) }}",

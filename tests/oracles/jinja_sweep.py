@@ -7,6 +7,7 @@ A small draw is kept: jinja_sweep.py kept 400 >tests/fixtures/chat/sweep.json
 """
 
 import json
+import re
 import sys
 import warnings
 
@@ -25,9 +26,9 @@ def main():
             continue
         seen.add(source)
         row = {"source": source, **render(source, VARIABLES)}
-        # Addresses of Python objects can't be matched, nor what is no Unicode text.
+        # Addresses of Python objects can't be matched.
         text = row.get("text", "")
-        if " at 0x" not in text and len(text) < 3000:
+        if not re.search(" object at |<built-in", text, re.IGNORECASE) and len(text) < 3000:
             rows.append(row)
     variables = json.dumps(VARIABLES, ensure_ascii=False)
     sys.stdout.write('{"variables": ' + variables + ',\n"snippets": ' + dump_list(rows) + "}\n")

@@ -25,6 +25,8 @@ Dict make_dict(Runtime& runtime, const Arguments& arguments) {
   Dict dict;
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
+    // Python asks it for `keys` first.
+    if (source.is_undefined()) fault("{}", source.undefined_reason());
     if (source.is_dict()) {
       runtime.pay_items(2 * source.dict().size());
       dict = source.dict();
