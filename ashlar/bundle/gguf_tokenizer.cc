@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 #include <utility>
 
@@ -92,9 +93,23 @@ class Importer {
     return vocab;
   }
 
+  // A model of SentencePiece's own, read as such metadata.
+  bool is_sentencepiece() const { return metadata_.contains(kSpaceAsSuffix); }
+
+  // Where a GGUF file does not say, by the models whose format it was first.
+  std::optional<size_t> usual_id(const std::string& role) const {
+    static const std::map<std::pair<std::string, std::string>, size_t> kUsual = {
+        {{"llama", "unknown"}, 0}, {{"llama", "bos"}, 1},       {{"llama", "eos"}, 2},
+        {{"t5", "eos"}, 1},        {{"t5", "unknown"}, 2},      {{"bert", "unknown"}, 100},
+        {{"bert", "bos"}, 101},    {{"bert", "seperator"}, 102}};
+    const auto found = kUsual.find({metadata_.text(kModel), role});
+    if (is_sentencepiece() || found == kUsual.end()) return std::nullopt;
+    return found->second < tokens_.size() ? std::optional(found->second) : std::nullopt;
+  }
+
   std::optional<size_t> special(const std::string& role) const {
     const std::string key = "tokenizer.ggml." + role + "_token_id";
-    if (!metadata_.contains(key)) return std::nullopt;
+    if (!metadata_.contains(key)) return usual_id(role);
     const int64_t id = metadata_.integer(key);
     ASHLAR_CHECK(id >= 0 && id < static_cast<int64_t>(tokens_.size()),
                  "{}: {} is {}, there are {} tokens", metadata_.where(), key, id, tokens_.size());
@@ -267,15 +282,22 @@ class Importer {
     return texts;
   }
 
-  // Normalizer and decoder: spaces become visible signs, one of which may go before the text.
+  // Normalizer and decoder: spaces become visible signs, one of which may go before the text. In
+  // GGUF, llama.cpp cleans only for t5, and then puts one before every word whatever else is said.
   void show_spaces(Json& document) const {
-    const bool prefix = metadata_.flag("tokenizer.ggml.add_space_prefix", true);
+    const bool t5 = metadata_.text(kModel) == "t5", own = is_sentencepiece();
+    const bool cleaned =
+        (own || t5) && metadata_.flag("tokenizer.ggml.remove_extra_whitespaces", false);
+    const bool prefix =
+        metadata_.flag("tokenizer.ggml.add_space_prefix", own || !t5) || (cleaned && !own);
     const bool suffix = metadata_.flag(kSpaceAsSuffix, false);
-    const bool cleaned = metadata_.flag("tokenizer.ggml.remove_extra_whitespaces", false);
-    Json normalizers = clean_up(), decoders = Json::array();
+    Json normalizers = clean_up(cleaned), decoders = Json::array();
     if (prefix && suffix) {
       normalizers.push_back(
           {{"type", "Replace"}, {"pattern", {{"Regex", "\\z"}}}, {"content", kSpace}});
+    } else if (prefix && t5 && !own) {  // not before spaces alone
+      normalizers.push_back(
+          {{"type", "Replace"}, {"pattern", {{"Regex", "\\A(?= *[^ ])"}}}, {"content", kSpace}});
     } else if (prefix) {
       normalizers.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
     }
@@ -307,7 +329,8 @@ class Importer {
       const std::string& token = tokens_[id];
       if (token.starts_with(kSpace)) {
         spelt_.push_back(token.substr(std::string_view(kSpace).size()));
-      } else if (token.starts_with('[') && token.ends_with(']')) {
+      } else if ((token.starts_with('[') && token.ends_with(']')) || kind(id) == kControl ||
+                 kind(id) == kUserDefined) {
         spelt_.push_back(token);
       } else {
         spelt_.push_back("##" + token);
@@ -384,15 +407,16 @@ class Importer {
   }
 
   // What SentencePiece does to a text first.
-  Json clean_up() const {
+  Json clean_up(bool extra_spaces) const {
     Json normalizers = Json::array();
-    if (const std::string map = precompiled_map(); !map.empty()) {
+    const bool mapped = is_sentencepiece() || metadata_.text(kModel) == "t5";
+    if (const std::string map = precompiled_map(); mapped && !map.empty()) {
       normalizers.push_back(
           {{"type", "Precompiled"}, {"precompiled_charsmap", map}, {"longest_match", true}});
     }
-    if (metadata_.flag("tokenizer.ggml.remove_extra_whitespaces", false)) {
-      normalizers.push_back(
-          {{"type", "Replace"}, {"pattern", {{"Regex", "\\A +|[ \u2581]+\\z"}}}, {"content", ""}});
+    if (extra_spaces) {
+      const char* ends = is_sentencepiece() ? "\\A +|[ \u2581]+\\z" : "\\A +| +\\z";
+      normalizers.push_back({{"type", "Replace"}, {"pattern", {{"Regex", ends}}}, {"content", ""}});
       normalizers.push_back(
           {{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
     }

@@ -8,6 +8,7 @@
 #include "tests/base/messages.h"
 #include "tests/base/paths.h"
 #include "tests/base/shared_data.h"
+#include "tests/bundle/vocabulary_sweep.h"
 
 #include <fmt/ranges.h>
 #include <gmock/gmock.h>
@@ -98,6 +99,17 @@ TEST(GgufTokenizer, PreTokenizersCutAsLlamaCpp) {
     const text::Tokenizer tokenizer = tokenizer_named(name);
     EXPECT_EQ(tokenizer.decode(tokenizer.encode(texts[0], false), false), texts[0]) << name;
   }
+}
+
+// Scores, kinds of tokens, ids of special tokens and flags that are there or not.
+TEST(GgufTokenizer, VocabulariesDrawnAtRandom) {
+  VocabularySweep result;
+  const std::string path = test_data("tokenizers/gguf_vocabularies.json");
+  for (const auto& golden : nlohmann::json::parse(read_file(path))) {
+    compare_with_llamacpp(golden, result);
+  }
+  EXPECT_THAT(result.differences, ::testing::IsEmpty());
+  EXPECT_GT(result.checked, 250);
 }
 
 // Whose file it is says which tokens take white space along.
