@@ -6,6 +6,7 @@
 A small draw is kept: jinja_sweep.py kept 400 >tests/fixtures/chat/sweep.json
 """
 
+import copy
 import json
 import re
 import sys
@@ -25,7 +26,7 @@ def main():
         if source in seen or len(source) > 1500:
             continue
         seen.add(source)
-        row = {"source": source, **render(source, VARIABLES)}
+        row = {"source": source, **render(source, copy.deepcopy(VARIABLES))}
         # Addresses of Python objects can't be matched.
         text = row.get("text", "")
         if not re.search(" object at |<built-in", text, re.IGNORECASE) and len(text) < 3000:
