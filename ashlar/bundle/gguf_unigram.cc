@@ -71,11 +71,14 @@ class Reader {
       steps_.charsmap = bytes_of(step.at("precompiled_charsmap").get<std::string>());
     } else if (replaces("Regex", " {2,}") && (content == " " || content == kSpace)) {
       joins_ = true;
-    } else if (replaces("Regex", "\\A +|[ \u2581]+\\z") && content.empty()) {
+    } else if ((replaces("Regex", "\\A +|[ \u2581]+\\z") || replaces("Regex", "\\A +| +\\z")) &&
+               content.empty()) {
       strips_ = true;  // as gguf_tokenizer.cc says it
     } else if (type == "Strip" && step.value("strip_right", true)) {
       strips_ = true;  // on the left Metaspace and a space come to the same
     } else if (type == "Prepend" && step.value("prepend", "") == kSpace) {
+      steps_.prefix = true;
+    } else if (replaces("Regex", "\\A(?= *[^ ])") && content == kSpace) {
       steps_.prefix = true;
     } else if (replaces("String", " ") && content == kSpace) {
       signs_ = true;
