@@ -28,10 +28,8 @@ PAIRS = [("gpt2", a, b) for a in LAYOUTS for b in LAYOUTS] + [
 
 def words(model, layout):
     of = (MIXED if model == "mixtral" else LAYOUTS)[layout].split()
-    # A balance loss is taken over what is routed at once: all of the batch, on every layout.
-    rows = [f"train.microbatch={8 // trained.data_ranks(of)}"] if model == "mixtral" else []
     count = trained.ranks(of)
-    return [*of, *rows, "train.schedule=constant", *([f"--ranks={count}"] if count > 1 else [])]
+    return [*of, *trained.microbatch(model, of), "train.schedule=constant", *([f"--ranks={count}"] if count > 1 else [])]
 
 
 def run(folder, model, layout, *more):

@@ -75,7 +75,7 @@ def one_rank(tmp_path_factory):
     def run(model):
         if model not in done:
             folder = tmp_path_factory.mktemp("one") / model
-            result = trained.train(folder, model, microbatch(model, []))
+            result = trained.train(folder, model, trained.microbatch(model, []))
             assert result.returncode == 0, trained.last_words(result)
             done[model] = folder
         return done[model]
@@ -88,7 +88,7 @@ def on_threads(tmp_path_factory):
     done = {}
 
     def run(layout, model):
-        words = [*layout.split(), *microbatch(model, layout.split())]
+        words = [*layout.split(), *trained.microbatch(model, layout.split())]
         if (layout, model) not in done:
             folder = tmp_path_factory.mktemp("threads") / model
             result = trained.train(folder, model, [*words, f"--ranks={trained.ranks(words)}"])
@@ -96,17 +96,6 @@ def on_threads(tmp_path_factory):
             done[layout, model] = folder
         return done[layout, model], words
     return run
-
-
-def microbatch(model, words):
-    """Two microbatches a rank, where there is a choice; a pipeline has as many as can be. A mixture's balance loss is
-    taken over the rows that are routed at once, on all ranks together, and ranks share out the batch before they cut
-    it: it is comparable where all of the batch is routed at once."""
-    rows = 8 // trained.data_ranks(words)
-    if model == "mixtral":
-        return [f"train.microbatch={rows}"]
-    chosen = any(word.startswith(("mesh.pipe", "train.microbatch")) for word in words)
-    return [] if chosen else [f"train.microbatch={max(1, rows // 2)}"]
 
 
 @pytest.mark.parametrize("layout,model", CASES + MIXED)
@@ -162,7 +151,7 @@ def draw(seed):
 @pytest.mark.parametrize("seed", range(100 if SOAK else 16))
 def test_a_random_layout_is_equal_or_refused(seed, one_rank, tmp_path):
     words, model = draw(seed)
-    words += microbatch(model, words)
+    words += trained.microbatch(model, words)
     result = trained.train(tmp_path / "drawn", model, [*words, f"--ranks={trained.ranks(words)}"])
     if trained.refusal(result):
         return

@@ -48,6 +48,17 @@ def data_ranks(layout):
     return math.prod(int(word.split("=")[1]) for word in layout if word.split("=")[0] in ("mesh.data", "mesh.expert"))
 
 
+def microbatch(model, words):
+    """Two microbatches a rank, where there is a choice; a pipeline has as many as can be. A mixture's balance loss is
+    taken over the rows that are routed at once, on all ranks together, and ranks share out the batch before they cut
+    it: it is comparable where all of the batch is routed at once."""
+    rows = 8 // data_ranks(words)
+    if model == "mixtral":
+        return [f"train.microbatch={rows}"]
+    chosen = any(word.startswith(("mesh.pipe", "train.microbatch")) for word in words)
+    return [] if chosen else [f"train.microbatch={max(1, rows // 2)}"]
+
+
 def metrics(folder):
     return [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
 
