@@ -83,6 +83,10 @@ TEST(JinjaLimits, EndlessRecursionAndLoops) {
   EXPECT_TRUE(
       fails_with("{% macro m() %}{{ caller }}{% call m() %}{% endcall %}{% endmacro %}{{ m() }}",
                  "max_nesting"));
+  EXPECT_TRUE(fails_with("{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}", "max_nesting"));
+  EXPECT_TRUE(fails_with(
+      "{% for i in range(9) recursive %}{{ loop(range(9)) if loop.depth < 20 }}{% endfor %}",
+      "max_"));
   const std::string loop = "{% for i in range(10000) %}";
   EXPECT_TRUE(fails_with(loop + loop + "{% endfor %}{% endfor %}", "max_"));
   EXPECT_TRUE(fails_with("{% set r = range(9999)|list %}" + loop + "{{ -1 in r }}{% endfor %}",
@@ -98,6 +102,7 @@ TEST(JinjaLimits, MemoryBombs) {
   EXPECT_TRUE(fails_with("{{ 'a' * 10**18 }}", "max_bytes"));
   EXPECT_TRUE(fails_with("{{ ([1] * 10**9)|length }}", "max_bytes"));
   EXPECT_TRUE(fails_with("{{ x.center(10**12) }}", "too large"));
+  EXPECT_TRUE(fails_with("{{ '\\t\\t'.expandtabs(10**12) }}", "max_bytes"));
   EXPECT_TRUE(fails_with("{{ x.ljust(10**10) }}", "too large"));
   EXPECT_TRUE(fails_with("{{ '%2000000000d' % 1 }}", "max_bytes"));
   EXPECT_TRUE(fails_with("{{ '{:>99999999999}'.format(1) }}", "max_bytes"));
