@@ -342,7 +342,7 @@ class Golden {
       const int64_t count = std::min(kRows, total - done);
       const generate::SequencePiece piece{
           ids.subspan(static_cast<size_t>(done), static_cast<size_t>(count)), done, table.blocks(),
-          count};
+          count, total};
       const generate::Logits logits = model_.runner().run({&piece, 1});
       for (int64_t i = 0; i < count; ++i) use(static_cast<size_t>(done + i), logits.row(i));
       done += count;

@@ -101,7 +101,7 @@ std::vector<float> TextModel::logits(std::span<const int32_t> ids) {
     const bool last = done + count == total;
     const generate::SequencePiece piece{
         ids.subspan(static_cast<size_t>(done), static_cast<size_t>(count)), done, table.blocks(),
-        last ? 1 : 0};
+        last ? 1 : 0, total};
     const generate::Logits logits = runner_->run({&piece, 1});
     done += count;
     if (last) {

@@ -44,9 +44,15 @@ Generated Generator::generate(std::span<const int32_t> prompt, const GenerateOpt
   std::optional<TextStream> stream;
   if (tokenizer_ != nullptr) stream.emplace(*tokenizer_, prompt, options.stop);
 
+  identity_.long_sequence = runner_.is_long(length);
   BlockTable table(pool_, identity_);
   int64_t computed = result.cached_tokens = table.reuse(tokens, length - 1);
   for (int64_t i = 0; i < most; ++i) {
+    if (runner_.is_long(length + i) != identity_.long_sequence) {
+      identity_.long_sequence = true;
+      table = BlockTable(pool_, identity_);
+      computed = table.reuse(tokens, length + i - 1);
+    }
     const std::span<const float> logits = compute(tokens, computed, table);
     computed = static_cast<int64_t>(tokens.size());
     const int32_t id =
@@ -87,7 +93,7 @@ std::span<const float> Generator::compute(const std::vector<int32_t>& tokens, in
     const bool last = computed + count == total;
     const SequencePiece piece{
         std::span(tokens).subspan(static_cast<size_t>(computed), static_cast<size_t>(count)),
-        computed, table.blocks(), last ? 1 : 0};
+        computed, table.blocks(), last ? 1 : 0, total};
     const Logits logits = runner_.run({&piece, 1});
     computed += count;
     table.publish(tokens, computed);

@@ -28,6 +28,7 @@ struct CacheIdentity {
   uint64_t adapter = 0;
   DType dtype = DType::kF32;
   int64_t position_origin = 0;
+  bool long_sequence = false;  // ModelRunner::is_long
   auto operator<=>(const CacheIdentity&) const = default;
 };
 

@@ -1,12 +1,12 @@
 #include "ashlar/generate/model_runner.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/graph/ops/long_positions.h"
 #include "ashlar/passes/plan_memory.h"
 #include "ashlar/runtime/arena.h"
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <memory>
 
 namespace ashlar::generate {
@@ -65,6 +65,10 @@ void ModelRunner::read_sizes() {
     blocks_ = std::min(blocks_, variable.shape[0]);
     cache_dtype_ = variable.dtype;
   }
+  for (const graph::Node& node : graph_.nodes()) {
+    const auto* long_rows = dynamic_cast<const graph::LongPositionsOp*>(node.op.get());
+    if (long_rows != nullptr) longest_short_ = long_rows->spec().limit;
+  }
   ASHLAR_CHECK(!caches_.empty(), "model runner: the graph has no key-value cache");
 }
 
@@ -102,6 +106,7 @@ void ModelRunner::bind_inputs() {
   resize(slots_, limits_.tokens);
   resize(row_start_, limits_.seqs + 1);
   resize(context_, limits_.seqs);
+  resize(lengths_, limits_.seqs);
   resize(block_table_, limits_.seqs * table_width_);
   resize(output_rows_, limits_.outputs);
   for (const auto& [name, input] :
@@ -111,6 +116,7 @@ void ModelRunner::bind_inputs() {
         std::pair{"output_rows", &output_rows_}}) {
     executor_->bind_input(name, input->data());
   }
+  if (graph_.inputs().contains("lengths")) executor_->bind_input("lengths", lengths_.data());
 }
 
 Logits ModelRunner::run(std::span<const SequencePiece> batch) {
@@ -120,6 +126,7 @@ Logits ModelRunner::run(std::span<const SequencePiece> batch) {
   slots_.clear();
   row_start_.assign(1, 0);
   context_.clear();
+  lengths_.clear();
   block_table_.clear();
   output_rows_.clear();
   for (const SequencePiece& piece : batch) add_piece(piece);
@@ -173,6 +180,7 @@ void ModelRunner::add_piece(const SequencePiece& piece) {
   const auto rows = static_cast<int32_t>(tokens_.size());
   row_start_.push_back(rows);
   context_.push_back(static_cast<int32_t>(piece.position + count));
+  lengths_.push_back(std::max(context_.back(), static_cast<int32_t>(piece.length)));
   const size_t used = std::min(piece.blocks.size(), static_cast<size_t>(table_width_));
   block_table_.insert(block_table_.end(), piece.blocks.begin(),
                       piece.blocks.begin() + static_cast<ptrdiff_t>(used));

@@ -9,6 +9,7 @@
 #include "ashlar/runtime/executor.h"
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -33,6 +34,7 @@ struct SequencePiece {
   int64_t position = 0;             // of the first; all before it is in the cache
   std::span<const int32_t> blocks;  // at least up to the last token
   int64_t outputs = 1;              // logits are wanted of so many last tokens
+  int64_t length = 0;               // tokens of the sequence, fed or not; 0: up to these
 };
 
 // Logits of the pieces in order, each piece's wanted rows in order. Valid until the next run.
@@ -63,6 +65,9 @@ class ModelRunner {
   int64_t vocab() const { return vocab_; }
   int64_t blocks() const { return blocks_; }            // of the cache
   int64_t max_context() const { return max_context_; }  // tokens of a sequence
+  // Whether keys of a sequence of so many tokens are those of a long one (LongRoPE): a sequence
+  // that becomes long is computed anew, as transformers does it.
+  bool is_long(int64_t tokens) const { return tokens > longest_short_; }
   // Of weights, cache and work space.
   int64_t bytes() const { return store_.bytes() + executor_->plan().total_bytes(); }
   // Of the packed matrices, which every step reads (of experts, at most).
@@ -83,6 +88,7 @@ class ModelRunner {
   RunnerLimits limits_;
   ThreadPool& pool_;
   int64_t vocab_ = 0, blocks_ = 0, table_width_ = 0, max_context_ = 0;
+  int64_t longest_short_ = std::numeric_limits<int64_t>::max();
   DType cache_dtype_ = DType::kF32;
   std::vector<std::string> caches_;
   runtime::VariableStore store_;
@@ -91,7 +97,7 @@ class ModelRunner {
   uint64_t runs_ = 0;
 
   // Inputs of a run; filled from the front.
-  std::vector<int32_t> tokens_, positions_, slots_, row_start_, context_, block_table_,
+  std::vector<int32_t> tokens_, positions_, slots_, row_start_, context_, lengths_, block_table_,
       output_rows_;
 };
 

@@ -47,7 +47,9 @@ ValueId BatchKeys::rope_rows(Builder& b, ValueId positions, const graph::LongPos
 }
 
 ValueId PagedKeys::rope_rows(Builder& b, ValueId positions, const graph::LongPositionsSpec& spec) {
-  return graph::long_positions(b, positions, batch_.row_start, batch_.context, spec, "rope.rows");
+  // Of whole sequences, of which this batch may hold a piece.
+  const ValueId lengths = b.input("lengths", DType::kI32, {graph::Symbol::kSeqs});
+  return graph::long_positions(b, positions, batch_.row_start, lengths, spec, "rope.rows");
 }
 
 graph::VariableId PagedKeys::pool(Builder& b, const char* part, Shape shape,

@@ -88,7 +88,7 @@ void EngineCore::add_choices(EngineRequest& request, const Prompt& prompt, const
   }
   request.usage.prompt_tokens += length;
   for (int sample = 0; sample < asked.n; ++sample) {
-    auto sequence = std::make_unique<EngineSequence>(pool_, identity_);
+    auto sequence = std::make_unique<EngineSequence>(pool_, identity_of(length));
     sequence->request = &request;
     sequence->id = ++last_sequence_;
     sequence->choice = static_cast<int>(request.sequences.size());

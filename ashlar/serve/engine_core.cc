@@ -29,6 +29,12 @@ bool EngineCore::grow(SequenceId id, int64_t tokens) {
   return sequences_.at(id)->blocks.grow(tokens);
 }
 
+generate::CacheIdentity EngineCore::identity_of(int64_t length) const {
+  generate::CacheIdentity identity = identity_;
+  identity.long_sequence = runner_.is_long(length);
+  return identity;
+}
+
 void EngineCore::release(SequenceId id) { sequences_.at(id)->blocks.clear(); }
 
 // ---------------------------------------------------------------- ends

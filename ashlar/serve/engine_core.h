@@ -58,6 +58,8 @@ class EngineCore : private CacheSpace {
     std::string error;
   };
 
+  generate::CacheIdentity identity_of(int64_t length) const;
+
   // CacheSpace: the sequences' rooms in the block pool.
   int64_t capacity() const override;
   int64_t free_blocks() const override { return pool_.free_blocks(); }

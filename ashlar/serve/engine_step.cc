@@ -55,7 +55,8 @@ void EngineCore::run_model(const StepPlan& plan) {
     const std::span<const int32_t> tokens = sequence.tokens;
     pieces_.push_back(
         {tokens.subspan(static_cast<size_t>(chunk.position), static_cast<size_t>(chunk.tokens)),
-         chunk.position, sequence.blocks.blocks(), chunk.outputs});
+         chunk.position, sequence.blocks.blocks(), chunk.outputs,
+         static_cast<int64_t>(tokens.size())});
   }
   logits_ = runner_.run(pieces_);
   scheduler_.completed(plan);
@@ -152,7 +153,12 @@ void EngineCore::add_token(EngineSequence& sequence, RowWork& work, double now) 
   if (sequence.generated() >= sequence.most_new) {
     return end_choice(sequence, FinishReason::kLength, now);
   }
-  scheduler_.append(sequence.id);
+  const auto length = static_cast<int64_t>(sequence.tokens.size());
+  if (runner_.is_long(length) == runner_.is_long(length - 1)) {
+    return scheduler_.append(sequence.id);
+  }
+  scheduler_.append_anew(sequence.id);
+  sequence.blocks = generate::BlockTable(pool_, identity_of(length));
 }
 
 Logprob EngineCore::logprob_entry(const generate::ScoredToken& score) const {

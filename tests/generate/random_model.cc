@@ -7,6 +7,7 @@
 #include "ashlar/runtime/pack_weights.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -16,13 +17,24 @@ namespace ashlar::testing {
 models::DecoderConfig random_model_config(const RandomModelSizes& sizes) {
   const std::string experts =
       sizes.experts > 0 ? fmt::format(R"("num_local_experts": {}, )", sizes.experts) : "";
+  const auto factors = [&](double first) {  // one for each pair of channels
+    std::vector<double> values(static_cast<size_t>(sizes.width / sizes.heads / 2));
+    for (double& value : values) value = first += 0.25;
+    return fmt::format("[{}]", fmt::join(values, ", "));
+  };
+  const std::string rope =
+      sizes.short_positions > 0
+          ? fmt::format(R"("rope_scaling": {{"rope_type": "longrope", "short_factor": {},
+                           "long_factor": {}, "original_max_position_embeddings": {}}}, )",
+                        factors(1), factors(3), sizes.short_positions)
+          : "";
   const std::string text = fmt::format(
-      R"({{"model_type": "{}", {}"hidden_size": {}, "num_hidden_layers": {},
+      R"({{"model_type": "{}", {}{}"hidden_size": {}, "num_hidden_layers": {},
            "num_attention_heads": {}, "num_key_value_heads": {}, "intermediate_size": {},
            "vocab_size": {}, "max_position_embeddings": {}, "rms_norm_eps": 1e-6,
            "hidden_act": "silu", "eos_token_id": 2}})",
-      sizes.experts > 0 ? "mixtral" : "llama", experts, sizes.width, sizes.layers, sizes.heads,
-      sizes.kv_heads, sizes.ffn, sizes.vocab, sizes.max_positions);
+      sizes.experts > 0 ? "mixtral" : "llama", experts, rope, sizes.width, sizes.layers,
+      sizes.heads, sizes.kv_heads, sizes.ffn, sizes.vocab, sizes.max_positions);
   return models::parse_config(text, "random model");
 }
 

@@ -12,7 +12,8 @@ namespace ashlar::testing {
 struct RandomModelSizes {
   int64_t width = 32, layers = 2, heads = 4, kv_heads = 2, ffn = 48, vocab = 97;
   int64_t max_positions = 256;
-  int64_t experts = 0;  // > 0: Mixtral's architecture, two experts a token
+  int64_t experts = 0;          // > 0: Mixtral's architecture, two experts a token
+  int64_t short_positions = 0;  // > 0: longer sequences rotate by LongRoPE's long factors
 };
 
 // LLaMA's architecture, or Mixtral's.

@@ -29,6 +29,8 @@ class FamilyGolden : public ::testing::TestWithParam<std::string> {
   std::string path_ = make_family_model(GetParam(), folder_.path());
   bundle::Bundle model_ = bundle::Bundle::open(path_);
   json golden_ = read_json<json>(path_ + "/golden.json");
+
+  void expect_greedy_text(const json& entry);
 };
 
 void expect_near(std::span<const float> found, const json& wanted, const std::string& what) {
@@ -65,15 +67,16 @@ TEST_P(FamilyGolden, LogitsAndLoss) {
 }
 
 // The prompt in two chunks, then a token at a time, over blocks that lie in no order.
-TEST_P(FamilyGolden, GreedyTextThroughThePagedCache) {
-  const json& entry = golden_.at("generate").at(0);
+void FamilyGolden::expect_greedy_text(const json& entry) {
+  const models::RopeConfig& rope = model_.config().rope;
+  const bool has_long = rope.scaling == models::RopeScaling::kLong;
   std::vector<int32_t> ids = entry.at("prompt_ids");
   const std::vector<int32_t> wanted = entry.at("greedy_ids");
   const size_t prompt = ids.size();
   const std::vector<int32_t> table = {5, 2, 7, 0};
   const models::ServingSpec spec{.blocks = 8, .table_width = std::ssize(table)};
   ModelRun run(models::build_serving(model_.config(), spec), model_,
-               bindings(std::ssize(ids), 1, 1));
+               bindings(std::ssize(ids) + std::ssize(wanted), 1, 1));
   run.bind("block_table", table);
   std::vector<float> last;
   const auto feed = [&](size_t begin, size_t end) {
@@ -88,19 +91,24 @@ TEST_P(FamilyGolden, GreedyTextThroughThePagedCache) {
     run.bind("positions", positions);
     run.bind("row_start", std::vector<int32_t>{0, count});
     run.bind("context", std::vector<int32_t>{static_cast<int32_t>(end)});
+    if (has_long) run.bind("lengths", std::vector<int32_t>{static_cast<int32_t>(ids.size())});
     run.bind("slots", slots);
     run.bind("output_rows", std::vector<int32_t>{count - 1});
     const graph::Operand logits = run.run(bindings(count, 1, 1), "logits");
     last.assign(logits.as<float>(), logits.as<float>() + logits.shape.elements());
   };
-  // A chunk within LongRoPE's original context would rotate otherwise than the whole prompt.
-  if (model_.config().rope.scaling != models::RopeScaling::kLong) feed(0, 9);
-  feed(model_.config().rope.scaling == models::RopeScaling::kLong ? 0 : 9, prompt);
+  feed(0, 9);
+  feed(9, prompt);
   for (size_t i = 0; i < wanted.size(); ++i) {
     ids.push_back(static_cast<int32_t>(std::ranges::max_element(last) - last.begin()));
     ASSERT_EQ(ids.back(), wanted[i]) << "token " << i;
-    feed(ids.size() - 1, ids.size());
+    const bool becomes_long = has_long && std::ssize(ids) == rope.original_max_positions + 1;
+    feed(becomes_long ? 0 : ids.size() - 1, ids.size());
   }
+}
+
+TEST_P(FamilyGolden, GreedyTextThroughThePagedCache) {
+  for (const json& entry : golden_.at("generate")) expect_greedy_text(entry);
 }
 
 TEST_P(FamilyGolden, LossAndGradientNorms) {

@@ -194,11 +194,14 @@ def golden(model):
         loss = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]))
         result["forward"].append({"ids": ids, "last_logits": rounded(logits[-1].tolist()),
                                   "mean_loss": loss.item()})
-    prompt = ids_of("prompt", 20)
-    text = list(prompt)
-    for _ in range(12):
-        text.append(int(forward(model, text)[-1].argmax()))
-    result["generate"].append({"prompt_ids": prompt, "greedy_ids": text[len(prompt):]})
+    rope = getattr(model.config, "rope_parameters", None) or {}
+    # One text that becomes long on the way.
+    for length in (20, 12) if rope.get("rope_type") == "longrope" else (20,):
+        prompt = ids_of("prompt", length)
+        text = list(prompt)
+        for _ in range(12):
+            text.append(int(forward(model, text)[-1].argmax()))
+        result["generate"].append({"prompt_ids": prompt, "greedy_ids": text[len(prompt):]})
     result["train"] = train(model)
     return result
 

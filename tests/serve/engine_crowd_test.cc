@@ -46,8 +46,11 @@ class EngineCrowd : public EngineFixture {};
 
 TEST_F(EngineCrowd, EveryAnswerIsTheOneItGetsAlone) {
   const std::vector<GenerateRequest> requests = mixed_requests();
-  for (const DType compute : {DType::kF32, DType::kBF16}) {
-    start({.blocks = 64, .compute = compute});
+  // The last becomes another model for sequences of more than 70 tokens (LongRoPE).
+  for (const auto& [compute, short_positions] :
+       {std::pair{DType::kF32, 0}, std::pair{DType::kBF16, 0}, std::pair{DType::kF32, 70}}) {
+    const testing::RandomModelSizes sizes{.short_positions = short_positions};
+    start({.blocks = 64, .compute = compute, .sizes = sizes});
     std::vector<std::shared_ptr<Gathered>> alone;
     for (const GenerateRequest& request : requests) alone.push_back(answer(request));
 
@@ -57,8 +60,9 @@ TEST_F(EngineCrowd, EveryAnswerIsTheOneItGetsAlone) {
       start({.blocks = 18,
              .threads = 3,
              .compute = compute,
-             .limits = {
-                 .max_batched_tokens = 24, .max_seqs = 8, .max_outputs = 12, .max_waiting = 100}});
+             .limits =
+                 {.max_batched_tokens = 24, .max_seqs = 8, .max_outputs = 12, .max_waiting = 100},
+             .sizes = sizes});
       std::mt19937 random(7);
       std::vector<std::shared_ptr<Gathered>> crowd;
       for (const GenerateRequest& request : requests) {

@@ -209,6 +209,18 @@ TEST_F(SchedulerTest, AFollowerOfOneThatIsGoneWaitsForNobody) {
   EXPECT_THAT(step(), ElementsAre(ScheduledChunk{2, 0, 15, 1}, ScheduledChunk{3, 0, 15, 1}));
 }
 
+TEST_F(SchedulerTest, ATokenMayMakeAllBeforeItBeComputedAnew) {
+  make({.max_batched_tokens = 10, .max_seqs = 4, .max_outputs = 4}, 100);
+  add(1, 9, 20);
+  scheduler_->completed(scheduler_->schedule(0));
+  scheduler_->append_anew(1);
+  EXPECT_EQ(cache_->free_blocks(), 100);
+  EXPECT_EQ(scheduler_->waiting(), 1);
+  EXPECT_THAT(step(), ElementsAre(ScheduledChunk{1, 0, 10, 1}));
+  EXPECT_THAT(started_, IsEmpty());
+  EXPECT_THAT(step(), ElementsAre(ScheduledChunk{1, 10, 1, 1}));
+}
+
 // Another policy is another order.
 class ShortestFirst : public SchedulingOrder {
  public:

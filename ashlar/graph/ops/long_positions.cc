@@ -34,7 +34,7 @@ std::vector<ValueType> LongPositionsOp::infer(std::span<const ValueType> in) con
   check_dtype(kind(), "positions", in[0], DType::kI32);
   check_rank(kind(), "row_start", in[1], 1);
   check_dtype(kind(), "row_start", in[1], DType::kI32);
-  if (in[2].present) check_dtype(kind(), "context", in[2], DType::kI32);
+  if (in[2].present) check_dtype(kind(), "lengths", in[2], DType::kI32);
   return {in[0]};
 }
 
@@ -52,9 +52,9 @@ std::vector<AxisStrategy> LongPositionsOp::strategies(const AxisSite& site) cons
   return {alike(3, 1, rows())};
 }
 
-ValueId long_positions(Builder& b, ValueId positions, ValueId row_start, ValueId context,
+ValueId long_positions(Builder& b, ValueId positions, ValueId row_start, ValueId lengths,
                        const LongPositionsSpec& spec, const std::string& name) {
-  return b.apply1(std::make_shared<LongPositionsOp>(spec), {positions, row_start, context}, name);
+  return b.apply1(std::make_shared<LongPositionsOp>(spec), {positions, row_start, lengths}, name);
 }
 
 }  // namespace ashlar::graph

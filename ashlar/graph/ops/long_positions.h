@@ -11,11 +11,12 @@ struct LongPositionsSpec {
   int64_t shift = 0;  // from a position to its row in long sequences
 };
 
-// (positions i32 [T], row_start i32 [S+1], context i32 [S] or absent) -> rows i32 [T]. A sequence
-// is as long as its context says, or its last position.
+// (positions i32 [T], row_start i32 [S+1], lengths i32 [S] or absent) -> rows i32 [T]. A sequence
+// is as long as `lengths` says, or its last position.
 class LongPositionsOp : public Op {
  public:
   explicit LongPositionsOp(const LongPositionsSpec& spec) : spec_(spec) {}
+  const LongPositionsSpec& spec() const { return spec_; }
   std::string_view kind() const override { return "long_positions"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
@@ -28,7 +29,7 @@ class LongPositionsOp : public Op {
   LongPositionsSpec spec_;
 };
 
-ValueId long_positions(Builder& b, ValueId positions, ValueId row_start, ValueId context,
+ValueId long_positions(Builder& b, ValueId positions, ValueId row_start, ValueId lengths,
                        const LongPositionsSpec& spec, const std::string& name);
 
 }  // namespace ashlar::graph

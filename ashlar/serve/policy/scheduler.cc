@@ -160,6 +160,15 @@ void Scheduler::append(SequenceId id) {
   let_followers_go(id);
 }
 
+void Scheduler::append_anew(SequenceId id) {
+  append(id);
+  const auto sequence = std::ranges::find(running_, id, &ScheduledSequence::id);
+  cache_.release(id);
+  sequence->computed = 0;
+  waiting_.push_back(*sequence);
+  running_.erase(sequence);
+}
+
 void Scheduler::remove(SequenceId id) {
   for (std::vector<ScheduledSequence>* list : {&running_, &waiting_}) {
     const auto sequence = std::ranges::find(*list, id, &ScheduledSequence::id);

@@ -71,6 +71,8 @@ class Scheduler {
   void completed(const StepPlan& plan);
   // A token was drawn for the sequence.
   void append(SequenceId id);
+  // The same where it changes what the tokens before have in the cache: all are computed again.
+  void append_anew(SequenceId id);
   // Ended or cancelled, in whatever state.
   void remove(SequenceId id);
 
