@@ -176,6 +176,10 @@ models::DecoderConfig gguf_config(const GgufFacts& facts) {
     ASHLAR_CHECK(family.partial_rotary || rotary == channels,
                  "{}: {}rope.dimension_count is {}, wanted the head's size {}", metadata.where(),
                  prefix, rotary, channels);
+    ASHLAR_CHECK(channels >= 1,
+                 "{}: {}embedding_length, attention.head_count and attention.key_length make heads "
+                 "of size {}, wanted 1 or more",
+                 metadata.where(), prefix, channels);
     const RopeSizes sizes{channels, metadata.integer(prefix + "context_length")};
     put(read_gguf_rope(facts, family, prefix, sizes));
   }

@@ -127,6 +127,9 @@ RopeConfig read_object(HfConfig& keys, HfConfig scaling, const DecoderConfig& co
   const double partial = scaling.number("partial_rotary_factor", defaults.partial);
   ASHLAR_CHECK(defaults.any_partial || partial == 1,
                "{}: partial_rotary_factor = {} is not supported (only 1)", keys.where(), partial);
+  ASHLAR_CHECK(partial >= 0 && partial <= 1,
+               "{}: partial_rotary_factor is {}, wanted a number from 0 to 1", keys.where(),
+               partial);
   rope.rotary_dim = rotary_channels(config.head_dim, partial);
   read_scaling(keys, scaling, defaults, config.max_positions, rope);
   scaling.finish();

@@ -181,6 +181,12 @@ TEST_F(GgufFault, Keys) {
             "llama.block_count is string, wanted an integer");
   EXPECT_EQ(fault([](auto& keys) { keys.set_u32("llama.rope.dimension_count", 8); }),
             "llama.rope.dimension_count is 8, wanted the head's size 16");
+  EXPECT_EQ(fault([](auto& keys) {
+              keys.set_u32("llama.attention.key_length", 0);
+              keys.set_u32("llama.rope.dimension_count", 0);
+            }),
+            "llama.embedding_length, attention.head_count and attention.key_length make heads of "
+            "size 0, wanted 1 or more");
 }
 
 TEST_F(GgufFault, Tensors) {

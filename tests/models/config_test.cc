@@ -386,6 +386,10 @@ TEST(Config, ValuesThatCannotBe) {
             "float16");
   EXPECT_EQ(error_with("llama", {{"eos_token_id", {"</s>"}}}),
             "m/config.json: eos_token_id is [\"</s>\"], wanted a token id or a list of them");
+  json phi = read_json<json>(test_data("families/phi_norms/config.json"));
+  phi["partial_rotary_factor"] = 1e300;
+  EXPECT_EQ(error_of([&] { parse(phi); }),
+            "m/config.json: partial_rotary_factor is 1e+300, wanted a number from 0 to 1");
   EXPECT_EQ(error_of([] { models::parse_config("[]", "m/config.json"); }),
             "m/config.json: wanted a JSON object");
 }
