@@ -12,6 +12,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -48,6 +49,8 @@ struct Convert {
       fail_usage("--quant {}: a Hugging Face folder holds f32, f16 or bf16; name a .gguf file",
                  mix.name);
     }
+    ASHLAR_CHECK(gguf || is_directory(to) || !std::filesystem::exists(to),
+                 "convert: {} is no folder; name a new folder, or a file that ends in .gguf", to);
     ASHLAR_CHECK(gguf || !is_directory(to) || list_directory(to).empty(),
                  "convert: {} is there already; name a new folder", to);
     const SteadyClock clock;
@@ -69,12 +72,11 @@ struct Convert {
     if (bar) bar->finish();
     const double seconds = clock.now() - start;
     if (json) {
-      print_result(nlohmann::ordered_json{{"file", to},
-                                          {"type", mix.name},
-                                          {"bytes", bytes},
-                                          {"seconds", seconds},
-                                          {"peak_bytes", peak_resident_bytes()}}
-                       .dump());
+      print_result(json_line(nlohmann::ordered_json{{"file", to},
+                                                    {"type", mix.name},
+                                                    {"bytes", bytes},
+                                                    {"seconds", seconds},
+                                                    {"peak_bytes", peak_resident_bytes()}}));
     } else {
       print_result(fmt::format("{}: {} of weights as {}, in {}", to, human_bytes(double(bytes)),
                                mix.name, human_seconds(seconds)));

@@ -270,7 +270,7 @@ struct Inspect {
     const bundle::Bundle opened = bundle::Bundle::open(model);
     if (!graph.empty()) write_graph(opened, training, graph);
     const Json facts = facts_of(opened, context);
-    print_result(json ? facts.dump() : report(facts));
+    print_result(json ? json_line(facts) : report(facts));
     // Behind the facts, which help to see what is wrong.
     bundle::check_weights(opened.open_weights(), graph_of(opened, false), opened.path());
     return 0;

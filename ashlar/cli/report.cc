@@ -26,7 +26,7 @@ struct Report {
 
   int run() const {
     const std::string path = train::write_report(run_dir, out);
-    print_result(json ? nlohmann::json{{"file", path}}.dump() : path);
+    print_result(json ? json_line(nlohmann::json{{"file", path}}) : path);
     return 0;
   }
 };

@@ -152,12 +152,23 @@ struct Train {
     return all;
   }
 
+  // Options come from flags: what is wrong with them is a wrong command line.
+  template <typename Options>
+  static void check(const Options& options) {
+    try {
+      options.validate();
+    } catch (const Error& error) {
+      fail_usage("{}", error.what());
+    }
+  }
+
   text::Tokenizer learn_bpe(data::DocumentReader& reader, const Clock& clock) const {
     text::BpeTrainOptions options;
     options.vocab_size = vocab_size;
     options.special_tokens = special.empty() ? std::vector<std::string>{"<|endoftext|>"} : special;
     options.begin_token = begin;
     options.pattern = pattern;
+    check(options);
     text::BpeTrainer trainer(options);
     read_into(trainer, reader, clock);
     Progress learning("learning", "token", vocab_size, clock);
@@ -172,6 +183,7 @@ struct Train {
     options.vocab_size = vocab_size;
     options.lower_case = !cased;
     if (!special.empty()) options.special_tokens = special;
+    check(options);
     text::WordPieceTrainer trainer(options);
     read_into(trainer, reader, clock);
     Progress learning("learning", "token", vocab_size, clock);
@@ -184,6 +196,7 @@ struct Train {
     text::UnigramTrainOptions options;
     options.vocab_size = vocab_size;
     if (!special.empty()) options.special_tokens = special;
+    check(options);
     text::UnigramTrainer trainer(options);
     read_into(trainer, reader, clock);
     std::optional<Progress> learning;
@@ -216,23 +229,27 @@ struct Train {
     const std::string path = is_directory(out) ? join_path(out, "tokenizer.json") : out;
     const SteadyClock clock;
     const double start = clock.now();
-    ASHLAR_CHECK(kind == "bpe" || begin.empty(), "--begin is for --kind bpe; {}",
+    if (kind != "bpe" && !begin.empty()) {
+      fail_usage("--begin is for --kind bpe; {}",
                  kind == "unigram" ? "texts of unigram begin with what you put there"
                                    : "word pieces are put between [CLS] and [SEP]");
-    ASHLAR_CHECK(kind == "wordpiece" || !cased,
-                 "--cased is for --kind wordpiece; {} keeps case anyway", kind);
+    }
+    if (kind != "wordpiece" && cased) {
+      fail_usage("--cased is for --kind wordpiece; {} keeps case anyway", kind);
+    }
+    // Learning takes a while: what can't be written is said before.
+    ASHLAR_CHECK(is_directory(parent_path(path)), "--out {}: there is no folder {}; make it first",
+                 out, parent_path(path));
     const std::vector<data::SourceFile> sources = files();
     data::DocumentReader reader(sources, {});
     const text::Tokenizer tokenizer = learn(reader, clock);
     tokenizer.save(path);
     const double seconds = clock.now() - start;
     if (json) {
-      print_result(nlohmann::ordered_json{
-          {"file", path},
-          {"vocab_size", tokenizer.vocab_size()},
-          {"bytes", reader.bytes_done()},
-          {"seconds",
-           seconds}}.dump());
+      print_result(json_line(nlohmann::ordered_json{{"file", path},
+                                                    {"vocab_size", tokenizer.vocab_size()},
+                                                    {"bytes", reader.bytes_done()},
+                                                    {"seconds", seconds}}));
     } else {
       print_result(fmt::format("{}: {} tokens, learnt from {} in {}", path, tokenizer.vocab_size(),
                                human_bytes(double(reader.bytes_done())), human_seconds(seconds)));

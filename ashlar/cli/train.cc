@@ -165,7 +165,7 @@ struct Train {
 
   void print_outcome(const train::TrainConfig& config, const train::TrainOutcome& outcome) const {
     if (json) {
-      print_result(
+      print_result(json_line(
           nlohmann::ordered_json{{"run", config.run.dir},
                                  {"checkpoint", outcome.checkpoint},
                                  {"first_step", outcome.first_step},
@@ -178,8 +178,7 @@ struct Train {
                                  {"tokens_per_s", outcome.tokens_per_s},
                                  {"mfu", outcome.mfu},
                                  {"planned_bytes", outcome.planned_bytes},
-                                 {"peak_bytes", outcome.peak_bytes}}
-              .dump());
+                                 {"peak_bytes", outcome.peak_bytes}}));
       return;
     }
     if (outcome.first_step > outcome.last_step) {

@@ -55,6 +55,12 @@ void add_json_flag(CLI::App& app, bool& json);
 // written: a result that is lost is a failure.
 void print_result(const std::string& text);
 
+// One line of JSON. Bytes that are not UTF-8, as a path may have them, become U+FFFD.
+template <typename Json>
+std::string json_line(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 // The verbs; one file each.
 void add_verbs(CLI::App& app, Action& action);
 

@@ -122,6 +122,8 @@ TEST_F(BadModelTest, AConfigThatIsNotOne) {
               HasSubstr("config.json: hidden_size is 1099511627776, wanted an integer from 1 to "));
   change_config([](Json& json) { json["model_type"] = "gronk"; });
   EXPECT_THAT(complaint_of_loading(), AllOf(HasSubstr("gronk"), HasSubstr("llama")));
+  write_file(model_ + "/config.json", std::string(100'000, '['));
+  EXPECT_THAT(complaint_of_loading(), HasSubstr("config.json:1:65: nested deeper than 64 levels"));
   write_file(model_ + "/config.json", "{\"model_type\": ");
   EXPECT_THAT(complaint_of_loading(), HasSubstr("config.json:1"));
 }

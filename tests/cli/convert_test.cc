@@ -137,6 +137,8 @@ TEST(ConvertFaultTest, WhatCannotBeWritten) {
   EXPECT_THAT(ashlar({"convert", model, folder.path("out"), "--quant", "q8_0"}).err,
               HasSubstr("--quant q8_0: a Hugging Face folder holds f32, f16 or bf16"));
   EXPECT_TRUE(list_directory(folder.path()).empty());
+  EXPECT_THAT(complaint(ashlar({"convert", model, "/dev/null"}), 1),
+              HasSubstr("/dev/null is no folder; name a new folder, or a file that ends in .gguf"));
 }
 
 // Models by name, as the Hugging Face library caches them.

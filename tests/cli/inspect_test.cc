@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 namespace ashlar::cli {
 namespace {
 
@@ -71,6 +73,13 @@ TEST(InspectTest, WeightsOfAnotherShapeAreAFault) {
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.out, HasSubstr("family      llama"));
   EXPECT_THAT(result.err, HasSubstr("the weights do not match config.json: tensor '"));
+}
+
+TEST(InspectTest, PathsThatAreNotUtf8AreShownAsFarAsTheyAre) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("llama", folder), odd = folder.path("m\xFF");
+  std::filesystem::rename(model, odd);
+  EXPECT_EQ(ashlar_json({"inspect", odd})["family"], "llama");
 }
 
 TEST(InspectTest, BadGraphNamesAndPaths) {

@@ -50,7 +50,7 @@ TEST(TokenizeTest, LearnsWordPieces) {
   EXPECT_EQ(ids.size(), 5u);  // [CLS] and [SEP] around whole words
   EXPECT_THAT(complaint(ashlar({"tokenize", "train", folder.path("corpus.txt"), "--kind",
                                 "wordpiece", "--begin", "[CLS]"}),
-                        1),
+                        2),
               HasSubstr("--begin is for --kind bpe"));
 }
 
@@ -89,7 +89,7 @@ TEST(TokenizeTest, LearnsUnigram) {
             "the dog sat");
   EXPECT_THAT(complaint(ashlar({"tokenize", "train", folder.path("corpus.txt"), "--kind", "unigram",
                                 "--cased"}),
-                        1),
+                        2),
               HasSubstr("--cased is for --kind wordpiece"));
 }
 
@@ -109,6 +109,20 @@ TEST(TokenizeTest, LearnsATokenizerThatReadsItsText) {
   EXPECT_LT(ids.size(), 11u);  // fewer tokens than bytes: something was learnt
   EXPECT_EQ(ashlar_json({"tokenize", "decode", folder.path(), "--ids", join_ids(ids)})["text"],
             "the dog sat");
+}
+
+TEST(TokenizeTest, WhatCannotBeLearntOrWrittenIsSaidBeforeReading) {
+  const testing::TempDir folder;
+  const std::string corpus = folder.path("corpus.txt");
+  write_file(corpus, "the cat sat on the mat\n");
+  for (const char* kind : {"bpe", "wordpiece", "unigram"}) {
+    EXPECT_THAT(
+        complaint(ashlar({"tokenize", "train", corpus, "--kind", kind, "--vocab-size", "2"}), 2),
+        HasSubstr("vocab_size 2 is not"));
+    const testing::ProgramResult lost =
+        ashlar({"tokenize", "train", corpus, "--kind", kind, "--out", "/no/such/t.json"});
+    EXPECT_THAT(complaint(lost, 1), HasSubstr("there is no folder /no/such; make it first"));
+  }
 }
 
 TEST(TokenizeTest, BadIdsAndFiles) {
