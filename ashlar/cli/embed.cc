@@ -1,6 +1,7 @@
 #include "ashlar/base/clock.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/base/json.h"
 #include "ashlar/base/log.h"
 #include "ashlar/base/progress.h"
 #include "ashlar/cli/flag_checks.h"
@@ -31,6 +32,23 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
+// The texts of JSONL: on each line a string, or an object with the key "text".
+std::vector<std::string> texts_of_jsonl(const std::string& content, const std::string& where) {
+  std::vector<std::string> texts;
+  int64_t number = 0;
+  for (const std::string& line : lines_of(content)) {
+    ++number;
+    if (line.empty()) continue;
+    const std::string place = fmt::format("{}, line {}", where, number);
+    const auto json = parse_json<nlohmann::json>(line, place);
+    const auto& text = json.is_object() && json.contains("text") ? json["text"] : json;
+    ASHLAR_CHECK(text.is_string(), "{}: wanted a string, or an object with the string \"text\"",
+                 place);
+    texts.push_back(text.get<std::string>());
+  }
+  return texts;
+}
+
 struct Embed {
   static constexpr const char* kName = "embed";
   static constexpr const char* kHelp = "Turn texts into vectors";
@@ -41,7 +59,7 @@ struct Embed {
   DType dtype = DType::kF32;
   int64_t max_tokens = 0, dimensions = 0;
   std::optional<bool> normalize;
-  bool plain = false, json = false;
+  bool plain = false, json = false, jsonl = false;
 
   void add_flags(CLI::App& app) {
     app.add_option("MODEL", model, "Model directory")->required()->option_text(" ");
@@ -49,6 +67,9 @@ struct Embed {
     app.add_option("--file,-f", file, "A file with a text on each line; - is standard input")
         ->excludes("TEXT")
         ->option_text("FILE");
+    app.add_flag("--jsonl", jsonl,
+                 "Lines of --file are JSON: a string, or an object with the key text (as they are "
+                 "in a file that ends in .jsonl)");
     app.add_option("--pooling", pooling, "mean, cls, last, max, mean_sqrt or weighted_mean")
         ->check(one_of({"mean", "cls", "last", "max", "mean_sqrt", "weighted_mean"}))
         ->option_text("KIND=the model's");
@@ -73,8 +94,15 @@ struct Embed {
 
   int run() {
     machine.resolve();
-    if (!file.empty()) texts = lines_of(file == "-" ? read_standard_input() : read_file(file));
-    ASHLAR_CHECK(!texts.empty(), "embed: no text is given; wanted TEXT or --file");
+    if (jsonl && file.empty()) fail_usage("--jsonl is for the lines of --file");
+    if (!file.empty()) {
+      const std::string content = file == "-" ? read_standard_input() : read_file(file);
+      const std::string where = file == "-" ? "standard input" : file;
+      texts =
+          jsonl || file.ends_with(".jsonl") ? texts_of_jsonl(content, where) : lines_of(content);
+      ASHLAR_CHECK(!texts.empty(), "embed: {} holds no text", where);
+    }
+    if (texts.empty()) fail_usage("embed: no text is given; wanted TEXT or --file");
     const bundle::Bundle bundle = bundle::Bundle::open(model);
     ThreadPool pool(machine.threads);
     embed::EmbedderOptions options;
@@ -117,15 +145,14 @@ struct Embed {
   void print(const embed::Embedder& embedder,
              const std::vector<std::vector<float>>& vectors) const {
     if (json) {
-      print_result(nlohmann::ordered_json{
-          {"model", model},
-          {"dimensions", vectors.front().size()},
-          {"pooling", embed::name(embedder.settings().pooling)},
-          {"normalized", embedder.settings().normalize},
-          {"prompt_tokens", tokens},
-          {"seconds", seconds},
-          {"embeddings",
-           vectors}}.dump());
+      print_result(
+          json_line(nlohmann::ordered_json{{"model", model},
+                                           {"dimensions", vectors.front().size()},
+                                           {"pooling", embed::name(embedder.settings().pooling)},
+                                           {"normalized", embedder.settings().normalize},
+                                           {"prompt_tokens", tokens},
+                                           {"seconds", seconds},
+                                           {"embeddings", vectors}}));
       return;
     }
     std::string lines;

@@ -44,6 +44,15 @@ TEST(EmbedTest, TextsFromArgumentsAndFileGiveTheGoldensVectors) {
   }
   EXPECT_EQ(count, 2u);
 
+  const testing::ProgramResult piped =
+      ashlar({"embed", fixture_model("bert"), "--normalize", "--file", "-", "--jsonl"},
+             {.stdin_text = "\"one line\"\n{\"id\": 7, \"text\": \"another\"}\n"});
+  EXPECT_EQ(piped.out, printed.out);
+  write_file(folder.path("texts.jsonl"), "{\"text\": \"a\"}\n{\"id\": 7}\n");
+  EXPECT_THAT(
+      complaint(ashlar({"embed", fixture_model("bert"), "--file", folder.path("texts.jsonl")}), 1),
+      HasSubstr("texts.jsonl, line 2: wanted a string, or an object with the string \"text\""));
+
   for (const Json& item : forward) {
     const Json mean = ashlar_json(
         {"embed", fixture_model("bert"), "--normalize", item["text"].get<std::string>()});
@@ -72,8 +81,10 @@ TEST(EmbedTest, TheModelSaysWhetherVectorsHaveLengthOne) {
 }
 
 TEST(EmbedTest, WhatDoesNotFitIsOneLine) {
-  EXPECT_THAT(complaint(ashlar({"embed", fixture_model("bert")}), 1),
+  EXPECT_THAT(complaint(ashlar({"embed", fixture_model("bert")}), 2),
               HasSubstr("no text is given; wanted TEXT or --file"));
+  EXPECT_THAT(complaint(ashlar({"embed", fixture_model("bert"), "x", "--jsonl"}), 2),
+              HasSubstr("--jsonl is for the lines of --file"));
   EXPECT_THAT(complaint(ashlar({"embed", fixture_model("bert"), "x", "--dimensions", "65"}), 1),
               HasSubstr("--dimensions: 65 asked for, the model has 64"));
   EXPECT_THAT(complaint(ashlar({"run", fixture_model("bert"), "x"}), 1),
