@@ -1,6 +1,7 @@
 // From tokenizer.json to the metadata of a GGUF file: the inverse of gguf_tokenizer.cc.
 #include "ashlar/base/error.h"
 #include "ashlar/bundle/bundle.h"
+#include "ashlar/bundle/gguf_spaces.h"
 #include "ashlar/bundle/gguf_tokenizer.h"
 #include "ashlar/bundle/gguf_unigram.h"
 
@@ -17,8 +18,6 @@ namespace {
 
 using formats::GgufMetadata;
 using nlohmann::json;
-
-constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581
 
 enum Kind : int64_t {
   kNormal = 1,

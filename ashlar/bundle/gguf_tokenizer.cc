@@ -1,6 +1,8 @@
 #include "ashlar/bundle/gguf_tokenizer.h"
 
+#include "ashlar/base/base64.h"
 #include "ashlar/base/error.h"
+#include "ashlar/bundle/gguf_spaces.h"
 #include "ashlar/text/unicode/utf8.h"
 
 #include <nlohmann/json.hpp>
@@ -19,7 +21,6 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kModel = "tokenizer.ggml.model";
 constexpr const char* kTokens = "tokenizer.ggml.tokens";
 constexpr const char* kMerges = "tokenizer.ggml.merges";
-constexpr const char* kSpace = "\xE2\x96\x81";  // U+2581
 
 // Of tokenizer.ggml.token_type.
 enum Kind : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kByte = 6 };
@@ -297,7 +298,7 @@ class Importer {
           {{"type", "Replace"}, {"pattern", {{"Regex", "\\z"}}}, {"content", kSpace}});
     } else if (prefix && t5 && !own) {  // not before spaces alone
       normalizers.push_back(
-          {{"type", "Replace"}, {"pattern", {{"Regex", "\\A(?= *[^ ])"}}}, {"content", kSpace}});
+          {{"type", "Replace"}, {"pattern", {{"Regex", kBeforeWords}}}, {"content", kSpace}});
     } else if (prefix) {
       normalizers.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
     }
@@ -415,32 +416,21 @@ class Importer {
           {{"type", "Precompiled"}, {"precompiled_charsmap", map}, {"longest_match", true}});
     }
     if (extra_spaces) {
-      const char* ends = is_sentencepiece() ? "\\A +|[ \u2581]+\\z" : "\\A +| +\\z";
+      const char* ends = is_sentencepiece() ? kEndsOfOwn : kEndsOfGguf;
       normalizers.push_back({{"type", "Replace"}, {"pattern", {{"Regex", ends}}}, {"content", ""}});
       normalizers.push_back(
-          {{"type", "Replace"}, {"pattern", {{"Regex", " {2,}"}}}, {"content", " "}});
+          {{"type", "Replace"}, {"pattern", {{"Regex", kSeveralSpaces}}}, {"content", " "}});
     }
     return normalizers;
   }
 
   // Bytes, which tokenizer.json has in base 64.
   std::string precompiled_map() const {
-    constexpr std::string_view kDigits =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    std::string text;
-    uint32_t bits = 0;
-    int held = 0;
+    std::string bytes;
     for (const int64_t byte : metadata_.integers("tokenizer.ggml.precompiled_charsmap")) {
-      bits = bits << 8 | static_cast<uint8_t>(byte);
-      held += 8;
-      while (held >= 6) {
-        held -= 6;
-        text += kDigits[bits >> held & 63];
-      }
+      bytes.push_back(static_cast<char>(byte));
     }
-    if (held > 0) text += kDigits[bits << (6 - held) & 63];
-    while (text.size() % 4 != 0) text += '=';
-    return text;
+    return to_base64(bytes);
   }
 
   const GgufMetadata& metadata_;

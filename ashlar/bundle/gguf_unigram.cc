@@ -1,15 +1,14 @@
 #include "ashlar/bundle/gguf_unigram.h"
 
-#include <nlohmann/json.hpp>
+#include "ashlar/base/base64.h"
+#include "ashlar/bundle/gguf_spaces.h"
 
-#include <string_view>
+#include <nlohmann/json.hpp>
 
 namespace ashlar::bundle {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::string_view kSpace = "\xE2\x96\x81";  // U+2581
 
 // The steps of a stage, whether it is one or a Sequence.
 std::vector<json> steps_of(const json& stage, const char* list) {
@@ -18,20 +17,9 @@ std::vector<json> steps_of(const json& stage, const char* list) {
   return stage.at(list).get<std::vector<json>>();
 }
 
-// Of base 64; a tokenizer that has been read holds nothing else.
-std::vector<int64_t> bytes_of(std::string_view text) {
-  constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+std::vector<int64_t> bytes_of(const std::string& base64) {
   std::vector<int64_t> bytes;
-  uint32_t bits = 0;
-  int held = 0;
-  for (const char c : text.substr(0, text.find('='))) {
-    bits = bits << 6 | static_cast<uint32_t>(kDigits.find(c));
-    held += 6;
-    if (held < 8) continue;
-    held -= 8;
-    bytes.push_back(bits >> held & 0xFF);
-  }
+  for (const char byte : from_base64(base64)) bytes.push_back(static_cast<uint8_t>(byte));
   return bytes;
 }
 
@@ -69,16 +57,16 @@ class Reader {
     };
     if (type == "Precompiled" && first_) {
       steps_.charsmap = bytes_of(step.at("precompiled_charsmap").get<std::string>());
-    } else if (replaces("Regex", " {2,}") && (content == " " || content == kSpace)) {
+    } else if (replaces("Regex", kSeveralSpaces) && (content == " " || content == kSpace)) {
       joins_ = true;
-    } else if ((replaces("Regex", "\\A +|[ \u2581]+\\z") || replaces("Regex", "\\A +| +\\z")) &&
+    } else if ((replaces("Regex", kEndsOfOwn) || replaces("Regex", kEndsOfGguf)) &&
                content.empty()) {
-      strips_ = true;  // as gguf_tokenizer.cc says it
+      strips_ = true;
     } else if (type == "Strip" && step.value("strip_right", true)) {
       strips_ = true;  // on the left Metaspace and a space come to the same
     } else if (type == "Prepend" && step.value("prepend", "") == kSpace) {
       steps_.prefix = true;
-    } else if (replaces("Regex", "\\A(?= *[^ ])") && content == kSpace) {
+    } else if (replaces("Regex", kBeforeWords) && content == kSpace) {
       steps_.prefix = true;
     } else if (replaces("String", " ") && content == kSpace) {
       signs_ = true;

@@ -1,9 +1,8 @@
 #include "ashlar/serve/protocol/embeddings.h"
 
+#include "ashlar/base/base64.h"
 #include "ashlar/serve/protocol/prompts.h"
 #include "ashlar/serve/protocol/refused.h"
-
-#include <openssl/evp.h>
 
 #include <bit>
 #include <utility>
@@ -13,13 +12,7 @@ namespace {
 
 std::string base64_floats(const std::vector<float>& values) {
   static_assert(std::endian::native == std::endian::little);
-  const size_t bytes = values.size() * sizeof(float);
-  std::string text((bytes + 2) / 3 * 4 + 1, '\0');  // and the NUL that OpenSSL writes
-  const int length = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                     reinterpret_cast<const unsigned char*>(values.data()),
-                                     static_cast<int>(bytes));
-  text.resize(static_cast<size_t>(length));
-  return text;
+  return to_base64({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
 }
 
 JsonValue vector_value(const std::vector<float>& vector, bool base64) {

@@ -2,6 +2,7 @@
 // in Darts-clone's form) from characters to places in a block of replacements that end with NUL.
 // Hugging Face tokenizers looks up graphemes, by the shortest entry that one starts with; with
 // "longest_match", a key of ours, the longest entry from each place on counts, as in SentencePiece.
+#include "ashlar/base/base64.h"
 #include "ashlar/base/error.h"
 #include "ashlar/text/normalizers/normalizer.h"
 #include "ashlar/text/unicode/graphemes.h"
@@ -20,24 +21,11 @@ namespace {
 constexpr size_t kLongestGrapheme = 5;  // bytes
 
 std::string base64_bytes(JsonView json) {
-  constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string_view text = json.string();
-  if (text.size() % 4 != 0) json.fail("is not base64: its length is no multiple of 4");
-  for (int padding = 0; padding < 2 && text.ends_with('='); ++padding) text.remove_suffix(1);
-  std::string bytes;
-  uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const size_t digit = kDigits.find(c);
-    if (digit == std::string_view::npos) json.fail(fmt::format("is not base64: it holds '{}'", c));
-    bits = bits << 6 | static_cast<uint32_t>(digit);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    bytes.push_back(static_cast<char>(bits >> count & 0xFF));
+  try {
+    return from_base64(json.string());
+  } catch (const Error& error) {
+    json.fail(error.what());
   }
-  return bytes;
 }
 
 class Precompiled : public Normalizer {
