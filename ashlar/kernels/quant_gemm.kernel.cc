@@ -3,8 +3,8 @@
 // caches while a band of rows goes by.
 #include "ashlar/kernels/quant_gemm.h"
 
-#include "ashlar/kernels/extent.h"
 #include "ashlar/kernels/gemm_epilogue.h"
+#include "ashlar/kernels/quant_bands.h"
 #include "ashlar/kernels/quant_tile.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
@@ -19,52 +19,32 @@ constexpr int64_t kTasksEach = 8;
 // Below so many rows one thread rounds them faster than a team would.
 constexpr int64_t kRowsAlone = 4;
 
-struct QuantPlan {
-  int64_t blocks, panels;
-  int64_t tile_rows, tiles;  // rows of a tile, the last one may have fewer
-  int64_t band_tiles, bands, task_panels, columns;
+struct QuantPlan : QuantBands {
+  int64_t blocks;
+  int64_t tile_rows;  // the last tile may have fewer
 };
 
 QuantPlan plan_quant(const GemmArgs& args, int threads) {
-  QuantPlan p = {};
-  p.blocks = args.r / kQuantBlock;
-  p.panels = ceil_div(args.n, kLanes);
-  p.tiles = ceil_div(args.m, kQuantRows);
-  p.tile_rows = ceil_div(args.m, p.tiles);  // even: no tile of a single row
-  p.tiles = ceil_div(args.m, p.tile_rows);
-  p.bands = ceil_div(p.tiles, kBandTiles);
-  p.band_tiles = ceil_div(p.tiles, p.bands);
-  p.bands = ceil_div(p.tiles, p.band_tiles);
-  p.task_panels = kTaskPanels;
-  while (p.task_panels > kQuantPanels &&
-         p.bands * ceil_div(p.panels, p.task_panels) < kTasksEach * threads) {
-    p.task_panels /= 2;
-  }
-  p.columns = ceil_div(p.panels, p.task_panels);
-  return p;
-}
-
-template <typename F, typename T>
-void round_rows(const GemmArgs& args, const QuantPlan& p, int64_t tile, QuantRow* rows) {
-  const int64_t first = tile * p.tile_rows, count = lesser(p.tile_rows, args.m - first);
-  QuantRow* to = rows + first * p.blocks;
-  for (int64_t i = 0; i < count; ++i) {
-    const T* x = static_cast<const T*>(args.a.data) + (first + i) * args.a.row_stride;
-    for (int64_t b = 0; b < p.blocks; ++b) {
-      quantise_block<F>(x + b * kQuantBlock, to[b * count + i]);
-    }
-  }
+  const int64_t tile_rows =
+      ceil_div(args.m, ceil_div(args.m, kQuantRows));  // even: no tile of a single row
+  const QuantBands bands =
+      cut_bands(ceil_div(args.m, tile_rows), kBandTiles, ceil_div(args.n, kLanes), kTaskPanels,
+                kQuantPanels, kTasksEach * threads);
+  return {bands, args.r / kQuantBlock, tile_rows};
 }
 
 template <typename F>
 void round_tile(const GemmArgs& args, const QuantPlan& p, int64_t tile, QuantRow* rows) {
-  if (args.a.dtype == DType::kF32) {
-    round_rows<F, float>(args, p, tile, rows);
-  } else if (args.a.dtype == DType::kF16) {
-    round_rows<F, f16>(args, p, tile, rows);
-  } else {
-    round_rows<F, bf16>(args, p, tile, rows);
-  }
+  const int64_t first = tile * p.tile_rows, count = lesser(p.tile_rows, args.m - first);
+  QuantRow* to = rows + first * p.blocks;
+  with_elements(args.a, [&](const auto* a) {
+    for (int64_t i = 0; i < count; ++i) {
+      const auto* x = a + (first + i) * args.a.row_stride;
+      for (int64_t b = 0; b < p.blocks; ++b) {
+        quantise_block<F>(x + b * kQuantBlock, to[b * count + i]);
+      }
+    }
+  });
 }
 
 template <typename F>

@@ -49,4 +49,16 @@ ASHLAR_INLINE void quantise_block(const T* x, QuantRow& out) {
   out.sum = out.scale * static_cast<float>(sum);
 }
 
+// f(first element), as what A's dtype says.
+template <typename F>
+ASHLAR_INLINE void with_elements(const MatrixView& a, F&& f) {
+  if (a.dtype == DType::kF32) {
+    f(static_cast<const float*>(a.data));
+  } else if (a.dtype == DType::kF16) {
+    f(static_cast<const f16*>(a.data));
+  } else {
+    f(static_cast<const bf16*>(a.data));
+  }
+}
+
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

@@ -19,18 +19,6 @@ inline constexpr int kAmxQuantKept = 4;
 template <typename F>
 inline constexpr int64_t kAmxSubBlock = kQuantBlock / F::kSubBlocks;
 
-// Tiles 0 - 3: sums, 4 and 5: A, 6 and 7: B.
-template <typename F>
-static void amx_configure_quant() {
-  constexpr int kElements = kAmxSubBlock<F>;
-  struct alignas(64) Config {
-    uint8_t palette = 1, start_row = 0, reserved[14] = {};
-    uint16_t bytes[16] = {64, 64, 64, 64, kElements, kElements, 64, 64};
-    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, kElements / 4, kElements / 4};
-  };
-  const Config config;
-  asm volatile("ldtilecfg %0" ::"m"(config));
-}
 // tile C += the sums of four signed bytes of A by four of B.
 template <int kC, int kA, int kB>
 ASHLAR_INLINE void amx_multiply_bytes() {
@@ -153,9 +141,8 @@ template <typename F, int kTile>
 ASHLAR_INLINE void amx_multiply_sub_block(const AmxQuantPending& p, int64_t s) {
   constexpr int64_t kElements = kAmxSubBlock<F>;
   constexpr int kA = kTile == 0 ? 4 : 5;
-  const int32_t* b = p.b->codes[(p.first + s) * (kElements / 4)];
   amx_load<kA>(p.a.codes + (p.first + s) * kAmxRows * kElements, kElements);
-  amx_load<6>(b, sizeof p.b->codes[0]), amx_load<7>(b + kLanes, sizeof p.b->codes[0]);
+  amx_load_b(reinterpret_cast<const std::byte*>(p.b->codes[(p.first + s) * (kElements / 4)]));
   amx_zero<kTile>(), amx_multiply_bytes<kTile, kA, 6>();
   amx_zero<kTile + 1>(), amx_multiply_bytes<kTile + 1, kA, 7>();
 }
@@ -200,17 +187,18 @@ class AmxQuantChains {
            float* chains) {
     AmxQuantSums& sums = sums_[turn_ ^= 1];
     const AmxQuantPending next = {&sums, &b, a, first, count, chains};
-    if (count < kAmxQuantKept) {
-      join();
-      for (int64_t s = 0; s < count; ++s) {
-        amx_multiply_sub_block<F, 0>(next, s);
-        amx_store_sub_block<0>(sums.of[s]);
-      }
-    } else if (pending_.count == kAmxQuantKept) {
+    if (count == kAmxQuantKept && pending_.count == kAmxQuantKept) {
       amx_multiply_and_join<F, true>(next, sums, pending_);
     } else {
       join();
-      amx_multiply_and_join<F, false>(next, sums, pending_);
+      if (count == kAmxQuantKept) {
+        amx_multiply_and_join<F, false>(next, sums, pending_);
+      } else {
+        for (int64_t s = 0; s < count; ++s) {
+          amx_multiply_sub_block<F, 0>(next, s);
+          amx_store_sub_block<0>(sums.of[s]);
+        }
+      }
     }
     pending_ = next;
   }

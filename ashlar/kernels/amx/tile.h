@@ -18,9 +18,10 @@ inline constexpr int64_t kAmxSquare = 2 * kAmxRows;  // rows and columns of a mi
 // What one step needs of a plane of B: 16 rows of two tiles side by side.
 inline constexpr int64_t kAmxPair = 2 * kAmxTile;
 
-// Tiles of A and of sums have `rows` rows. Until release() the thread keeps 8 KB more across
-// context switches.
-[[maybe_unused]] static void amx_configure(int64_t rows) {
+// Tiles 0-3 hold sums and 4, 5 A, of `rows` rows; 6 and 7 hold B. A sum of a tile is over a row of
+// A, of `a_bytes`, which takes a row of B for each four. Until release() the thread keeps 8 KB more
+// across context switches.
+ASHLAR_INLINE void amx_configure(int64_t rows, int64_t a_bytes = kAmxBytes) {
   struct alignas(64) Config {
     uint8_t palette = 1, start_row = 0, reserved[14] = {};
     uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
@@ -28,7 +29,8 @@ inline constexpr int64_t kAmxPair = 2 * kAmxTile;
   };
   Config config;
   for (int tile = 0; tile < 8; ++tile)
-    config.rows[tile] = tile < 6 ? static_cast<uint8_t>(rows) : 16;
+    config.rows[tile] = static_cast<uint8_t>(tile < 6 ? rows : a_bytes / 4);
+  config.bytes[4] = config.bytes[5] = static_cast<uint16_t>(a_bytes);
   asm volatile("ldtilecfg %0" ::"m"(config));
 }
 ASHLAR_INLINE void amx_release() { asm volatile("tilerelease" ::: "memory"); }
