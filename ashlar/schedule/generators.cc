@@ -30,6 +30,11 @@ constexpr Entry kGenerators[] = {
 
 }  // namespace
 
+std::string multiples_near(int count, int of) {
+  const int below = count / of * of;
+  return below == 0 ? fmt::format("{}", of) : fmt::format("{} or {}", below, below + of);
+}
+
 std::span<const std::string> generator_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all;

@@ -41,6 +41,9 @@ Schedule chimera(int ranks, int microbatches);
 // without a second copy of the weights.
 Schedule hanayo(int ranks, int microbatches, int waves);
 
+// For errors: the multiples next to a count that is none, "4" or "4 or 8".
+std::string multiples_near(int count, int of);
+
 struct Shape {
   int ranks = 1, microbatches = 1;
   int chunks = 2;  // interleaved

@@ -1,28 +1,16 @@
 #include "ashlar/base/error.h"
 #include "ashlar/schedule/generators.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <string>
 
 namespace ashlar::schedule {
-namespace {
-
-std::string multiples_near(int count, int of) {
-  const int below = count / of * of;
-  if (below == 0) return fmt::format("{} are", of);
-  return fmt::format("{} or {} are", below, below + of);
-}
-
-}  // namespace
 
 // Microbatches go in groups of p through all chunks: p of them through chunk 0, the same p through
 // chunk 1, ...; backwards the same way from the last chunk to the first.
 Schedule interleaved(int ranks, int microbatches, int chunks) {
   ASHLAR_CHECK(chunks > 1, "schedule interleaved: {} chunks a rank, at least 2 are needed", chunks);
   ASHLAR_CHECK(microbatches % ranks == 0,
-               "schedule interleaved: {} microbatches are no multiple of {} ranks; {}",
+               "schedule interleaved: {} microbatches are no multiple of {} ranks; {} are",
                microbatches, ranks, multiples_near(microbatches, ranks));
   Schedule schedule = empty_schedule("interleaved", StageMap::looped(ranks, chunks), microbatches);
   const int total = microbatches * chunks, group = ranks * chunks;
