@@ -9,8 +9,8 @@
 namespace ashlar::text::jinja {
 namespace {
 
-// str.isalpha() and the like: all code points, and at least one.
-template <bool (*test)(char32_t)>
+// str.isalpha() and the like: all code points, and at least one, unless `empty` passes too.
+template <bool (*test)(char32_t), bool empty = false>
 Value all_are(Runtime& runtime, const Value& self, const Arguments& arguments) {
   expect_no_arguments("str test", arguments);
   const std::string& text = self.string();
@@ -18,30 +18,17 @@ Value all_are(Runtime& runtime, const Value& self, const Arguments& arguments) {
   for (size_t at = 0; at < text.size();) {
     if (!test(next_code_point(text, at))) return Value(false);
   }
-  return Value(!text.empty());
+  return Value(empty || !text.empty());
 }
 
-template <bool upper>
-Value has_case(Runtime& runtime, const Value& self, const Arguments& arguments) {
+bool is_lower_text(std::string_view text) { return is_in_case(text, false); }
+bool is_upper_text(std::string_view text) { return is_in_case(text, true); }
+
+template <bool (*test)(std::string_view)>
+Value text_is(Runtime& runtime, const Value& self, const Arguments& arguments) {
   expect_no_arguments("str test", arguments);
   runtime.pay_scan(self.string().size());
-  return Value(is_in_case(self.string(), upper));
-}
-
-Value istitle(Runtime& runtime, const Value& self, const Arguments& arguments) {
-  expect_no_arguments("str test", arguments);
-  runtime.pay_scan(self.string().size());
-  return Value(is_titled(self.string()));
-}
-
-Value isprintable(Runtime& runtime, const Value& self, const Arguments& arguments) {
-  expect_no_arguments("str test", arguments);
-  const std::string& text = self.string();
-  runtime.pay_scan(text.size());
-  for (size_t at = 0; at < text.size();) {
-    if (!is_printable(next_code_point(text, at))) return Value(false);
-  }
-  return Value(true);
+  return Value(test(self.string()));
 }
 
 Value isascii(Runtime& runtime, const Value& self, const Arguments& arguments) {
@@ -60,12 +47,12 @@ Method::Body find_string_predicate(std::string_view name) {
       {"isascii", isascii},
       {"isdecimal", all_are<is_decimal>},
       {"isdigit", all_are<is_digit>},
-      {"islower", has_case<false>},
+      {"islower", text_is<is_lower_text>},
       {"isnumeric", all_are<is_numeric>},
-      {"isprintable", isprintable},
+      {"isprintable", all_are<is_printable, true>},
       {"isspace", all_are<is_space>},
-      {"istitle", istitle},
-      {"isupper", has_case<true>},
+      {"istitle", text_is<is_titled>},
+      {"isupper", text_is<is_upper_text>},
   };
   const auto found = kPredicates.find(name);
   return found == kPredicates.end() ? nullptr : found->second;
