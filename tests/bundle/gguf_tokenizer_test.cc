@@ -103,7 +103,7 @@ TEST(GgufTokenizer, PreTokenizersCutAsLlamaCpp) {
 
 // Scores, kinds of tokens, ids of special tokens and flags that are there or not.
 TEST(GgufTokenizer, VocabulariesDrawnAtRandom) {
-  VocabularySweep result;
+  SweepResult result;
   const std::string path = test_data("tokenizers/gguf_vocabularies.json");
   for (const auto& golden : nlohmann::json::parse(read_file(path))) {
     compare_with_llamacpp(golden, result);

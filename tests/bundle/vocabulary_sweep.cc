@@ -25,7 +25,7 @@ formats::GgufMetadata metadata_of(const nlohmann::json& golden) {
 
 }  // namespace
 
-void compare_with_llamacpp(const nlohmann::json& golden, VocabularySweep& result) {
+void compare_with_llamacpp(const nlohmann::json& golden, SweepResult& result) {
   const auto tokenizer =
       text::Tokenizer::from_json(bundle::tokenizer_json(metadata_of(golden)), "vocabulary");
   for (const auto& item : golden.at("cases")) {

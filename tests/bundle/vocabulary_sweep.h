@@ -2,6 +2,8 @@
 // (tests/oracles/gguf_vocabularies.py).
 #pragma once
 
+#include "tests/base/sweep_result.h"
+
 #include <nlohmann/json_fwd.hpp>
 
 #include <string>
@@ -9,12 +11,7 @@
 
 namespace ashlar::testing {
 
-struct VocabularySweep {
-  int checked = 0;
-  std::vector<std::string> differences;  // one line each
-};
-
 // One vocabulary with its texts.
-void compare_with_llamacpp(const nlohmann::json& golden, VocabularySweep& result);
+void compare_with_llamacpp(const nlohmann::json& golden, SweepResult& result);
 
 }  // namespace ashlar::testing

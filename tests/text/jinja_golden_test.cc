@@ -35,7 +35,7 @@ std::string text_of(const Dict& row, const char* key) {
 }
 
 TEST(JinjaGolden, Snippets) {
-  TemplateSweep result;
+  SweepResult result;
   for (const Value& row : goldens().find("snippets")->items()) {
     compare_with_jinja2(row.dict(), goldens().find("variables")->dict(), result);
   }
@@ -45,7 +45,7 @@ TEST(JinjaGolden, Snippets) {
 
 TEST(JinjaGolden, TemplatesDrawnAtRandom) {
   const Value sweep = jinja::parse_json(read_file("sweep.json"), "sweep.json");
-  TemplateSweep result;
+  SweepResult result;
   for (const Value& row : sweep.dict().find("snippets")->items()) {
     compare_with_jinja2(row.dict(), sweep.dict().find("variables")->dict(), result);
   }

@@ -73,7 +73,7 @@ std::string spans_text(const Dict& golden) {
   return spans_text(spans);
 }
 
-void compare_with_jinja2(const Dict& golden, const Dict& variables, TemplateSweep& result) {
+void compare_with_jinja2(const Dict& golden, const Dict& variables, SweepResult& result) {
   const std::string source = text_of(golden, "source");
   const Value* own = golden.find("variables");
   std::string message;

@@ -4,16 +4,12 @@
 
 #include "ashlar/text/jinja/dict.h"
 #include "ashlar/text/jinja/template.h"
+#include "tests/base/sweep_result.h"
 
 #include <string>
 #include <vector>
 
 namespace ashlar::text {
-
-struct TemplateSweep {
-  int checked = 0, refused = 0;
-  std::vector<std::string> differences;  // a few lines each
-};
 
 // 2024-07-26 09:05:07, the time that the oracles have.
 std::tm golden_time();
@@ -25,6 +21,6 @@ std::string spans_text(const jinja::Dict& golden);
 // `golden` has "source" and, of jinja2, "text" (with "spans" where it generates) or "error": "load"
 // or "render". Variables of its own ("variables") replace those given.
 void compare_with_jinja2(const jinja::Dict& golden, const jinja::Dict& variables,
-                         TemplateSweep& result);
+                         SweepResult& result);
 
 }  // namespace ashlar::text
