@@ -5,7 +5,7 @@
 namespace ashlar::train {
 namespace {
 
-enum Column { kFlops, kPeak, kSeconds, kStop, kColumns };
+enum Column { kFlops, kPeak, kSeconds, kStop, kStall, kWriting, kColumns };
 
 }  // namespace
 
@@ -23,8 +23,10 @@ std::map<std::string, comm::Traffic> JobStep::by_axis() const {
   return result;
 }
 
-bool JobStep::finish(const Mine& mine, StepMetrics& metrics, int64_t tokens) {
-  std::vector<double> row = {mine.flops, mine.peak_flops, mine.seconds, mine.stop ? 1.0 : 0.0};
+JobStep::Answer JobStep::finish(const Mine& mine, StepMetrics& metrics, int64_t tokens) {
+  std::vector<double> row = {mine.flops,   mine.peak_flops,
+                             mine.seconds, mine.stop ? 1.0 : 0.0,
+                             mine.stall_s, mine.writing ? 1.0 : 0.0};
   const std::map<std::string, comm::Traffic> now = by_axis();
   double waited = 0;
   for (const auto& [axis, traffic] : now) {
@@ -44,8 +46,12 @@ bool JobStep::finish(const Mine& mine, StepMetrics& metrics, int64_t tokens) {
     for (size_t rank = 0; rank < ranks; ++rank) total += column(i, rank);
     return total;
   };
-  double longest = 0;
-  for (size_t rank = 0; rank < ranks; ++rank) longest = std::max(longest, column(kSeconds, rank));
+  const auto most = [&](size_t i) {
+    double value = 0;
+    for (size_t rank = 0; rank < ranks; ++rank) value = std::max(value, column(i, rank));
+    return value;
+  };
+  const double longest = most(kSeconds);
   metrics.tokens_per_s = static_cast<double>(tokens) / longest;
   metrics.mfu = sum(kFlops) / longest / sum(kPeak);
   metrics.step_ms = longest * 1e3;
@@ -63,7 +69,7 @@ bool JobStep::finish(const Mine& mine, StepMetrics& metrics, int64_t tokens) {
       metrics.comm_bytes[axis] = static_cast<int64_t>(sum(++i));
     }
   }
-  return sum(kStop) > 0;
+  return {.stop = most(kStop) > 0, .stall_s = most(kStall), .writing = most(kWriting) > 0};
 }
 
 }  // namespace ashlar::train

@@ -82,7 +82,7 @@ class Run {
   StepMetrics step(int64_t step, const data::StepBatch& batch, double started);
   void validate(StepMetrics& metrics);
   void save(const StepMetrics& metrics);
-  void tune_interval(double step_s);
+  void tell_interval();
   void sample(int64_t step);
   schedule::InstructionList instructions() const;
   void show(Progress& progress, const StepMetrics& metrics) const;
@@ -116,7 +116,8 @@ class Run {
   bool profiled_ = false;       // this step or the next
   std::optional<CheckpointWriter> writer_;
   SaveInterval interval_{config_.checkpoint.every, start_.first_step()};
-  double stall_s_ = 0;  // of the last save
+  double stall_s_ = 0;      // of the last save
+  int64_t told_every_ = 0;  // in the log
   MemoryPlan memory_;
   JobStep job_step_{ranks_};
   bool stop_ = false;  // some rank was asked to
@@ -290,8 +291,12 @@ StepMetrics Run::step(int64_t step, const data::StepBatch& batch, double started
   const JobStep::Mine mine{.flops = flops,
                            .peak_flops = peak_flops_,
                            .seconds = seconds,
-                           .stop = hooks_.stop && hooks_.stop()};
-  stop_ = job_step_.finish(mine, metrics, tokens);
+                           .stop = hooks_.stop && hooks_.stop(),
+                           .stall_s = std::exchange(stall_s_, 0),
+                           .writing = writer_->busy()};
+  const JobStep::Answer answer = job_step_.finish(mine, metrics, tokens);
+  stop_ = answer.stop;
+  interval_.observe({metrics.step_ms / 1e3, answer.stall_s, answer.writing});
   return metrics;
 }
 
@@ -317,20 +322,17 @@ void Run::save(const StepMetrics& metrics) {
   stall_s_ = clock_.now() - started;
 }
 
-// The first rank's clock counts for all.
-void Run::tune_interval(double step_s) {
-  if (!interval_.tuning()) return;
-  const SaveInterval::Seen seen{step_s, std::exchange(stall_s_, 0), writer_->busy()};
-  const std::vector<double> first = ranks_.gather(
-      std::vector<double>{seen.step_s, seen.stall_s, static_cast<double>(seen.writing)});
-  interval_.observe({first[0], first[1], first[2] != 0});
-  if (interval_.tuning() || !ranks_.first()) return;
-  const SaveInterval::Decision& decided = *interval_.decision();
+// Says what the interval of saves is, and when it has become quite another.
+void Run::tell_interval() {
+  const auto& decided = interval_.decision();
+  if (!decided || !ranks_.first()) return;
+  if (4 * std::abs(decided->every - told_every_) <= told_every_) return;
+  told_every_ = decided->every;
   log::info(
       "event=checkpoint_interval every={} step_ms={:.1f} stall_ms={:.1f} slowed_ms={:.1f} "
       "write_ms={:.1f} overhead={:.2f}%",
-      decided.every, 1e3 * decided.step_s, 1e3 * decided.stall_s, 1e3 * decided.slowed_s,
-      1e3 * decided.write_s, 100 * decided.overhead());
+      decided->every, 1e3 * decided->step_s, 1e3 * decided->stall_s, 1e3 * decided->slowed_s,
+      1e3 * decided->write_s, 100 * decided->overhead());
 }
 
 void Run::sample(int64_t step) {
@@ -403,7 +405,7 @@ TrainOutcome Run::run() {
     }
     outcome.interrupted = stop_;
     if (stop_) step_->forget_next();
-    tune_interval(metrics.step_ms / 1e3);
+    tell_interval();
     validate(metrics);
     if (ranks_.first()) folder_->write(metrics);
     if (sampling_ && due(config_.sample.every, step)) sample(step);

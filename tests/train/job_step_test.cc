@@ -47,6 +47,29 @@ TEST(JobStepTest, CountsWaitsForSeveralAxesToTheSlowest) {
   });
 }
 
+TEST(JobStepTest, TellsAllWhatTheSlowestMet) {
+  comm::run_ranks(4, [](comm::Communicator& comm) {
+    TrainConfig config;
+    config.mesh.data = 4;
+    const Ranks ranks(config, &comm);
+    JobStep step(ranks);
+    StepMetrics metrics;
+    JobStep::Mine mine{.flops = 1, .peak_flops = 1, .seconds = 1, .stall_s = 0.1 * comm.rank()};
+    mine.writing = comm.rank() == 2;
+    step.begin();
+    JobStep::Answer answer = step.finish(mine, metrics, 1);
+    EXPECT_FALSE(answer.stop);
+    EXPECT_TRUE(answer.writing);
+    EXPECT_DOUBLE_EQ(answer.stall_s, 0.1 * 3);
+    mine.writing = false;
+    mine.stop = comm.rank() == 1;
+    step.begin();
+    answer = step.finish(mine, metrics, 1);
+    EXPECT_TRUE(answer.stop);
+    EXPECT_FALSE(answer.writing);
+  });
+}
+
 TEST(JobStepTest, DoesNotCountWhatWorkHides) {
   comm::run_ranks(4, [](comm::Communicator& comm) {
     const StepMetrics metrics = run_step(comm, [&](const comm::Group& group, comm::Buffer data) {
