@@ -76,6 +76,19 @@ ASHLAR_INLINE void dot_block(const std::byte* const (&panels)[kPanels], int64_t 
   }
 }
 
+// Products of that many rows leave the processor no time to run ahead of them to the next blocks.
+inline constexpr int kLeastRowsAhead = 3;
+inline constexpr int64_t kBytesAhead = 2048;
+
+// Fetches what lies kBytesAhead behind block b of a panel: at its end, the next panel's.
+template <typename F>
+ASHLAR_INLINE void fetch_ahead(const std::byte* panel, int64_t b) {
+  constexpr int64_t kBytes = F::kPanelBytes * kQuantBlock / F::kElements;
+  const std::byte* from = panel + b * kBytes + kBytesAhead;
+#pragma GCC unroll 16
+  for (int64_t line = 0; line < kBytes; line += 64) __builtin_prefetch(from + line, 0, 3);
+}
+
 // Blocks [begin, end) of r, where begin is a multiple of the format's block: the chains start from
 // 0 at its first block and go on from `out` elsewhere. out[i * stride + p * 16 + j] of a tile of
 // `rows` (QuantRow of all blocks, kRows side by side) and of panels panel_bytes apart.
@@ -98,6 +111,10 @@ static void quant_tile(const std::byte* panel, int64_t panel_bytes, const QuantR
 #pragma GCC unroll 4
     for (int phase = 0; phase < F::kPeriod; ++phase, rows += kRows) {
       const int64_t b = first + phase;
+      if constexpr (kRows >= kLeastRowsAhead) {
+#pragma GCC unroll 2
+        for (int p = 0; p < kPanels; ++p) fetch_ahead<F>(panels[p], b);
+      }
 #pragma GCC unroll 2
       for (int sub = 0; sub < F::kSubBlocks; ++sub) {
         Ints sums[kRows][kPanels];
