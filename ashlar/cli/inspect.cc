@@ -4,6 +4,7 @@
 #include "ashlar/bundle/bundle.h"
 #include "ashlar/bundle/load_weights.h"
 #include "ashlar/cli/flag_checks.h"
+#include "ashlar/cli/inspect_memory.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/formats/safetensors_header.h"
 #include "ashlar/graph/svg.h"
@@ -80,10 +81,6 @@ std::string norms_of(const models::DecoderConfig& config) {
   return text;
 }
 
-int64_t cache_bytes_per_token(const models::DecoderConfig& config) {
-  return config.cached_per_token() * size_of(DType::kF32);
-}
-
 // Of an encoder without the head for masked tokens, which many files lack.
 int64_t encoding_size(const models::DecoderConfig& config) {
   int64_t parameters = 0;
@@ -120,7 +117,7 @@ Json described(const models::DecoderConfig& config) {
   };
 }
 
-Json facts_of(const bundle::Bundle& model, int64_t context) {
+Json facts_of(const bundle::Bundle& model, int64_t context, std::optional<DType> dtype) {
   const bool encoder = model.encoder() != nullptr;
   const Weights weights = weights_of(model);
   Json facts{
@@ -129,19 +126,20 @@ Json facts_of(const bundle::Bundle& model, int64_t context) {
                                          : "Hugging Face folder"},
   };
   facts.update(described(model.description()));
-  const int64_t tokens = context > 0 ? context : facts["context"].get<int64_t>();
-  // An encoder keeps nothing from text to text.
-  const int64_t cache = encoder ? 0 : tokens * cache_bytes_per_token(model.config());
   facts["weights"] = {
       {"tensors", weights.tensors}, {"bytes", weights.bytes}, {"dtypes", Json::object()}};
-  facts["memory"] = {{"context", tokens},
-                     {"weight_bytes", weights.bytes},
-                     {"cache_bytes", cache},
-                     {"total_bytes", weights.bytes + cache}};
+  if (encoder) {  // which keeps nothing from text to text
+    facts["memory"] = {{"context", facts["context"]},
+                       {"weight_bytes", weights.bytes},
+                       {"cache_bytes", 0},
+                       {"total_bytes", weights.bytes}};
+  } else {
+    facts["memory"] = memory_to_serve(model, context, dtype);
+  }
   facts["tokenizer"] = nullptr;
   facts["chat_templates"] = Json::array();
-  for (const auto& [dtype, elements] : weights.elements) {
-    facts["weights"]["dtypes"][dtype] = elements;
+  for (const auto& [kind, elements] : weights.elements) {
+    facts["weights"]["dtypes"][kind] = elements;
   }
   if (model.has_tokenizer()) {
     const text::Tokenizer tokenizer = model.load_tokenizer();
@@ -200,9 +198,15 @@ std::string report(const Json& facts) {
   line("weights", fmt::format("{} in {} tensors{}", bytes(facts["weights"]["bytes"]),
                               facts["weights"]["tensors"].get<int64_t>(), dtypes));
   const Json& memory = facts["memory"];
-  line("memory", fmt::format("{} weights + {} cache = {} for one sequence of {} tokens in f32",
-                             bytes(memory["weight_bytes"]), bytes(memory["cache_bytes"]),
-                             bytes(memory["total_bytes"]), memory["context"].get<int64_t>()));
+  line("memory",
+       memory.contains("work_bytes")
+           ? fmt::format("{} weights as {} + {} cache as {} + {} of a step = {} for one "
+                         "sequence of {} tokens",
+                         bytes(memory["weight_bytes"]), memory["dtype"].get<std::string>(),
+                         bytes(memory["cache_bytes"]), memory["cache_dtype"].get<std::string>(),
+                         bytes(memory["work_bytes"]), bytes(memory["total_bytes"]),
+                         memory["context"].get<int64_t>())
+           : fmt::format("{} weights", bytes(memory["weight_bytes"])));
   line("tokenizer", facts["tokenizer"].is_null()
                         ? "none: token ids only"
                         : fmt::format("{} tokens, {} of them special",
@@ -251,6 +255,7 @@ struct Inspect {
   static constexpr const char* kGroup = kModelGroup;
   std::string model, graph;
   int64_t context = 0;
+  std::optional<DType> dtype;
   bool training = false, json = false;
 
   void add_flags(CLI::App& app) {
@@ -259,6 +264,11 @@ struct Inspect {
                    "Tokens to count the cache's memory for (default: all)")
         ->check(positive())
         ->option_text("N");
+    app.add_option("--dtype", dtype,
+                   "Count memory for weights held as f32, bf16, f16, q8_0, q4_0, q4_k or q6_k "
+                   "(default: the file's own)")
+        ->transform(weight_dtype())
+        ->option_text("DTYPE");
     app.add_option("--graph", graph, "Write the model's graph: a drawing (.svg) or text (.txt)")
         ->option_text("FILE");
     app.add_flag("--training", training, "The graph of training, with its backward pass")
@@ -269,7 +279,7 @@ struct Inspect {
   int run() const {
     const bundle::Bundle opened = bundle::Bundle::open(model);
     if (!graph.empty()) write_graph(opened, training, graph);
-    const Json facts = facts_of(opened, context);
+    const Json facts = facts_of(opened, context, dtype);
     print_result(json ? json_line(facts) : report(facts));
     // Behind the facts, which help to see what is wrong.
     bundle::check_weights(opened.open_weights(), graph_of(opened, false), opened.path());

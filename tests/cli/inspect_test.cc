@@ -9,6 +9,7 @@
 namespace ashlar::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 size_t count(const std::string& text, const std::string& part) {
@@ -25,10 +26,37 @@ TEST(InspectTest, TellsSizesAndMemory) {
   // Every parameter is f32 here, so bytes and parameters tell the same.
   EXPECT_EQ(json["weights"]["bytes"], json["parameters"].get<int64_t>() * 4);
   EXPECT_EQ(json["weights"]["dtypes"]["f32"], json["parameters"]);
-  EXPECT_EQ(json["memory"]["cache_bytes"], 100 * 2 * 2 * 2 * 16 * 4);
+  // 100 tokens fill seven blocks of 16.
+  EXPECT_EQ(json["memory"]["cache_bytes"], 112 * 2 * 2 * 2 * 16 * 4);
+  EXPECT_EQ(json["memory"]["cache_dtype"], "f32");
   EXPECT_EQ(json["tokenizer"]["vocab_size"], 512);
   EXPECT_EQ(json["chat_templates"], Json::array({"default"}));
   EXPECT_THAT(ashlar({"inspect", fixture_model("gpt2")}).out, HasSubstr("(head tied)"));
+}
+
+// What a user may ask of `run` is counted as `run` takes it: q8_0 holds 32 weights in 34 bytes, and
+// keys and values beside them are f16.
+TEST(InspectTest, CountsMemoryAsRunTakesIt) {
+  const auto memory = [](std::vector<std::string> flags) {
+    flags.insert(flags.begin(), {"inspect", fixture_model("llama"), "--context", "64"});
+    return ashlar_json(flags)["memory"];
+  };
+  const Json plain = memory({}), q8_0 = memory({"--dtype", "q8_0"}),
+             bf16 = memory({"--dtype", "bf16"});
+  EXPECT_EQ(q8_0["dtype"], "q8_0");
+  EXPECT_EQ(q8_0["cache_dtype"], "f16");
+  EXPECT_EQ(2 * q8_0["cache_bytes"].get<int64_t>(), plain["cache_bytes"]);
+  EXPECT_LT(q8_0["weight_bytes"].get<int64_t>(), bf16["weight_bytes"].get<int64_t>());
+  EXPECT_LT(bf16["weight_bytes"].get<int64_t>(), plain["weight_bytes"].get<int64_t>());
+  EXPECT_EQ(plain["total_bytes"], plain["weight_bytes"].get<int64_t>() +
+                                      plain["cache_bytes"].get<int64_t>() +
+                                      plain["work_bytes"].get<int64_t>());
+  EXPECT_THAT(ashlar({"inspect", fixture_model("llama"), "--dtype", "q8_0"}).out,
+              AllOf(HasSubstr("weights as q8_0"), HasSubstr("cache as f16")));
+  const testing::ProgramResult beyond =
+      ashlar({"inspect", fixture_model("llama"), "--ctx", "99999"});
+  EXPECT_EQ(beyond.exit_code, 1);
+  EXPECT_THAT(beyond.err, HasSubstr("99999 tokens asked for"));
 }
 
 TEST(InspectTest, TellsOfAnEncoder) {
