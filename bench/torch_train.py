@@ -9,6 +9,7 @@ started, over gloo; --batch is that of the job, and the first rank prints.
 """
 import argparse
 import json
+import resource
 import statistics
 import time
 
@@ -125,7 +126,8 @@ def main():
     if rank == 0:
         print(json.dumps({"torch": torch.__version__, "step_ms": median * 1e3,
                           "tokens_per_s": args.batch * args.seq / median, "loss": loss.item(),
-                          "parameters": sum(p.numel() for p in model.parameters())}))
+                          "parameters": sum(p.numel() for p in model.parameters()),
+                          "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
     if args.ddp:
         torch.distributed.destroy_process_group()
 
