@@ -13,6 +13,22 @@ CONDITIONS = {"defined", "__x86_64__", "__GNUC__", "__clang__", "NDEBUG", "ASHLA
               "ASHLAR_TIER_NAMESPACE", "__SANITIZE_ADDRESS__", "__SANITIZE_THREAD__", "__CUDACC__"}
 KERNEL_CONDITION = re.compile(r"__(AVX|FMA|F16C|BMI|AMX)\w*__")  # in kernels only
 
+# The headers that are precompiled, and names that need them: a build does not see that one is missing.
+PRECOMPILED = {
+    "algorithm": "all_of any_of copy count fill find find_if max max_element min none_of sort stable_sort",
+    "array": "array", "atomic": "atomic", "chrono": "chrono", "cmath": "abs exp isnan log pow sqrt",
+    "cstring": "memcmp memcpy memset strerror strlen", "functional": "function", "map": "map multimap",
+    "memory": "make_shared make_unique shared_ptr unique_ptr weak_ptr",
+    "mutex": "lock_guard mutex once_flag scoped_lock unique_lock", "optional": "nullopt optional",
+    "span": "as_bytes as_writable_bytes span", "string": "stoi stoll string to_string",
+    "string_view": "string_view", "thread": "thread", "unordered_map": "unordered_map",
+    "utility": "exchange pair", "variant": "get_if holds_alternative variant visit", "vector": "vector"}
+HEADER_OF = {f"std::{name}": header for header, names in PRECOMPILED.items() for name in names.split()}
+HEADER_OF |= {"fmt::format": "fmt/format.h", "nlohmann::json": "nlohmann/json.hpp",
+              "nlohmann::ordered_json": "nlohmann/json.hpp"}
+INSTEAD = {"fmt/format.h": {"fmt/args.h", "fmt/chrono.h", "fmt/ranges.h"},
+           "nlohmann/json.hpp": {"nlohmann/json_fwd.hpp"}}
+
 VAGUE = re.compile(r"^(utils?|helpers?|common|misc|manager)$|_(utils?|helpers?|misc|manager)$")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|NYI)\b|not (yet )?implemented", re.IGNORECASE)
 
@@ -53,6 +69,24 @@ def faults_of(name, text):
             yield f"{name}:{number}: #if on {other[0]}: use a stub source chosen by CMake"
 
 
+def include_faults(texts):
+    """Names of precompiled headers that a file uses and neither includes nor has from our headers."""
+    system = {name: set(re.findall(r"^#include <([^>]+)>", text, re.M)) for name, text in texts.items()}
+    ours = {name: re.findall(r'^#include "([^"]+)"', text, re.M) for name, text in texts.items()}
+    for name, text in texts.items():
+        seen, todo, given = set(), [name], set()
+        while todo:
+            if (header := todo.pop()) in texts and header not in seen:
+                seen.add(header)
+                given |= system[header]
+                todo += ours[header]
+        code = re.sub(r'//[^\n]*|"(?:\\.|[^"\\\n])*"', "", text)
+        for used in sorted(set(re.findall(r"\b(?:std|fmt|nlohmann)::\w+", code))):
+            wanted = HEADER_OF.get(used)
+            if wanted and not given & {wanted, *INSTEAD.get(wanted, ())}:
+                yield f"{name}: {used} without #include <{wanted}>"
+
+
 def readme_faults(sources):
     """Every folder with sources says in a short README what it is."""
     for folder in sorted({pathlib.PurePath(name).parent for name in sources}):
@@ -72,6 +106,7 @@ def main():
                and not name.startswith("tools/check_") and (ROOT / name).exists()]
     texts = {name: (ROOT / name).read_text() for name in sources}
     faults = [fault for name, text in texts.items() for fault in faults_of(name, text)]
+    faults += include_faults({name: text for name, text in texts.items() if name.endswith((".h", ".cc"))})
     faults += readme_faults([name for name in sources if not name.endswith(".py")])
     for name, text in texts.items():
         if LONG < (count := len(text.splitlines())) <= TOO_LONG:

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace ashlar::cli {

@@ -3,6 +3,8 @@
 #include "ashlar/base/human.h"
 #include "ashlar/base/log.h"
 
+#include <fmt/format.h>
+
 #include <unistd.h>
 
 #include <cstdio>

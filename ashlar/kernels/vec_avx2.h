@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include <cstring>
+
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 struct Vec {

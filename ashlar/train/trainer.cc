@@ -27,6 +27,7 @@
 #include "ashlar/train/validation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <utility>
 

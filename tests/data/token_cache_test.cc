@@ -14,6 +14,7 @@
 
 #include <signal.h>
 
+#include <chrono>
 #include <filesystem>
 #include <thread>
 

@@ -8,6 +8,7 @@
 #include "tests/kernels/tier_fixture.h"
 #include "tests/kernels/tolerance.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace ashlar::graph {

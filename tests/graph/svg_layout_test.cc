@@ -5,6 +5,7 @@
 #include "ashlar/graph/svg.h"
 #include "tests/graph/blocks.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

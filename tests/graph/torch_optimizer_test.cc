@@ -3,6 +3,7 @@
 #include "ashlar/graph/ops/optimizer.h"
 #include "tests/graph/torch_golden.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace ashlar::graph {

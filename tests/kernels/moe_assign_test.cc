@@ -3,9 +3,12 @@
 #include "ashlar/kernels/ref/moe.h"
 #include "tests/kernels/array.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <random>
 #include <type_traits>

@@ -10,6 +10,7 @@
 #include "tests/graph/graph_run.h"
 #include "tests/runtime/small_models.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <random>
+#include <utility>
 
 namespace ashlar::serve {
 namespace {

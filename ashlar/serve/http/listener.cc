@@ -7,6 +7,7 @@
 #include <boost/asio/local/stream_protocol.hpp>
 
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <utility>
 

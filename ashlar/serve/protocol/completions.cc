@@ -6,6 +6,7 @@
 #include "ashlar/serve/protocol/prompts.h"
 #include "ashlar/serve/protocol/refused.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace ashlar::serve {

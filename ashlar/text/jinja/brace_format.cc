@@ -6,6 +6,7 @@
 #include "ashlar/text/jinja/python_text.h"
 #include "ashlar/text/jinja/runtime.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace ashlar::text::jinja {

@@ -5,6 +5,7 @@
 
 #include "ashlar/text/jinja/ast.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <string>
 #include <string_view>

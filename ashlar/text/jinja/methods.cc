@@ -7,6 +7,7 @@
 #include "ashlar/text/jinja/operators.h"
 #include "ashlar/text/jinja/runtime.h"
 
+#include <algorithm>
 #include <map>
 
 namespace ashlar::text::jinja {

@@ -9,6 +9,7 @@
 #include "ashlar/text/jinja/runtime.h"
 #include "ashlar/text/jinja/unicode.h"
 
+#include <algorithm>
 #include <cctype>
 
 namespace ashlar::text::jinja {

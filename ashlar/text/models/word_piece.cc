@@ -5,6 +5,8 @@
 #include "ashlar/text/models/model.h"
 #include "ashlar/text/unicode/utf8.h"
 
+#include <algorithm>
+
 namespace ashlar::text {
 namespace {
 

@@ -8,6 +8,7 @@
 #include "ashlar/text/unicode/graphemes.h"
 #include "ashlar/text/unicode/utf8.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
