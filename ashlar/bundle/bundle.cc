@@ -4,6 +4,7 @@
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
 #include "ashlar/base/mapped_file.h"
+#include "ashlar/bundle/gguf_embedding.h"
 #include "ashlar/bundle/gguf_encoder.h"
 #include "ashlar/bundle/gguf_model.h"
 #include "ashlar/bundle/gguf_tokenizer.h"
@@ -122,6 +123,7 @@ std::map<std::string, std::string> Bundle::text_files() const {
   if (gguf_ != nullptr) {
     if (has_tokenizer()) files[kTokenizer] = tokenizer_json(gguf_->metadata());
     const text::ChatFiles chat = chat_files();
+    files.merge(embedding_files(gguf_embedding(gguf_->metadata()), config_.width));
     files["tokenizer_config.json"] =
         write_tokenizer_config(chat.special_tokens, config_.max_positions);
     for (const text::ChatTemplateSource& source : chat.templates) {

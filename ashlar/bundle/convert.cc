@@ -171,15 +171,16 @@ class TensorWriter {
 };
 
 formats::GgufMetadata describe(const Bundle& model, const QuantMix& mix,
-                               const std::string& pooling) {
+                               const GgufEmbedding& embedding) {
   formats::GgufMetadata metadata("gguf");
   const models::DecoderConfig& config = model.description();
   if (config.causal) {
     metadata.set("general.architecture", gguf_family(config.family).architecture);
     describe_model(config, metadata);
   } else {
-    describe_encoder(as_gguf_encoder(config), pooling, metadata);
+    describe_encoder(as_gguf_encoder(config), metadata);
   }
+  if (!config.causal || !embedding.pooling.empty()) describe_embedding(embedding, metadata);
   metadata.set("general.type", "model");
   metadata.set("general.name", file_name(model.path()));
   metadata.set_u32("general.file_type", mix.file_type);
@@ -252,9 +253,9 @@ void check_plan(const models::DecoderConfig& config, const formats::GgufMetadata
 
 int64_t write_gguf_model(const Bundle& model, const std::string& path, const QuantMix& mix,
                          ThreadPool& pool, const OnConverted& on_converted,
-                         const std::string& pooling) {
+                         const GgufEmbedding& embedding) {
   const models::DecoderConfig& config = model.description();
-  const formats::GgufMetadata metadata = describe(model, mix, pooling);
+  const formats::GgufMetadata metadata = describe(model, mix, embedding);
   const Source source(model, Head::kOfDecoders);
   ParameterReader reader(source.weights, source.graph);
 

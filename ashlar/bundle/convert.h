@@ -4,6 +4,7 @@
 
 #include "ashlar/base/thread_pool.h"
 #include "ashlar/bundle/bundle.h"
+#include "ashlar/bundle/gguf_embedding.h"
 #include "ashlar/bundle/quant_mix.h"
 
 #include <cstdint>
@@ -15,11 +16,11 @@ namespace ashlar::bundle {
 // How many bytes of the target's data have been written, of how many.
 using OnConverted = std::function<void(int64_t done, int64_t total)>;
 
-// Both return the bytes of the tensors. Throw Error for what the format cannot hold. pooling: of an
-// encoder, "mean", "cls" or "last". Heads of encoders have no place in GGUF.
+// Both return the bytes of the tensors. Throw Error for what the format cannot hold. embedding: of
+// an encoder, or a decoder that embeds. Heads of encoders have no place in GGUF.
 int64_t write_gguf_model(const Bundle& model, const std::string& path, const QuantMix& mix,
                          ThreadPool& pool, const OnConverted& on_converted,
-                         const std::string& pooling = "");
+                         const GgufEmbedding& embedding = {});
 int64_t write_folder_model(const Bundle& model, const std::string& folder, DType dtype,
                            const OnConverted& on_converted);
 

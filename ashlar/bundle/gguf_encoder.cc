@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <array>
 
 namespace ashlar::bundle {
 namespace {
@@ -48,8 +47,6 @@ constexpr std::string_view kModernKeys[] = {"rope.freq_base",
                                             "attention.key_length",
                                             "attention.value_length",
                                             "hidden_activation"};
-
-constexpr std::array<std::string_view, 4> kPoolings = {"", "mean", "cls", "last"};
 
 // Heads that an encoding has no use for.
 const std::vector<std::string> kHeads = {"cls.weight", "cls.bias", "cls.output.weight",
@@ -232,8 +229,7 @@ models::DecoderConfig as_gguf_encoder(const models::DecoderConfig& config) {
   return result;
 }
 
-void describe_encoder(const models::DecoderConfig& config, const std::string& pooling,
-                      GgufMetadata& metadata) {
+void describe_encoder(const models::DecoderConfig& config, GgufMetadata& metadata) {
   const auto architecture =
       std::ranges::find(kArchitectures, config.family, &Architecture::model_type);
   ASHLAR_CHECK(architecture != std::end(kArchitectures), "gguf: no architecture for {}",
@@ -248,10 +244,6 @@ void describe_encoder(const models::DecoderConfig& config, const std::string& po
   metadata.set_u32(prefix + "attention.head_count", config.heads);
   metadata.set_f32(prefix + "attention.layer_norm_epsilon", config.norm_eps);
   metadata.set(prefix + "attention.causal", false);
-  const auto kind = std::ranges::find(kPoolings, pooling);
-  ASHLAR_CHECK(kind != kPoolings.end(),
-               "gguf: pooling '{}' has no number there; it has mean, cls, last", pooling);
-  metadata.set_u32(prefix + "pooling_type", kind - kPoolings.begin());
   if (config.positions == models::Positions::kRotary) {
     metadata.set_f32(prefix + "rope.freq_base", config.rope.theta);
   }
@@ -266,15 +258,6 @@ void describe_encoder(const models::DecoderConfig& config, const std::string& po
   }
   const TableRows rows{config.vocab, config.max_positions, config.token_types};
   check_said(architecture->name, said(config).dump(), said(config_of(metadata, rows)).dump());
-}
-
-std::string gguf_pooling(const GgufMetadata& metadata) {
-  const std::string key = metadata.text("general.architecture", "") + ".pooling_type";
-  const int64_t kind = metadata.integer(key, 0);
-  ASHLAR_CHECK(kind >= 0 && kind < std::ssize(kPoolings),
-               "{}: {} is {}, wanted 0 (none), 1 (mean), 2 (cls) or 3 (last)", metadata.where(),
-               key, kind);
-  return std::string(kPoolings[static_cast<size_t>(kind)]);
 }
 
 }  // namespace ashlar::bundle

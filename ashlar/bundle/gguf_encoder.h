@@ -30,11 +30,7 @@ GgufMerged gguf_encoder_merged(const models::DecoderConfig& config);
 // row.
 models::DecoderConfig as_gguf_encoder(const models::DecoderConfig& config);
 // general.architecture and the metadata of a description that is as said. Throws Error naming the
-// key of config.json that a file would say otherwise. pooling: as gguf_pooling().
-void describe_encoder(const models::DecoderConfig& config, const std::string& pooling,
-                      formats::GgufMetadata& metadata);
-
-// "mean", "cls" or "last", as the file asks for; "" where it does not say.
-std::string gguf_pooling(const formats::GgufMetadata& metadata);
+// key of config.json that a file would say otherwise.
+void describe_encoder(const models::DecoderConfig& config, formats::GgufMetadata& metadata);
 
 }  // namespace ashlar::bundle

@@ -6,7 +6,6 @@
 #include "ashlar/base/human.h"
 #include "ashlar/base/process_memory.h"
 #include "ashlar/base/progress.h"
-#include "ashlar/bundle/gguf_encoder.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/embed/settings.h"
 
@@ -61,14 +60,9 @@ struct Convert {
       bar->update(done);
     };
     ThreadPool pool(machine.threads);
-    std::string pooling;
-    if (gguf && model.encoder() != nullptr) {
-      pooling = model.gguf() != nullptr
-                    ? bundle::gguf_pooling(model.gguf()->metadata())
-                    : embed::name(embed::read_settings(model.path(), true).pooling);
-    }
-    const int64_t bytes = gguf ? bundle::write_gguf_model(model, to, mix, pool, show, pooling)
-                               : bundle::write_folder_model(model, to, mix.type, show);
+    const int64_t bytes =
+        gguf ? bundle::write_gguf_model(model, to, mix, pool, show, embed::settings_in_gguf(model))
+             : bundle::write_folder_model(model, to, mix.type, show);
     if (bar) bar->finish();
     const double seconds = clock.now() - start;
     if (json) {

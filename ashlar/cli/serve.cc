@@ -118,7 +118,7 @@ struct Serve {
     const double began = clock.now();
     held = generate::held_weights(bundle, config.dtype);
     if (!config.kv_cache_dtype) config.kv_cache_dtype = held.cache;
-    const bool embeds = bundle.encoder() != nullptr || embed::has_modules(bundle.path());
+    const bool embeds = embed::embeds(bundle);
     std::fprintf(stderr, "%s%s", table.to_toml().c_str(),
                  embeds ? "" : sampling_line(bundle, config).c_str());
     try {

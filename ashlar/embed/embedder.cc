@@ -1,7 +1,6 @@
 #include "ashlar/embed/embedder.h"
 
 #include "ashlar/base/error.h"
-#include "ashlar/bundle/gguf_encoder.h"
 #include "ashlar/text/normalizers/case_and_form.h"
 
 #include <algorithm>
@@ -23,11 +22,7 @@ HiddenLimits limits_for(const bundle::Bundle& model, HiddenLimits limits, int64_
 }
 
 EmbeddingSettings settings_for(const bundle::Bundle& model, const EmbedderOptions& options) {
-  EmbeddingSettings settings = read_settings(model.path(), model.encoder() != nullptr);
-  if (model.gguf() != nullptr) {
-    const std::string pooling = bundle::gguf_pooling(model.gguf()->metadata());
-    settings.pooling = pooling_named(pooling).value_or(settings.pooling);
-  }
+  EmbeddingSettings settings = settings_of(model);
   settings.pooling = options.pooling.value_or(settings.pooling);
   settings.normalize = options.normalize.value_or(settings.normalize);
   if (options.max_tokens > 0) settings.max_tokens = options.max_tokens;

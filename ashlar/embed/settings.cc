@@ -119,6 +119,35 @@ EmbeddingSettings read_settings(const std::string& folder, bool encoder) {
   return settings;
 }
 
+EmbeddingSettings settings_of(const bundle::Bundle& model) {
+  EmbeddingSettings settings = read_settings(model.path(), model.encoder() != nullptr);
+  if (model.gguf() == nullptr) return settings;
+  const bundle::GgufEmbedding said = bundle::gguf_embedding(model.gguf()->metadata());
+  settings.pooling = pooling_named(said.pooling).value_or(settings.pooling);
+  settings.normalize = said.normalize;
+  settings.max_tokens = said.max_tokens;
+  settings.lower_case = said.lower_case;
+  settings.prompt = said.prompt;
+  return settings;
+}
+
+bool embeds(const bundle::Bundle& model) {
+  if (model.encoder() != nullptr || has_modules(model.path())) return true;
+  return model.gguf() != nullptr &&
+         !bundle::gguf_embedding(model.gguf()->metadata()).pooling.empty();
+}
+
+bundle::GgufEmbedding settings_in_gguf(const bundle::Bundle& model) {
+  if (model.gguf() != nullptr) return bundle::gguf_embedding(model.gguf()->metadata());
+  if (!embeds(model)) return {};
+  const EmbeddingSettings settings = settings_of(model);
+  return {.pooling = std::string(name(settings.pooling)),
+          .normalize = settings.normalize,
+          .max_tokens = settings.max_tokens,
+          .lower_case = settings.lower_case,
+          .prompt = settings.prompt};
+}
+
 std::optional<Pooling> pooling_named(std::string_view name) {
   for (const auto& [known, pooling] : kNames) {
     if (known == name) return pooling;

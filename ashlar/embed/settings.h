@@ -3,6 +3,8 @@
 // config_sentence_transformers.json.
 #pragma once
 
+#include "ashlar/bundle/bundle.h"
+#include "ashlar/bundle/gguf_embedding.h"
 #include "ashlar/embed/pooling.h"
 
 #include <cstdint>
@@ -27,6 +29,13 @@ bool has_modules(const std::string& folder);
 // Without modules.json: the mean of an encoder, the last token of a decoder. Throws Error naming
 // the file for a module or a kind of pooling that is not known.
 EmbeddingSettings read_settings(const std::string& folder, bool encoder);
+
+// What the model's folder or GGUF file says.
+EmbeddingSettings settings_of(const bundle::Bundle& model);
+// Whether it is there to embed: encoders are, and decoders that say how.
+bool embeds(const bundle::Bundle& model);
+// As a GGUF file of the model has them; of one that does not embed, nothing.
+bundle::GgufEmbedding settings_in_gguf(const bundle::Bundle& model);
 
 // "mean", "cls", "last", "max", "mean_sqrt", "weighted_mean".
 std::optional<Pooling> pooling_named(std::string_view name);

@@ -3,6 +3,8 @@
 #include "ashlar/base/cpu.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/json.h"
+#include "ashlar/bundle/convert.h"
+#include "ashlar/embed/settings.h"
 #include "ashlar/kernels/table.h"
 #include "tests/embed/embedding_folder.h"
 
@@ -15,6 +17,8 @@ namespace {
 using nlohmann::json;
 using Vectors = std::vector<std::vector<float>>;
 using testing::EmbeddingFolder;
+
+void ignore(int64_t, int64_t) {}
 
 struct Opened {
   explicit Opened(const std::string& path, const EmbedderOptions& options = {}, int threads = 2)
@@ -100,6 +104,49 @@ TEST(Embedder, TheFoldersFilesSayHow) {
   const std::string text = forward_golden()[1].at("text");
   Opened cut(test_data("models/bert"), {.normalize = true, .max_tokens = 12});
   EXPECT_EQ(opened.embed({text}), cut.embed({text}));
+}
+
+// As GGUF, and as the folder that is made of that: vectors are the same to the bit.
+TEST(Embedder, AGgufFileSaysWhatTheFolderSaid) {
+  struct Case {
+    const char *model, *pooling;
+    bool normalize;
+  };
+  for (const Case& test : {Case{"bert", "cls_token", true}, Case{"bert", "mean_tokens", false},
+                           Case{"llama", "mean_tokens", true}}) {
+    const EmbeddingFolder folder(test.model);
+    folder.write_modules(fmt::format(R"({{"pooling_mode_{}": true}})", test.pooling),
+                         test.normalize);
+    write_file(folder.path() + "/sentence_bert_config.json",
+               R"({"max_seq_length": 12, "do_lower_case": true})");
+    write_file(folder.path() + "/config_sentence_transformers.json",
+               R"({"prompts": {"query": "find: "}, "default_prompt_name": "query"})");
+    const std::string file = folder.path() + "/m.gguf", back = folder.path() + "/back";
+    Opened opened(folder.path());
+    bundle::write_gguf_model(opened.bundle, file, bundle::find_quant_mix("f32"), opened.pool,
+                             ignore, settings_in_gguf(opened.bundle));
+    Opened written(file);
+    EXPECT_TRUE(embeds(written.bundle));
+    EXPECT_EQ(written.embedder.settings(), opened.embedder.settings());
+    bundle::write_folder_model(written.bundle, back, DType::kF32, ignore);
+    Opened read_back(back);
+    EXPECT_EQ(read_back.embedder.settings(), opened.embedder.settings());
+    const std::vector<std::string> texts = {"TO BE", forward_golden()[1].at("text")};
+    const Vectors wanted = opened.embed(texts);
+    EXPECT_EQ(written.embed(texts), wanted) << test.model;
+    EXPECT_EQ(read_back.embed(texts), wanted) << test.model;
+  }
+}
+
+// One that others made, as llama.cpp's programs do; one that says nothing, as a folder without
+// modules.
+TEST(Embedder, AGgufFileWithoutOurKeysIsNormalised) {
+  formats::GgufMetadata metadata("m.gguf");
+  metadata.set("general.architecture", std::string("bert"));
+  EXPECT_EQ(bundle::gguf_embedding(metadata), bundle::GgufEmbedding());
+  metadata.set_u32("bert.pooling_type", 2);
+  EXPECT_EQ(bundle::gguf_embedding(metadata),
+            (bundle::GgufEmbedding{.pooling = "cls", .normalize = true}));
 }
 
 TEST(Embedder, ADecoderGivesItsLastToken) {

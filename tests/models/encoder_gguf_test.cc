@@ -28,9 +28,8 @@ std::string write_file_of(const std::string& folder, const std::string& pooling,
                           const char* mix = "f32") {
   const std::string path = join_path(folder, "m.gguf");
   ThreadPool pool(1);
-  bundle::write_gguf_model(
-      bundle::Bundle::open(folder), path, bundle::find_quant_mix(mix), pool,
-      [](int64_t, int64_t) {}, pooling);
+  bundle::write_gguf_model(bundle::Bundle::open(folder), path, bundle::find_quant_mix(mix), pool,
+                           [](int64_t, int64_t) {}, {.pooling = pooling});
   return path;
 }
 
@@ -42,7 +41,7 @@ TEST_P(EncoderWritten, AsGgufComputesTheSame) {
   const TempDir folder(quick_folder());
   write_encoder_model(folder.path(), golden);
   const bundle::Bundle written = bundle::Bundle::open(write_file_of(folder.path(), "cls"));
-  EXPECT_EQ(bundle::gguf_pooling(written.gguf()->metadata()), "cls");
+  EXPECT_EQ(bundle::gguf_embedding(written.gguf()->metadata()).pooling, "cls");
   expect_encoder_golden(written, golden);
 
   const bundle::Bundle source = bundle::Bundle::open(folder.path());

@@ -2,7 +2,7 @@
 // Weights and ids are counter_values; tests/oracles/torch_encoders.py made the goldens.
 #include "ashlar/base/atomic_file.h"
 #include "ashlar/base/error.h"
-#include "ashlar/bundle/gguf_encoder.h"
+#include "ashlar/bundle/gguf_embedding.h"
 #include "ashlar/formats/gguf_writer.h"
 #include "ashlar/formats/safetensors_writer.h"
 #include "ashlar/passes/fuse.h"
@@ -165,7 +165,7 @@ TEST_P(EncoderGguf, HiddenStates) {
                         write({tensor.data(), tensor.bytes()});
                       });
   const bundle::Bundle model = bundle::Bundle::open(path);
-  EXPECT_EQ(bundle::gguf_pooling(model.gguf()->metadata()), "cls");
+  EXPECT_EQ(bundle::gguf_embedding(model.gguf()->metadata()).pooling, "cls");
   expect_encoder_golden(model, golden);
 }
 
