@@ -115,12 +115,20 @@ struct Target {
 struct Statement;
 using Block = std::vector<Statement>;
 
-// The body of a macro or a call block.
+// Statements with variables of their own.
+struct Body {
+  Block statements;
+  // The names that are undefined here until they are set, whatever the bodies around have
+  // (unset_names.h), and the value each has until then.
+  std::vector<std::pair<std::string, Value>> unset;
+};
+
+// The body of a macro, or of a call or generation block.
 struct MacroCode {
-  std::string name;  // empty for a call block
+  std::string name;  // empty for a block
   std::vector<std::string> parameters;
   std::vector<ExprPtr> defaults;  // of the last parameters
-  Block body;
+  Body body;
   bool uses_caller = false, uses_varargs = false, uses_kwargs = false;
 };
 
@@ -133,7 +141,7 @@ struct PrintStatement {
 struct ForStatement {
   Target target;
   ExprPtr iterable, test;  // test may be null
-  Block body, otherwise;
+  Body body, otherwise;
   bool recursive = false;
 };
 struct IfStatement {
@@ -147,25 +155,25 @@ struct SetStatement {
 struct SetBlockStatement {
   Target target;
   ExprPtr filtered;  // null without filters
-  Block body;
+  Body body;
 };
 struct MacroStatement {
-  std::shared_ptr<const MacroCode> code;
+  std::shared_ptr<MacroCode> code;
 };
 struct CallBlockStatement {
-  std::shared_ptr<const MacroCode> code;
+  std::shared_ptr<MacroCode> code;
   ExprPtr call;  // a CallExpr
 };
 struct FilterBlockStatement {
   ExprPtr filtered;
-  Block body;
+  Body body;
 };
 struct WithStatement {
   std::vector<std::pair<Target, ExprPtr>> variables;
-  Block body;
+  Body body;
 };
 struct GenerationStatement {
-  Block body;
+  std::shared_ptr<MacroCode> code;  // without parameters
 };
 struct BreakStatement {};
 struct ContinueStatement {};

@@ -11,6 +11,11 @@
 namespace ashlar::text::jinja {
 namespace {
 
+const std::vector<Value>* tuple_items(const Value& value) {
+  if (value.is_tuple()) return &value.items();
+  return value.is_object() ? value.object().tuple_items() : nullptr;
+}
+
 bool sequences_equal(const std::vector<Value>& left, const std::vector<Value>& right) {
   if (left.size() != right.size()) return false;
   for (size_t i = 0; i < left.size(); ++i) {
@@ -62,6 +67,15 @@ bool numbers_less(const Value& left, const Value& right, bool or_equal) {
   return or_equal ? order <= 0 : order < 0;
 }
 
+bool less(const Value& left, const Value& right, bool or_equal);
+
+bool sequence_less(const std::vector<Value>& left, const std::vector<Value>& right, bool or_equal) {
+  for (size_t i = 0; i < left.size() && i < right.size(); ++i) {
+    if (!values_equal(left[i], right[i])) return less(left[i], right[i], or_equal);
+  }
+  return or_equal ? left.size() <= right.size() : left.size() < right.size();
+}
+
 bool less(const Value& left, const Value& right, bool or_equal) {
   for (const Value* value : {&left, &right}) {
     if (value->is_undefined()) fault("{}", value->undefined_reason());
@@ -72,13 +86,13 @@ bool less(const Value& left, const Value& right, bool or_equal) {
     const int order = left.string().compare(right.string());
     return or_equal ? order <= 0 : order < 0;
   }
-  if ((left.is_list() && right.is_list()) || (left.is_tuple() && right.is_tuple())) {
-    const auto& a = left.items();
-    const auto& b = right.items();
-    for (size_t i = 0; i < a.size() && i < b.size(); ++i) {
-      if (!values_equal(a[i], b[i])) return less(a[i], b[i], or_equal);
-    }
-    return or_equal ? a.size() <= b.size() : a.size() < b.size();
+  if (left.is_list() && right.is_list()) {
+    return sequence_less(left.items(), right.items(), or_equal);
+  }
+  const auto* left_tuple = tuple_items(left);
+  const auto* right_tuple = tuple_items(right);
+  if (left_tuple != nullptr && right_tuple != nullptr) {
+    return sequence_less(*left_tuple, *right_tuple, or_equal);
   }
   fault("'{}' not supported between instances of '{}' and '{}'", or_equal ? "<=" : "<",
         type_name(left), type_name(right));
@@ -88,6 +102,11 @@ bool less(const Value& left, const Value& right, bool or_equal) {
 
 bool values_equal(const Value& left, const Value& right) {
   if (left.is_number() && right.is_number()) return numbers_equal(left, right);
+  const auto* left_tuple = tuple_items(left);
+  const auto* right_tuple = tuple_items(right);
+  if (left_tuple != nullptr && right_tuple != nullptr) {
+    return sequences_equal(*left_tuple, *right_tuple);
+  }
   if (left.kind() != right.kind()) return false;
   switch (left.kind()) {
     case Kind::kNone:
@@ -96,7 +115,6 @@ bool values_equal(const Value& left, const Value& right) {
     case Kind::kString:
       return left.string() == right.string();
     case Kind::kList:
-    case Kind::kTuple:
       return sequences_equal(left.items(), right.items());
     case Kind::kDict:
       return dicts_equal(left.dict(), right.dict());
@@ -109,6 +127,11 @@ bool values_less(const Value& left, const Value& right) { return less(left, righ
 bool values_less_or_equal(const Value& left, const Value& right) { return less(left, right, true); }
 
 size_t hash(const Value& value) {
+  if (const std::vector<Value>* items = tuple_items(value)) {
+    size_t mixed = 17;
+    for (const Value& item : *items) mixed = mixed * 1000003u ^ hash(item);
+    return mixed;
+  }
   switch (value.kind()) {
     case Kind::kNone:
       return 1;
@@ -126,11 +149,6 @@ size_t hash(const Value& value) {
     }
     case Kind::kString:
       return std::hash<std::string_view>{}(value.string());
-    case Kind::kTuple: {
-      size_t mixed = 17;
-      for (const Value& item : value.items()) mixed = mixed * 1000003u ^ hash(item);
-      return mixed;
-    }
     case Kind::kObject:
       return std::hash<const void*>{}(&value.object());
     default:

@@ -12,11 +12,18 @@ Evaluator::~Evaluator() {
   for (const ScopePtr& scope : captured_) scope->clear();
 }
 
-std::string Evaluator::run(const Block& body, const ScopePtr& scope) {
+std::string Evaluator::run(const Body& body, const ScopePtr& variables) {
   std::string out;
   root_output_ = &out;
-  execute(body, scope, out);
+  execute(body.statements, enter(body, variables), out);
   return out;
+}
+
+Evaluator::ScopePtr Evaluator::enter(const Body& body, const ScopePtr& around) {
+  ScopePtr scope = inner(around);
+  runtime_.step(static_cast<int64_t>(body.unset.size()));
+  for (const auto& [name, undefined] : body.unset) scope->declare(name, undefined);
+  return scope;
 }
 
 Evaluator::Flow Evaluator::execute(const Block& body, const ScopePtr& scope, std::string& out) {
@@ -96,14 +103,15 @@ Evaluator::Flow Evaluator::run_loop(const ForStatement& tag, const Value& iterab
   bool completed = false;  // some iteration; jinja2 runs the else branch where none did
   while (loop->advance()) {
     runtime_.step();
-    const ScopePtr iteration = inner(scope);
+    const ScopePtr iteration = enter(tag.body, scope);
     iteration->set("loop", Value(loop));
     assign(tag.target, loop->item(), iteration);
-    const Flow flow = execute(tag.body, iteration, out);
+    const Flow flow = execute(tag.body.statements, iteration, out);
     if (flow == Flow::kBreak) break;
     completed = completed || flow == Flow::kNext;
   }
-  return completed ? Flow::kNext : execute(tag.otherwise, inner(scope), out);
+  if (completed) return Flow::kNext;
+  return execute(tag.otherwise.statements, enter(tag.otherwise, scope), out);
 }
 
 Evaluator::Flow Evaluator::tag(const IfStatement& tag, const ScopePtr& scope, std::string& out) {
@@ -120,11 +128,12 @@ Evaluator::Flow Evaluator::tag(const SetStatement& tag, const ScopePtr& scope, s
 
 Evaluator::Flow Evaluator::tag(const SetBlockStatement& tag, const ScopePtr& scope, std::string&) {
   std::string text;
-  const Flow flow = execute(tag.body, inner(scope), text);
+  const ScopePtr body_scope = enter(tag.body, scope);
+  const Flow flow = execute(tag.body.statements, body_scope, text);
   if (flow != Flow::kNext) return flow;  // left before the assignment
   assign(tag.target,
          tag.filtered == nullptr ? Value(std::move(text))
-                                 : filter_text(*tag.filtered, std::move(text), scope),
+                                 : filter_text(*tag.filtered, std::move(text), body_scope),
          scope);
   return Flow::kNext;
 }
@@ -147,8 +156,8 @@ Evaluator::Flow Evaluator::tag(const CallBlockStatement& tag, const ScopePtr& sc
 Evaluator::Flow Evaluator::tag(const FilterBlockStatement& tag, const ScopePtr& scope,
                                std::string& out) {
   std::string text;
-  const ScopePtr body_scope = inner(scope);
-  const Flow flow = execute(tag.body, body_scope, text);
+  const ScopePtr body_scope = enter(tag.body, scope);
+  const Flow flow = execute(tag.body.statements, body_scope, text);
   if (flow != Flow::kNext) return flow;
   const Value filtered = filter_text(*tag.filtered, std::move(text), body_scope);
   if (!filtered.is_string()) fault("filter block gives {}, not text", type_name(filtered));
@@ -157,18 +166,18 @@ Evaluator::Flow Evaluator::tag(const FilterBlockStatement& tag, const ScopePtr& 
 }
 
 Evaluator::Flow Evaluator::tag(const WithStatement& tag, const ScopePtr& scope, std::string& out) {
-  const ScopePtr body_scope = inner(scope);
+  const ScopePtr body_scope = enter(tag.body, scope);
   std::vector<Value> values;
   for (const auto& [target, expr] : tag.variables) values.push_back(evaluate(*expr, scope));
   for (size_t i = 0; i < values.size(); ++i) assign(tag.variables[i].first, values[i], body_scope);
-  return execute(tag.body, body_scope, out);
+  return execute(tag.body.statements, body_scope, out);
 }
 
 Evaluator::Flow Evaluator::tag(const GenerationStatement& tag, const ScopePtr& scope,
                                std::string& out) {
   const size_t begin = root_output_->size();
-  std::string text;
-  execute(tag.body, inner(scope), text);
+  const Value printed = call_macro(*tag.code, scope, {});
+  const std::string& text = printed.string();
   print(text, out);
   generated_.push_back({begin, begin + text.size()});
   return Flow::kNext;

@@ -32,7 +32,7 @@ class Evaluator {
   Evaluator& operator=(const Evaluator&) = delete;
 
   // The whole template, once.
-  std::string run(const Block& body, const ScopePtr& scope);
+  std::string run(const Body& body, const ScopePtr& variables);
   const std::vector<GeneratedSpan>& generated() const { return generated_; }
 
   // For Macro::call: the text that the code prints with these arguments.
@@ -93,6 +93,8 @@ class Evaluator {
   Value filter_text(const Expr& filtered, std::string text, const ScopePtr& scope);
   Value make_macro(const std::shared_ptr<const MacroCode>& code, const ScopePtr& scope);
   ScopePtr inner(const ScopePtr& scope) const { return std::make_shared<Scope>(scope); }
+  // The scope in which a body runs.
+  ScopePtr enter(const Body& body, const ScopePtr& around);
 
   [[noreturn]] void place(const Fault& fault, Position at) const {
     fail_at(where_, at, fault.what());

@@ -61,7 +61,7 @@ std::optional<Value> Macro::attribute(std::string_view name) const {
 
 Value Evaluator::call_macro(const MacroCode& code, const ScopePtr& defined_in,
                             const Arguments& arguments) {
-  const ScopePtr scope = inner(defined_in);
+  const ScopePtr scope = enter(code.body, defined_in);
   Arguments rest = arguments;
   const size_t count = code.parameters.size();
   const size_t taken = std::min(count, arguments.positional.size());
@@ -80,7 +80,7 @@ Value Evaluator::call_macro(const MacroCode& code, const ScopePtr& defined_in,
                          : evaluate(*code.defaults[i - without_default], scope));
   }
   std::string out;
-  execute(code.body, scope, out);
+  execute(code.body.statements, scope, out);
   return Value(std::move(out));
 }
 

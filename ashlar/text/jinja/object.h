@@ -37,6 +37,8 @@ class Object {
   virtual std::optional<Value> attribute(std::string_view name) const;
   // Element `index`, counted from the end when negative; nullopt beyond the ends.
   virtual std::optional<Value> element(int64_t index) const;
+  // The items of a named tuple, which compares and hashes as a tuple does; null for all else.
+  virtual const std::vector<Value>* tuple_items() const { return nullptr; }
   virtual Value call(Runtime& runtime, const Arguments& arguments);
 
   // Forgets the values it holds: breaks reference cycles when a rendering ends.

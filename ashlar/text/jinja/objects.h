@@ -95,6 +95,7 @@ class Group : public Object {
   bool iterable() const override { return true; }
   bool subscriptable() const override { return true; }
   std::vector<Value> take_items(Runtime&) override { return pair_; }
+  const std::vector<Value>* tuple_items() const override { return &pair_; }
   std::optional<Value> attribute(std::string_view name) const override;
   std::optional<Value> element(int64_t index) const override;
 

@@ -1,6 +1,7 @@
 #include "ashlar/text/jinja/parser.h"
 
 #include "ashlar/text/jinja/expression_parser.h"
+#include "ashlar/text/jinja/unset_names.h"
 
 #include <fmt/format.h>
 
@@ -15,9 +16,10 @@ class Parser : private ExpressionParser {
  public:
   using ExpressionParser::ExpressionParser;
 
-  Block run() {
-    Block body = block({}, {});
+  Body run() {
+    Body body{block({}, {}), {}};
     if (!unknown_.empty()) fail(unknown_.front().at, unknown_.front().message);
+    find_unset_names(body);
     return body;
   }
 
@@ -59,9 +61,9 @@ class Parser : private ExpressionParser {
   }
 
   // A body that is a scope of its own and ends at `end`, which is taken.
-  Block scope(std::string_view end, std::string_view tag, Position opened) {
+  Body scope(std::string_view end, std::string_view tag, Position opened) {
     const size_t since = unknown_.size();
-    Block body = body_until({end}, tag, opened);
+    Body body{body_until({end}, tag, opened), {}};
     take();
     keep_unknown(since);
     return body;
@@ -109,12 +111,12 @@ class Parser : private ExpressionParser {
     if (take_name("if")) loop.test = expression();
     loop.recursive = take_name("recursive");
     ++loops_;
-    loop.body = body_until({"endfor", "else"}, "for", at);
+    loop.body.statements = body_until({"endfor", "else"}, "for", at);
     --loops_;
     if (take().text == "else") {
       // A recursive loop is a function: its else can't leave the loop around it.
       const int loops_outside = loop.recursive ? std::exchange(loops_, 0) : loops_;
-      loop.otherwise = body_until({"endfor"}, "for", at);
+      loop.otherwise.statements = body_until({"endfor"}, "for", at);
       loops_ = loops_outside;
       take();
     }
@@ -159,7 +161,7 @@ class Parser : private ExpressionParser {
     if (take_operator("=")) return {at, SetStatement{std::move(to), tuple({})}};
     ExprPtr filtered;
     if (current().is_operator("|")) filtered = filters(make(at, BlockTextExpr{}));
-    Block body = scope("endset", "set", at);
+    Body body = scope("endset", "set", at);
     return {at, SetBlockStatement{std::move(to), std::move(filtered), std::move(body)}};
   }
 
@@ -181,7 +183,7 @@ class Parser : private ExpressionParser {
     return {std::move(code), std::move(call)};
   }
 
-  // Parameters (where the signature comes here) and body of a macro or call block.
+  // Parameters (where the signature comes here) and body of a macro or of a block that is one.
   void function(MacroCode& code, bool with_signature, std::string_view end, std::string_view tag,
                 Position at) {
     const int loops_outside = std::exchange(loops_, 0);
@@ -224,10 +226,9 @@ class Parser : private ExpressionParser {
   }
 
   GenerationStatement generation(Position at) {
-    const int loops_outside = std::exchange(loops_, 0);
-    GenerationStatement statement{scope("endgeneration", "generation", at)};
-    loops_ = loops_outside;
-    return statement;
+    auto code = std::make_shared<MacroCode>();
+    function(*code, false, "endgeneration", "generation", at);
+    return {std::move(code)};
   }
 
   std::string assignable_name() {
@@ -282,7 +283,7 @@ class Parser : private ExpressionParser {
 
 }  // namespace
 
-Block parse(std::string_view source, const std::string& where, int max_nesting) {
+Body parse(std::string_view source, const std::string& where, int max_nesting) {
   return Parser(tokenize(source, where), where, max_nesting).run();
 }
 

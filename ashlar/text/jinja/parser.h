@@ -11,6 +11,6 @@ namespace ashlar::text::jinja {
 
 // `max_nesting` bounds the depth of the tree, and with it the parser's and the evaluator's
 // recursion.
-Block parse(std::string_view source, const std::string& where, int max_nesting);
+Body parse(std::string_view source, const std::string& where, int max_nesting);
 
 }  // namespace ashlar::text::jinja

@@ -39,6 +39,9 @@ class Scope {
     variables_.emplace_back(name, std::move(value));
   }
 
+  // For a name that this level doesn't have yet.
+  void declare(std::string_view name, const Value& value) { variables_.emplace_back(name, value); }
+
   void clear() { variables_.clear(); }
 
  private:

@@ -17,7 +17,7 @@ std::tm local_time() {
 
 Template::Template(std::string_view source, std::string where, const Limits& limits)
     : where_(std::move(where)),
-      body_(std::make_shared<const Block>(parse(source, where_, limits.max_parse_nesting))) {}
+      body_(std::make_shared<const Body>(parse(source, where_, limits.max_parse_nesting))) {}
 
 Rendered Template::render(const Dict& variables, const RenderOptions& options) const {
   Runtime runtime(options.limits, options.now ? options.now : local_time);

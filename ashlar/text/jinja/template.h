@@ -37,7 +37,7 @@ class Template {
 
  private:
   std::string where_;
-  std::shared_ptr<const Block> body_;
+  std::shared_ptr<const Body> body_;
 };
 
 }  // namespace ashlar::text::jinja
