@@ -236,7 +236,7 @@ class Importer {
                  "{}: key 'tokenizer.ggml.merges' is missing", metadata_.where());
   }
 
-  Json bpe(const std::vector<std::string>& merges) const {
+  Json bpe(const Json& merges) const {
     return {{"type", "BPE"},
             {"dropout", nullptr},
             {"unk_token", nullptr},
@@ -250,14 +250,23 @@ class Importer {
   }
 
   // Two pieces merge where together they are a token, the one of the highest score first: as
-  // merges, every way to make a token of two, in the order of the tokens' scores.
-  std::vector<std::string> merges_by_score() const {
+  // merges, every way to make a token of two, in the order of the tokens' scores. A character of a
+  // token may be no token itself: `characters` gathers those.
+  Json merges_by_score(std::vector<std::string>& characters) const {
     const std::vector<double>& scores = metadata_.numbers("tokenizer.ggml.scores");
     ASHLAR_CHECK(scores.size() == tokens_.size(),
                  "{}: tokenizer.ggml.scores has {} entries for {} tokens", metadata_.where(),
                  scores.size(), tokens_.size());
     std::unordered_map<std::string_view, size_t> ids;
     for (size_t id = 0; id < tokens_.size(); ++id) ids.emplace(tokens_[id], id);
+    // A character without a token counts as one behind them all.
+    const auto id_of = [&](std::string_view part) -> std::optional<size_t> {
+      if (const auto found = ids.find(part); found != ids.end()) return found->second;
+      if (text::utf8_length(part[0]) != part.size()) return std::nullopt;
+      characters.emplace_back(part);
+      ids.emplace(part, tokens_.size() + characters.size() - 1);
+      return tokens_.size() + characters.size() - 1;
+    };
     struct Merge {
       size_t token, left, right;
     };
@@ -267,20 +276,22 @@ class Importer {
       const std::string_view token = tokens_[id];
       for (size_t at = 1; at < token.size(); ++at) {
         if ((token[at] & 0xC0) == 0x80) continue;
-        const auto left = ids.find(token.substr(0, at)), right = ids.find(token.substr(at));
-        if (left != ids.end() && right != ids.end()) {
-          merges.push_back({id, left->second, right->second});
-        }
+        const auto left = id_of(token.substr(0, at)), right = id_of(token.substr(at));
+        if (left && right) merges.push_back({id, *left, *right});
       }
     }
     std::ranges::stable_sort(merges, [&](const Merge& a, const Merge& b) {
       if (a.token != b.token) return scores[a.token] > scores[b.token];
       return std::pair(a.left, a.right) < std::pair(b.left, b.right);
     });
-    std::vector<std::string> texts;
-    for (const Merge& merge : merges)
-      texts.push_back(tokens_[merge.left] + " " + tokens_[merge.right]);
-    return texts;
+    const auto text_of = [&](size_t id) -> const std::string& {
+      return id < tokens_.size() ? tokens_[id] : characters[id - tokens_.size()];
+    };
+    Json pairs = Json::array();
+    for (const Merge& merge : merges) {
+      pairs.push_back({text_of(merge.left), text_of(merge.right)});
+    }
+    return pairs;
   }
 
   // Normalizer and decoder: spaces become visible signs, one of which may go before the text. In
@@ -318,7 +329,9 @@ class Importer {
   void sentence_piece(Json& document) const {
     show_spaces(document);
     document["post_processor"] = post_processor(true, false);
-    Json model = bpe(merges_by_score());
+    std::vector<std::string> characters;
+    Json model = bpe(merges_by_score(characters));
+    if (!characters.empty()) model["merging_characters"] = characters;
     model["fuse_unk"] = true;
     model["byte_fallback"] = true;
     if (const auto unknown = special("unknown")) model["unk_token"] = tokens_[*unknown];
@@ -393,7 +406,7 @@ class Importer {
     const auto unknown = special("unknown");
     ASHLAR_CHECK(unknown, "{}: the model has no unknown piece", metadata_.where());
     if (chars) {
-      document["model"] = bpe({});
+      document["model"] = bpe(Json::array());
       document["model"]["unk_token"] = tokens_[*unknown];
     } else {
       const bool suffix = metadata_.flag(kSpaceAsSuffix, false);

@@ -15,7 +15,8 @@ formats::GgufMetadata metadata_of(const nlohmann::json& golden) {
   metadata.set("tokenizer.ggml.model", golden.at("model").get<std::string>());
   metadata.set_texts("tokenizer.ggml.tokens", golden.at("tokens"));
   metadata.set_i32s("tokenizer.ggml.token_type", golden.at("kinds"));
-  metadata.set_f32s("tokenizer.ggml.scores", golden.at("scores"));
+  const auto scores = golden.at("scores").get<std::vector<float>>();  // as a file holds them
+  metadata.set_f32s("tokenizer.ggml.scores", {scores.begin(), scores.end()});
   for (const auto& [role, id] : golden.at("ids").items()) {
     metadata.set_u32("tokenizer.ggml." + role + "_token_id", id.get<int64_t>());
   }

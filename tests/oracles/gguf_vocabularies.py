@@ -37,15 +37,16 @@ class Draw(random.Random):
         text = "".join(pieces)
         return text if self.random() < 0.5 else text.strip()
 
-    def pieces(self, count):
-        """Substrings of texts as SentencePiece sees them, and, as it has them too, their characters."""
+    def pieces(self, count, all_characters=True):
+        """Substrings of texts as SentencePiece sees them, and, as it has them too, their characters, or some of them."""
         words = self.sample(WORDS, self.randint(4, len(WORDS)))
         found = []
         for _ in range(count):
             text = SPACE + SPACE.join(self.choice(words) for _ in range(3))
             begin = self.randrange(len(text))
             found.append(text[begin:begin + self.randint(2, 5)])
-        return list(dict.fromkeys([SPACE, *"".join(found), *found]))
+        characters = [c for c in "".join(found) if all_characters or self.random() < 0.3]
+        return list(dict.fromkeys([*characters, *found] if not all_characters else [SPACE, *characters, *found]))
 
     def vocabulary(self):
         return self.choice([self.llama, self.llama, self.t5, self.t5, self.bert])()
@@ -58,7 +59,7 @@ class Draw(random.Random):
 
     def llama(self):
         rows = [("<unk>", UNKNOWN), ("<s>", CONTROL), ("</s>", CONTROL)] + [(f"<0x{b:02X}>", BYTE) for b in range(256)]
-        rows += self.extra() + [(p, NORMAL) for p in self.pieces(40)]
+        rows += self.extra() + [(p, NORMAL) for p in self.pieces(40, self.random() < 0.7)]
         ids = {} if self.random() < 0.3 else {"bos": 1, "eos": 2, "unknown": 0}
         return self.done("llama", rows, ids, self.flags("add_bos_token", "add_eos_token", "add_space_prefix", "remove_extra_whitespaces"))
 

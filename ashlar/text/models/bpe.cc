@@ -78,7 +78,7 @@ class Bpe : public Model {
   void add_merge(JsonView json, uint32_t rank) {
     const auto [left_text, right_text] = merge_pair(json);
     const auto id_of = [&](std::string_view token) {
-      const auto id = vocabulary_.find(token);
+      const auto id = symbols_.find(token);
       if (!id || token.empty()) {
         json.fail(fmt::format("token \"{}\" is not in the vocabulary", token));
       }
@@ -152,8 +152,10 @@ class Bpe : public Model {
       const int32_t symbol = alphabet == Alphabet::kBytes
                                  ? symbols_.of_byte(static_cast<uint8_t>(piece[at]))
                                  : symbols_.of_char(c.value);
-      // A character without a symbol stays with its neighbours: unknown ones may fuse.
-      if (previous >= 0 && symbol >= 0 && !joints_.contains(previous, symbol)) take(at);
+      // A character that is no token stays with its neighbours: unknown ones may fuse.
+      const bool tokens =
+          previous >= 0 && symbol >= 0 && symbols_.is_token(previous) && symbols_.is_token(symbol);
+      if (tokens && !joints_.contains(previous, symbol)) take(at);
       previous = symbol;
       at += c.length;
     }
@@ -171,6 +173,7 @@ class Bpe : public Model {
       symbols_.append(piece, work.symbols);
     }
     work.merger.merge(merges_, work.symbols);
+    symbols_.spell_out(work.symbols);
   }
 
   Vocabulary vocabulary_;

@@ -4,7 +4,45 @@
 #include "ashlar/text/byte_chars.h"
 #include "ashlar/text/unicode/utf8.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace ashlar::text {
+
+// Tokens on their way out. The last unknown character waits here, since more of them may join it
+// into one token. Byte tokens do not end the wait: the reference's order, whatever one thinks of
+// it.
+class BpeSymbols::Output {
+ public:
+  Output(const BpeSymbols& symbols, std::vector<int32_t>& out) : symbols_(symbols), out_(out) {}
+  ~Output() { flush(); }
+  Output(const Output&) = delete;
+  Output& operator=(const Output&) = delete;
+
+  void token(int32_t id) {
+    flush();
+    out_.push_back(id);
+  }
+
+  void missing(std::string_view text) {
+    if (symbols_.append_fallback(text, out_) || !symbols_.unknown_text_) return;
+    ASHLAR_CHECK(symbols_.unknown_,
+                 "BPE model: \"{}\" has no token and unk_token \"{}\" is not in the vocabulary",
+                 text, *symbols_.unknown_text_);
+    if (!symbols_.fuse_unknown_) flush();
+    waiting_ = true;
+  }
+
+ private:
+  void flush() {
+    if (waiting_) out_.push_back(*symbols_.unknown_);
+    waiting_ = false;
+  }
+
+  const BpeSymbols& symbols_;
+  std::vector<int32_t>& out_;
+  bool waiting_ = false;
+};
 
 BpeSymbols::BpeSymbols(JsonView json, const Vocabulary& vocabulary)
     : vocabulary_(vocabulary),
@@ -33,16 +71,11 @@ BpeSymbols::BpeSymbols(JsonView json, const Vocabulary& vocabulary)
     fallback_[byte] =
         byte_fallback_ ? vocabulary.find(fmt::format("<0x{:02X}>", byte)).value_or(-1) : -1;
   }
+  if (const auto characters = json.find("merging_characters")) add_merging_characters(*characters);
 }
 
 void BpeSymbols::append(std::string_view text, std::vector<int32_t>& symbols) const {
-  // The last unknown character waits here, since more of them may join it into one token. Byte
-  // tokens do not end the wait: the reference's order, whatever one thinks of it.
-  bool waiting = false;
-  const auto flush = [&] {
-    if (waiting) symbols.push_back(*unknown_);
-    waiting = false;
-  };
+  Output output(*this, symbols);
   std::string affixed;
   for (size_t at = 0; at < text.size();) {
     const DecodedChar c = decode_utf8(text.data() + at);
@@ -58,18 +91,52 @@ void BpeSymbols::append(std::string_view text, std::vector<int32_t>& symbols) co
     }
     at += c.length;
     if (id >= 0) {
-      flush();
-      symbols.push_back(id);
-    } else if (!append_fallback(symbol, symbols) && unknown_text_) {
-      ASHLAR_CHECK(unknown_,
-                   "BPE model: \"{}\" has no token and unk_token \"{}\" is not in the "
-                   "vocabulary",
-                   symbol, *unknown_text_);
-      if (!fuse_unknown_) flush();
-      waiting = true;
+      output.token(id);
+    } else {
+      output.missing(symbol);
     }
   }
-  flush();
+}
+
+void BpeSymbols::spell_out(std::vector<int32_t>& symbols) const {
+  if (merging_.empty() ||
+      std::ranges::all_of(symbols, [this](int32_t symbol) { return is_token(symbol); })) {
+    return;
+  }
+  const std::vector<int32_t> merged = std::exchange(symbols, {});
+  Output output(*this, symbols);
+  for (const int32_t symbol : merged) {
+    if (is_token(symbol)) {
+      output.token(symbol);
+    } else {
+      output.missing(merging_[static_cast<size_t>(symbol - vocabulary_.id_limit())]);
+    }
+  }
+}
+
+std::optional<int32_t> BpeSymbols::find(std::string_view text) const {
+  if (const auto id = vocabulary_.find(text); id || merging_.empty()) return id;
+  if (text.empty() || utf8_length(text[0]) != text.size()) return std::nullopt;
+  const int32_t symbol = of_char(decode_utf8(text.data()).value);
+  return symbol < 0 ? std::nullopt : std::optional(symbol);
+}
+
+void BpeSymbols::add_merging_characters(JsonView characters) {
+  for (size_t i = 0; i < characters.size(); ++i) {
+    const std::string_view text = characters.element(i).string();
+    if (has_affixes() || text.empty() || utf8_length(text[0]) != text.size() ||
+        vocabulary_.find(text)) {
+      characters.element(i).fail("wanted a character that is no token, in a model without affixes");
+    }
+    const char32_t c = decode_utf8(text.data()).value;
+    const int32_t symbol = vocabulary_.id_limit() + static_cast<int32_t>(merging_.size());
+    if (c < kTable) {
+      low_[c] = symbol;
+    } else {
+      high_[c] = symbol;
+    }
+    merging_.emplace_back(text);
+  }
 }
 
 bool BpeSymbols::append_fallback(std::string_view text, std::vector<int32_t>& symbols) const {

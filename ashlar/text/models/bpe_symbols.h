@@ -1,5 +1,7 @@
 // The symbols byte-pair encoding starts from: the tokens of single characters, with byte tokens
-// (<0x0A>) or the unknown token for characters that have none.
+// (<0x0A>) or the unknown token for characters that have none. The key merging_characters, which
+// only vocabularies of SentencePiece in GGUF need, lists characters that merge although they are no
+// tokens; their symbols lie beyond the vocabulary's ids.
 #pragma once
 
 #include "ashlar/text/json_view.h"
@@ -23,6 +25,14 @@ class BpeSymbols {
   // Face tokenizers. Throws Error when the unknown token is needed and is not in the vocabulary.
   void append(std::string_view text, std::vector<int32_t>& symbols) const;
 
+  // Takes what is left of merging characters out of a merged word, as append() does with characters
+  // without symbols.
+  void spell_out(std::vector<int32_t>& symbols) const;
+
+  // The symbol of a token or a merging character.
+  std::optional<int32_t> find(std::string_view text) const;
+  bool is_token(int32_t symbol) const { return symbol < vocabulary_.id_limit(); }
+
   // Of a single character, -1 if none. Only when !has_affixes().
   int32_t of_char(char32_t c) const {
     if (c < kTable) return low_[c];
@@ -38,6 +48,8 @@ class BpeSymbols {
 
  private:
   static constexpr char32_t kTable = 0x3000;
+  class Output;
+  void add_merging_characters(JsonView characters);
   bool append_fallback(std::string_view text, std::vector<int32_t>& symbols) const;
 
   const Vocabulary& vocabulary_;
@@ -50,6 +62,7 @@ class BpeSymbols {
   std::array<int32_t, 256> bytes_;
   std::array<int32_t, 256> fallback_;  // <0x00> to <0xFF> if the model falls back to bytes
   bool has_all_bytes_ = true;
+  std::vector<std::string> merging_;  // by symbol, from id_limit() on
 };
 
 }  // namespace ashlar::text
