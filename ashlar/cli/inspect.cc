@@ -134,7 +134,14 @@ Json facts_of(const bundle::Bundle& model, int64_t context, std::optional<DType>
                        {"cache_bytes", 0},
                        {"total_bytes", weights.bytes}};
   } else {
-    facts["memory"] = memory_to_serve(model, context, dtype);
+    const ServingMemory memory = memory_to_serve(model, context, dtype);
+    facts["memory"] = {{"context", memory.context},
+                       {"dtype", std::string(name(memory.dtype))},
+                       {"cache_dtype", std::string(name(memory.cache_dtype))},
+                       {"weight_bytes", memory.weight_bytes},
+                       {"cache_bytes", memory.cache_bytes},
+                       {"work_bytes", memory.work_bytes},
+                       {"total_bytes", memory.total_bytes()}};
   }
   facts["tokenizer"] = nullptr;
   facts["chat_templates"] = Json::array();
