@@ -65,34 +65,38 @@ class CheckpointRanks : public ::testing::Test {
   TempDir dir_{ashlar::testing::quick_folder()};
 };
 
-TEST_F(CheckpointRanks, AnyLayoutReadsAnyLayout) {
-  for (const models::DecoderConfig& config : {small_llama(), small_gpt2(), small_mixtral()}) {
-    const CutModel model(four_layers(config));
-    std::map<std::string, Tensor> single;
-    for (const Cut& from : seven_cuts()) {
-      const std::string run = config.family + " " + from.name;
-      make_directories(dir_.path(run));
-      model.save(from, dir_.path(run), 3);
-      EXPECT_EQ(find_checkpoint(dir_.path(run)), 3);
-      EXPECT_EQ(list_directory(checkpoints_folder(dir_.path(run))).size(), 1u);
-      EXPECT_FALSE(is_directory(folder(run) + "/parts"));
-      // A plain Hugging Face folder, whoever wrote it.
-      const auto tensors = read_tensors(folder(run));
-      if (single.empty()) single = tensors;
-      ASSERT_EQ(tensors.size(), single.size());
-      for (const auto& [name, tensor] : single) {
-        EXPECT_TRUE(same_bytes(tensors.at(name), tensor)) << run << ": " << name;
-      }
-      for (const Cut& to : seven_cuts()) {
-        const int64_t bytes = load_all(model, to, folder(run));
-        // Without replicas, what is read adds up to one copy.
-        if (to.name == "ZeRO-3 on 8") {
-          EXPECT_EQ(bytes, state_bytes(model.graph({"single"}, 0)));
-        }
+class CheckpointFamilies : public CheckpointRanks,
+                           public ::testing::WithParamInterface<models::DecoderConfig> {};
+
+TEST_P(CheckpointFamilies, AnyLayoutReadsAnyLayout) {
+  const CutModel model(four_layers(GetParam()));
+  std::map<std::string, Tensor> single;
+  for (const Cut& from : seven_cuts()) {
+    make_directories(dir_.path(from.name));
+    model.save(from, dir_.path(from.name), 3);
+    EXPECT_EQ(find_checkpoint(dir_.path(from.name)), 3);
+    EXPECT_EQ(list_directory(checkpoints_folder(dir_.path(from.name))).size(), 1u);
+    EXPECT_FALSE(is_directory(folder(from.name) + "/parts"));
+    // A plain Hugging Face folder, whoever wrote it.
+    const auto tensors = read_tensors(folder(from.name));
+    if (single.empty()) single = tensors;
+    ASSERT_EQ(tensors.size(), single.size());
+    for (const auto& [name, tensor] : single) {
+      EXPECT_TRUE(same_bytes(tensors.at(name), tensor)) << from.name << ": " << name;
+    }
+    for (const Cut& to : seven_cuts()) {
+      const int64_t bytes = load_all(model, to, folder(from.name));
+      // Without replicas, what is read adds up to one copy.
+      if (to.name == "ZeRO-3 on 8") {
+        EXPECT_EQ(bytes, state_bytes(model.graph({"single"}, 0)));
       }
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Models, CheckpointFamilies,
+                         ::testing::Values(small_llama(), small_gpt2(), small_mixtral()),
+                         [](const auto& tested) { return tested.param.family; });
 
 TEST_F(CheckpointRanks, EveryRankWritesItsShare) {
   const CutModel model(four_layers(small_llama()));
