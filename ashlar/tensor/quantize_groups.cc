@@ -161,24 +161,25 @@ void quantize_block(const float* x, BlockIQ4NL& b) {
       x, x + kSmallBlock, [](float a, float c) { return std::abs(a) < std::abs(c); });
   f16 best{};
   float best_error = std::numeric_limits<float>::infinity();
-  const auto levels_under = [&](float d, float* levels) {
-    float error = 0;
+  float levels[kSmallBlock];
+  const auto find_levels = [&](float d) {
     const float inverse = d == 0 || !std::isfinite(1 / d) ? 0 : 1 / d;
+    nearest_levels(x, inverse, levels);
+  };
+  const auto error_with = [&](float d) {
+    find_levels(d);
+    float error = 0;
     for (int i = 0; i < kSmallBlock; ++i) {
-      levels[i] = static_cast<float>(kIQ4Levels[nearest_level(x[i] * inverse)]);
       const float off = d * levels[i] - x[i];
       error += off * off;
     }
     return error;
   };
-  float levels[kSmallBlock];
   for (const float end : {-127.0f, 113.0f}) {
     for (int step = -kTries; step <= kTries; ++step) {
-      float d = widest / (end + 2 * static_cast<float>(step));
-      levels_under(d, levels);
-      d = least_squares(x, levels, nullptr, kSmallBlock).scale;
-      const f16 stored = half(d);
-      const float error = levels_under(to_float(stored), levels);
+      find_levels(widest / (end + 2 * static_cast<float>(step)));
+      const f16 stored = half(least_squares(x, levels, nullptr, kSmallBlock).scale);
+      const float error = error_with(to_float(stored));
       if (!(error < best_error)) continue;
       best_error = error;
       best = stored;

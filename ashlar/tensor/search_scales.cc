@@ -1,5 +1,7 @@
 #include "ashlar/tensor/search_scales.h"
 
+#include "ashlar/tensor/blocks.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -127,6 +129,19 @@ float nearest_codes(const float* x, int n, ScaleAndOffset by, CodeRange range, f
     const float error = by.scale * codes[i] - by.offset - x[i];
     return error * error;
   });
+}
+
+void nearest_levels(const float* x, float factor, float* levels) {
+  for (int i = 0; i < kSmallBlock; ++i) {
+    const float at = x[i] * factor;
+    float level = kIQ4Levels[0];  // whole numbers: the sum of the steps below is exact
+#pragma GCC unroll 15
+    for (int n = 0; n < 15; ++n) {
+      const int low = kIQ4Levels[n], high = kIQ4Levels[n + 1];
+      level += at > static_cast<float>(low + high) / 2 ? static_cast<float>(high - low) : 0;
+    }
+    levels[i] = level;
+  }
 }
 
 ScaleAndOffset least_squares(const float* x, const float* u, const float* v, int n) {

@@ -23,6 +23,9 @@ ScaleAndOffset fit_scale_and_offset(const float* x, int n, float high);
 // The nearest codes under a scale and offset; returns the sum of squared errors.
 float nearest_codes(const float* x, int n, ScaleAndOffset by, CodeRange range, float* codes);
 
+// The levels of IQ4_NL nearest to factor x[i], a block of 32; of two as near the lower one.
+void nearest_levels(const float* x, float factor, float* levels);
+
 // The factor a and the offset b >= 0 that bring a u[i] - b v[i] closest to x[i]; v may be null.
 ScaleAndOffset least_squares(const float* x, const float* u, const float* v, int n);
 
