@@ -27,7 +27,7 @@ DecoderConfig blank() {
 }
 
 DecoderConfig parse(HfConfig& keys) {
-  keys.only("pretraining_tp", 1.0);
+  keys.ignore("pretraining_tp");
   DecoderConfig config = blank();
   parse_llama(keys, kForm, config);
   config.qkv_bias = config.o_bias = keys.flag("attention_bias", false);

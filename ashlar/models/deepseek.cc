@@ -105,8 +105,8 @@ void read_positions(HfConfig& keys, bool interleaved, DecoderConfig& config) {
 
 // What both versions read alike.
 DecoderConfig parse_common(HfConfig& keys, bool interleaved) {
-  keys.only("pretraining_tp", 1.0);
   keys.only("moe_layer_freq", 1.0);
+  keys.ignore("pretraining_tp");
   // transformers has none of these losses, nor the layers that predict further tokens.
   keys.ignore(
       "aux_loss_alpha seq_aux ep_size num_nextn_predict_layers num_mtp_layers "

@@ -146,7 +146,7 @@ constexpr LlamaForm kForm;
 DecoderConfig blank() { return {}; }  // the defaults are a LLaMA's
 
 DecoderConfig parse(HfConfig& keys) {
-  keys.only("pretraining_tp", 1.0);
+  keys.ignore("pretraining_tp");  // into how many parts sums were cut
   DecoderConfig config = blank();
   parse_llama(keys, kForm, config);
   config.qkv_bias = config.o_bias = keys.flag("attention_bias", false);

@@ -289,6 +289,7 @@ TEST(Config, HarmlessKeysPass) {
   json config = fixture_config("llama");
   config.update({{"_name_or_path", "x"},
                  {"unsloth_version", "1"},
+                 {"pretraining_tp", 2},
                  {"pruned_heads", json::object()},
                  {"quantization_config", nullptr},
                  {"use_cache", false}});
@@ -338,8 +339,6 @@ TEST(Config, MissingKeys) {
 TEST(Config, WhatChangesTheMathematicsIsRefused) {
   EXPECT_EQ(error_with("gpt2", {{"add_cross_attention", true}}),
             "m/config.json: add_cross_attention = true is not supported (only false)");
-  EXPECT_EQ(error_with("llama", {{"pretraining_tp", 2}}),
-            "m/config.json: pretraining_tp = 2 is not supported (only 1)");
   EXPECT_EQ(error_with("llama", {{"rope_scaling", {{"type", "ntk"}, {"factor", 4.0}}}}),
             "m/config.json: rope_scaling type 'ntk' is not supported; supported are default, "
             "linear, dynamic, llama3, yarn, longrope");

@@ -121,7 +121,7 @@ def llama(d):
     head = sizes(d)
     rope(d, head)
     d("hidden_act", SILU), d("attention_bias", FLAG), d("mlp_bias", FLAG), eps(d, "rms_norm_eps")
-    d("pretraining_tp", [1], 0.2)
+    d("pretraining_tp", [1, 2], 0.2)
 
 
 def mistral(d):
