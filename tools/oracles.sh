@@ -25,7 +25,8 @@ if [ $# -gt 0 ]; then
 fi
 
 failed=0
-for script in tests/oracles/torch_*.py tests/oracles/llamacpp_{models,encoders,perplexity}.py; do
+for script in tests/oracles/torch_*.py tests/oracles/{tokenizer_points,unigram_training}.py \
+  tests/oracles/llamacpp_{models,encoders,perplexity}.py; do
   name=$(basename "$script" .py)
   echo "== $name"
   run "$name" || failed=$((failed + 1))

@@ -267,8 +267,21 @@ class Mender {
                  kLongest);
   }
 
+  // \u0390, which PCRE2 has not.
+  bool code_point() {
+    const std::string_view digits = pattern_.substr(at_).substr(0, 6);
+    if (digits.size() < 6 || !digits.starts_with("\\u") ||
+        digits.find_first_not_of("0123456789abcdefABCDEF", 2) != std::string_view::npos) {
+      return false;
+    }
+    out_ += fmt::format("\\x{{{}}}", digits.substr(2));
+    at_ += 6;
+    return true;
+  }
+
   void escape() {
     const char letter = pattern_[at_ + 1];
+    if (code_point()) return;
     if (letter == 'b' || letter == 'B') {
       out_ += word_boundary(letter == 'B');
       at_ += 2;
@@ -320,6 +333,8 @@ class Mender {
       if (const Shorthand shorthand = shorthand_at(pattern_, at_); shorthand.length > 0) {
         out_ += shorthand.negated ? outside_of(shorthand, pattern_[at_ + 1]) : shorthand.set;
         at_ += shorthand.length;
+      } else if (code_point()) {
+        continue;
       } else if (rest[0] == '\\' && rest.size() > 1) {
         out_ += rest.substr(0, 2);
         at_ += 2;

@@ -7,6 +7,7 @@
 #include "ashlar/text/jinja/text_ops.h"
 #include "ashlar/text/jinja/unicode.h"
 #include "tests/base/paths.h"
+#include "tests/text/fnv.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -16,19 +17,6 @@
 
 namespace ashlar::text::jinja {
 namespace {
-
-class Hash {
- public:
-  void add(std::string_view text) {
-    for (const char c : text) {
-      value_ = (value_ ^ static_cast<unsigned char>(c)) * 1099511628211ull;
-    }
-  }
-  std::string text() const { return fmt::format("{:016x}", value_); }
-
- private:
-  uint64_t value_ = 14695981039346656037ull;
-};
 
 std::string golden(const std::string& name) {
   static const Value kHashes = [] {
@@ -62,7 +50,7 @@ TEST(JinjaUnicode, Conversions) {
       {"final sigma", [](const std::string& c) { return to_lower("a" + c + "\u03a3"); }},
   };
   for (const auto& [name, method] : kMethods) {
-    Hash hash;
+    Fnv hash;
     for_each_code_point([&](char32_t code) { hash.add(method(utf8(code))); });
     EXPECT_EQ(hash.text(), golden(name)) << name;
   }
@@ -76,7 +64,7 @@ TEST(JinjaUnicode, Properties) {
       {"Title", is_title},     {"Printable", is_printable},
   };
   for (const auto& [name, test] : kTests) {
-    Hash hash;
+    Fnv hash;
     for_each_code_point([&](char32_t code) { hash.add(test(code) ? "1" : "0"); });
     EXPECT_EQ(hash.text(), golden(name)) << name;
   }

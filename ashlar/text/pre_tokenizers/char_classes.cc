@@ -84,6 +84,11 @@ class Whitespace : public PreTokenizer {
   }
 };
 
+// Of Unicode 17: Hugging Face tokenizers knows a newer one here than its patterns do.
+bool is_numeric(char32_t c) {
+  return is_number(c) || (c >= 0x11DE0 && c <= 0x11DE9) || (c >= 0x16FF4 && c <= 0x16FF6);
+}
+
 class FixedLength : public PreTokenizer {
  public:
   explicit FixedLength(int64_t chars) : chars_(chars) {}
@@ -126,7 +131,7 @@ std::unique_ptr<PreTokenizer> make_punctuation(JsonView json) {
 
 std::unique_ptr<PreTokenizer> make_digits(JsonView json) {
   const bool individual = json.boolean_or("individual_digits", false);
-  return std::make_unique<CharSplit>(is_number,
+  return std::make_unique<CharSplit>(is_numeric,
                                      individual ? Delimiters::kIsolated : Delimiters::kContiguous);
 }
 
