@@ -135,7 +135,7 @@ class Draw(random.Random):
         separator = lambda: self.choice(SEPARATORS)
         return self.choice([
             lambda: self.choice(["strip", "lstrip", "rstrip"]) + f"({self.choice(['', s(), separator(), 'none'])})",
-            lambda: self.choice(["upper", "lower", "title", "capitalize", "swapcase"]) + "()",
+            lambda: self.choice(["upper", "lower", "title", "capitalize", "swapcase", "casefold"]) + "()",
             lambda: f"replace({separator()}, {s()}" + self.choice(["", ", 1", ", -1"]) + ")",
             lambda: self.choice(["center", "ljust", "rjust"]) + f"({self.choice(['5', '12', '1', e('int', depth)])}" + self.choice(["", ", '*'"]) + ")",
             lambda: f"zfill({self.choice(['1', '6'])})",

@@ -181,6 +181,7 @@ _STATEMENTS = [
     "{% set ns = namespace() %}{% for i in [1] %}{% set ns.name = name %}{% endfor %}{{ ns.name }}", "{% call(x=name) m() %}{% endcall %}", "{% macro m() %}{{ caller() }}{% endmacro %}{% call m() %}{% with %}[{{ name }}]{% endwith %}{% set name = 1 %}{{ name }}{% endcall %}",
     "{% generation %}{{ varargs }}{{ kwargs }}{{ caller is defined }}{% endgeneration %}", "{% macro m() %}{% generation %}{{ caller() }}{% endgeneration %}{% endmacro %}{% call m() %}x{% endcall %}",
     "{{ users|groupby('name')|max }}", "{{ users|groupby('age')|sort }}", "{{ (users|groupby('name'))[0] == ('Ann', [users[1]]) }}", "{{ users|groupby('age')|unique|list }}", "{{ users|groupby('name')|list == users|groupby('name')|list }}",
+    "{{ unicode.casefold() }}{{ 'ŉ ẞ ΣΑΣ ﬁ ᏸ'.casefold() }}{{ 'A'.casefold(1) }}", "{{ 'ŉ ẞ ΣΑΣ ﬁ ᏸ'.casefold() }}",
     # macros, call blocks, filter blocks, with
     "{% macro m(a, b=2) %}{{ a }}-{{ b }}{% endmacro %}{{ m(1) }} {{ m(1, 3) }} {{ m(b=4, a=5) }}", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m() }}|{{ m(1) }}", "{% macro m(a) %}{{ a.b }}{% endmacro %}{{ m() }}", "{% macro m(a) %}{% endmacro %}{{ m(1, 2) }}", "{% macro m(a) %}{% endmacro %}{{ m(b=2) }}",
     "{% macro m(a, b=a) %}{{ b }}{% endmacro %}{{ m(1) }}", "{% macro m() %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1, 2, x=3) }}", "{% macro m() %}{{ q }}{% endmacro %}{% set q = 1 %}{{ m() }}", "{% macro m() %}{% set q = 1 %}{% endmacro %}{{ m() }}{{ q }}", "{% macro fact(n) %}{{ n * fact(n - 1)|int if n > 1 else 1 }}{% endmacro %}{{ fact(5) }}",

@@ -90,7 +90,7 @@ def fnv1a(data):
 def hashes():
     """Of the results for every code point, one after the other: texts, or a 0 or 1 each."""
     methods = {"upper": str.upper, "lower": str.lower, "title": str.title,
-               "capitalize": str.capitalize, "swapcase": str.swapcase, "repr": repr,
+               "capitalize": str.capitalize, "swapcase": str.swapcase, "casefold": str.casefold, "repr": repr,
                "final sigma": lambda c: ("a" + c + "\u03a3").lower()}
     out = {name: fnv1a("".join(method(chr(c)) for c in CODE_POINTS).encode())
            for name, method in methods.items()}
@@ -114,7 +114,7 @@ def main():
              [(hex(a), hex(b)) for a, b in property_ranges(test)])
     same = lambda c: c
     conversions = {"Upper": (str.upper, same), "Lower": (str.lower, same),
-                   "Title": (str.title, str.upper)}
+                   "Title": (str.title, str.upper), "Folded": (str.casefold, str.lower)}
     for name, (convert, default) in conversions.items():
         runs, special = mapping(convert, default)
         emit("CaseRun", f"kTo{name}Runs",
@@ -125,7 +125,7 @@ def main():
     print("// clang-format on\n\n}  // namespace\n")
     for name in PROPERTIES:
         print(f"const std::span<const CodeRange> k{name} = k{name}Ranges;")
-    for name in ("Upper", "Lower", "Title"):
+    for name in conversions:
         print(f"const CaseMap kTo{name} = {{kTo{name}Runs, kTo{name}Special}};")
     print("\n}  // namespace ashlar::text::jinja::tables")
 

@@ -46,6 +46,7 @@ TEST(JinjaUnicode, Conversions) {
       {"title", to_title},
       {"capitalize", to_capitalized},
       {"swapcase", to_swapped_case},
+      {"casefold", to_folded},
       {"repr", in_quotes},
       {"final sigma", [](const std::string& c) { return to_lower("a" + c + "\u03a3"); }},
   };

@@ -255,6 +255,7 @@ Value expandtabs(Runtime& runtime, const Value& self, const Arguments& arguments
 Method::Body find_string_method(std::string_view name) {
   static const std::map<std::string_view, Method::Body> kMethods = {
       {"capitalize", converted<to_capitalized>},
+      {"casefold", converted<to_folded>},
       {"center", justified<Side::kBoth>},
       {"count", count_method},
       {"endswith", has_affix<true>},

@@ -215,6 +215,17 @@ std::string to_capitalized(std::string_view text) {
   return out;
 }
 
+std::string to_folded(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const char32_t code = next_code_point(text, at);
+    const bool mapped =
+        append_mapped(out, tables::kToFolded, code) || append_mapped(out, tables::kToLower, code);
+    if (!mapped) append_utf8(out, code);
+  }
+  return out;
+}
+
 std::string to_swapped_case(std::string_view text) {
   std::string out;
   out.reserve(text.size());

@@ -1,5 +1,5 @@
 // Strings as Python sees them, a sequence of code points, over UTF-8 bytes: lengths, positions,
-// properties and the case conversions of str.upper, lower, title and capitalize.
+// properties and the case conversions of str.upper, lower, title, capitalize and casefold.
 #pragma once
 
 #include <cstddef>
@@ -39,6 +39,7 @@ std::string to_lower(std::string_view text);
 std::string to_title(std::string_view text);  // str.title()
 std::string to_capitalized(std::string_view text);
 std::string to_swapped_case(std::string_view text);
+std::string to_folded(std::string_view text);  // str.casefold()
 
 // str.isupper() and str.islower(): some cased code points, and none of another case.
 bool is_in_case(std::string_view text, bool upper);

@@ -32,6 +32,7 @@ struct CaseMap {
 extern const std::span<const CodeRange> kAlpha, kAlnum, kDecimal, kDigit, kNumeric, kUpper, kLower,
     kTitle, kCaseIgnorable, kPrintable;
 extern const CaseMap kToUpper, kToLower;
-extern const CaseMap kToTitle;  // only where the title case is not the upper case
+extern const CaseMap kToTitle;   // only where the title case is not the upper case
+extern const CaseMap kToFolded;  // only where str.casefold() does not give the lower case
 
 }  // namespace ashlar::text::jinja::tables
