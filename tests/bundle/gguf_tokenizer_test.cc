@@ -9,6 +9,7 @@
 #include "tests/base/paths.h"
 #include "tests/base/shared_data.h"
 #include "tests/bundle/vocabulary_sweep.h"
+#include "tests/text/streamed.h"
 
 #include <fmt/ranges.h>
 #include <gmock/gmock.h>
@@ -65,6 +66,11 @@ TEST(GgufTokenizer, VocabulariesOfLlamaCpp) {
       const size_t first = lines[i].find_first_not_of(' ');
       EXPECT_EQ(ids, first == std::string::npos ? "" : lines[i].substr(first))
           << name << ": " << texts[i];
+    }
+    text::RandomText random(name);
+    for (int round = 0; round < 100; ++round) {
+      const std::vector<int32_t> ids = text::random_ids(tokenizer, random, 40);
+      ASSERT_EQ(text::streamed(tokenizer, ids, false), tokenizer.decode(ids, false)) << name;
     }
   }
   EXPECT_GT(files, 0);

@@ -3,6 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/bundle/gguf_tokenizer.h"
 #include "ashlar/text/tokenizer.h"
+#include "tests/text/streamed.h"
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -34,6 +35,9 @@ void compare_with_llamacpp(const nlohmann::json& golden, SweepResult& result) {
     const auto wanted = item[2].get<std::vector<int32_t>>();
     const std::vector<int32_t> found = tokenizer.encode(text, item[1].get<bool>());
     ++result.checked;
+    if (text::streamed(tokenizer, found, false) != tokenizer.decode(found, false)) {
+      result.differences.push_back(fmt::format("{}: another text as a stream", item[0].dump()));
+    }
     if (found == wanted) continue;
     const auto shown = [&](const std::vector<int32_t>& ids) {
       std::vector<std::string> tokens;

@@ -1,7 +1,7 @@
 // The tokenizer sections of the golden models, made with Hugging Face tokenizers: both directions.
-#include "ashlar/text/detokenizer.h"
 #include "ashlar/text/tokenizer.h"
 #include "tests/base/paths.h"
+#include "tests/text/streamed.h"
 
 #include <nlohmann/json.hpp>
 
@@ -39,11 +39,7 @@ TEST_P(Golden, DetokenizesTheSameTextIdById) {
   for (const auto& item : cases()) {
     const auto ids = item.at("ids").get<std::vector<int32_t>>();
     for (const bool skip : {false, true}) {
-      Detokenizer detokenizer(tokenizer_, skip);
-      std::string text;
-      for (const int32_t id : ids) text += detokenizer.push(id);
-      text += detokenizer.finish();
-      EXPECT_EQ(text, tokenizer_.decode(ids, skip));
+      EXPECT_EQ(streamed(tokenizer_, ids, skip), tokenizer_.decode(ids, skip));
     }
   }
 }

@@ -1,8 +1,8 @@
 #include "tests/text/sweep.h"
 
 #include "ashlar/base/error.h"
-#include "ashlar/text/detokenizer.h"
 #include "ashlar/text/tokenizer.h"
+#include "tests/text/streamed.h"
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -50,13 +50,6 @@ std::string shown(const std::vector<Encoding>& windows) {
   return out;
 }
 
-std::string detokenize(const Tokenizer& tokenizer, const Ids& ids, bool skip) {
-  Detokenizer detokenizer(tokenizer, skip);
-  std::string text;
-  for (const int32_t id : ids) text += detokenizer.push(id);
-  return text + detokenizer.finish();
-}
-
 }  // namespace
 
 void compare_with_reference(const Json& golden, SweepResult& result) {
@@ -96,7 +89,7 @@ void compare_with_reference(const Json& golden, SweepResult& result) {
       differ({{"tokens", tokens}, {"skip", skip}}, Json(found).dump(-1, ' ', true),
              Json(wanted).dump(-1, ' ', true));
     }
-    if (detokenize(*tokenizer, ids, skip) != found) differ(item, "another text as a stream", found);
+    if (streamed(*tokenizer, ids, skip) != found) differ(item, "another text as a stream", found);
     ++result.checked;
   }
 }
