@@ -153,10 +153,10 @@ struct Train {
   }
 
   // Options come from flags: what is wrong with them is a wrong command line.
-  template <typename Options>
-  static void check(const Options& options) {
+  template <typename Trainer, typename Options>
+  static Trainer trainer_of(const Options& options) {
     try {
-      options.validate();
+      return Trainer(options);
     } catch (const Error& error) {
       fail_usage("{}", error.what());
     }
@@ -168,8 +168,7 @@ struct Train {
     options.special_tokens = special.empty() ? std::vector<std::string>{"<|endoftext|>"} : special;
     options.begin_token = begin;
     options.pattern = pattern;
-    check(options);
-    text::BpeTrainer trainer(options);
+    auto trainer = trainer_of<text::BpeTrainer>(options);
     read_into(trainer, reader, clock);
     Progress learning("learning", "token", vocab_size, clock);
     text::Tokenizer tokenizer =
@@ -183,8 +182,7 @@ struct Train {
     options.vocab_size = vocab_size;
     options.lower_case = !cased;
     if (!special.empty()) options.special_tokens = special;
-    check(options);
-    text::WordPieceTrainer trainer(options);
+    auto trainer = trainer_of<text::WordPieceTrainer>(options);
     read_into(trainer, reader, clock);
     Progress learning("learning", "token", vocab_size, clock);
     text::Tokenizer tokenizer = trainer.train([&](int32_t tokens) { learning.update(tokens); });
@@ -196,8 +194,7 @@ struct Train {
     text::UnigramTrainOptions options;
     options.vocab_size = vocab_size;
     if (!special.empty()) options.special_tokens = special;
-    check(options);
-    text::UnigramTrainer trainer(options);
+    auto trainer = trainer_of<text::UnigramTrainer>(options);
     read_into(trainer, reader, clock);
     std::optional<Progress> learning;
     text::Tokenizer tokenizer = trainer.train([&](int64_t done, int64_t all) {
