@@ -1,6 +1,7 @@
 #include "ashlar/text/pattern.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/text/growth.h"
 #include "ashlar/text/unicode/utf8.h"
 
 namespace ashlar::text {
@@ -64,6 +65,7 @@ std::string replace_all(const Pattern& pattern, std::string_view text, std::stri
   pattern.each_match(text, [&](Span match) {
     out.append(text.substr(done, match.begin - done)).append(content);
     done = match.end;
+    check_growth("Replace", text.size(), out.size());
   });
   out.append(text.substr(done));
   return out;

@@ -205,5 +205,37 @@ TEST(HostileTokenizer, DamagedFilesNeverCrash) {
   EXPECT_GT(loaded, 100);  // damage inside strings and numbers is not always fatal
 }
 
+// Each rule doubles the text, alone or in sequences within each other.
+TEST(HostileTokenizer, RulesThatMakeTextsGrowWithoutEnd) {
+  const Json doubled{{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}};
+  const std::vector<Json> many(60, doubled);
+  Json nested{{"type", "Sequence"}, {"normalizers", many}};
+  for (int i = 0; i < 10; ++i) {
+    std::vector<Json> steps(15, doubled);
+    steps.push_back(nested);
+    nested = {{"type", "Sequence"}, {"normalizers", steps}};
+  }
+  const auto fault = [](const std::string& pointer, const Json& value) {
+    Json json = whole();
+    json[Json::json_pointer(pointer)] = value;
+    const Tokenizer tokenizer = Tokenizer::from_json(json.dump(), "t.json");
+    try {
+      tokenizer.encode("ab a", false);
+      tokenizer.decode(std::vector<int32_t>{1}, false);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no Error");
+  };
+  EXPECT_THAT(fault("/normalizer/normalizers", many), HasSubstr("normalizer Sequence makes"));
+  EXPECT_THAT(fault("/normalizer", nested), HasSubstr("normalizer Sequence makes"));
+  EXPECT_THAT(fault("/normalizer", {{"type", "Replace"},
+                                    {"pattern", {{"String", ""}}},
+                                    {"content", std::string(400'000, 'y')}}),
+              HasSubstr("Replace makes"));
+  EXPECT_THAT(fault("/decoder", {{"type", "Sequence"}, {"decoders", many}}),
+              HasSubstr("decoder Replace makes 8388608 bytes of a token of 4194304"));
+}
+
 }  // namespace
 }  // namespace ashlar::text

@@ -1,10 +1,16 @@
 // The decoders that edit text: Replace, Fuse, Strip.
+#include "ashlar/base/error.h"
 #include "ashlar/text/decoders/decoder.h"
 #include "ashlar/text/pattern.h"
 #include "ashlar/text/unicode/utf8.h"
 
+#include <algorithm>
+
 namespace ashlar::text {
 namespace {
+
+// What rules in a row may make of a token: each of them may make it longer.
+constexpr size_t kLongestGrown = 1 << 22;
 
 class Replace : public Decoder {
  public:
@@ -21,7 +27,13 @@ class Replace : public Decoder {
 
    protected:
     void token(std::string& token) override {
-      pass_on(replace_all(decoder_.pattern_, token, decoder_.content_));
+      const std::string replaced = replace_all(decoder_.pattern_, token, decoder_.content_);
+      ASHLAR_CHECK(
+          replaced.size() <= std::max(token.size(), kLongestGrown),
+          "decoder Replace makes {} bytes of a token of {}, at most {} are wanted; the rules of "
+          "this tokenizer are hostile",
+          replaced.size(), token.size(), kLongestGrown);
+      pass_on(replaced);
     }
 
    private:

@@ -1,5 +1,6 @@
 #include "ashlar/text/factory.h"
 
+#include "ashlar/text/growth.h"
 #include "ashlar/text/normalizers/normalizer.h"
 
 #include <vector>
@@ -9,15 +10,28 @@ namespace {
 
 class Sequence : public Normalizer {
  public:
-  explicit Sequence(JsonView json) {
-    const JsonView steps = json.at("normalizers");
-    for (size_t i = 0; i < steps.size(); ++i) steps_.push_back(make_normalizer(steps.element(i)));
-  }
+  explicit Sequence(JsonView json) { add_steps(json); }
   void normalize(std::string& text) const override {
-    for (const auto& step : steps_) step->normalize(text);
+    const size_t before = text.size();
+    for (const auto& step : steps_) {
+      step->normalize(text);
+      check_growth("normalizer Sequence", before, text.size());
+    }
   }
 
  private:
+  // Sequences inside of it are taken apart, so that the limit holds for all of them together.
+  void add_steps(JsonView json) {
+    const JsonView steps = json.at("normalizers");
+    for (size_t i = 0; i < steps.size(); ++i) {
+      if (steps.element(i).at("type").string() == "Sequence") {
+        add_steps(steps.element(i));
+      } else {
+        steps_.push_back(make_normalizer(steps.element(i)));
+      }
+    }
+  }
+
   std::vector<std::unique_ptr<Normalizer>> steps_;
 };
 

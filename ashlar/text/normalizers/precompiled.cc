@@ -4,6 +4,7 @@
 // "longest_match", a key of ours, the longest entry from each place on counts, as in SentencePiece.
 #include "ashlar/base/base64.h"
 #include "ashlar/base/error.h"
+#include "ashlar/text/growth.h"
 #include "ashlar/text/normalizers/normalizer.h"
 #include "ashlar/text/unicode/graphemes.h"
 #include "ashlar/text/unicode/utf8.h"
@@ -63,6 +64,7 @@ class Precompiled : public Normalizer {
       const std::string_view rest = std::string_view(text).substr(at);
       const auto found = find(rest, &length);
       out.append(found.value_or(rest.substr(0, length)));
+      check_growth("Precompiled", text.size(), out.size());
       at += length;
     }
     for (size_t at = 0; !longest_match_ && at < text.size();) {
@@ -72,6 +74,7 @@ class Precompiled : public Normalizer {
       if (grapheme.size() <= kLongestGrapheme) {
         if (const auto whole = replacement(grapheme)) {
           out.append(*whole);
+          check_growth("Precompiled", text.size(), out.size());
           continue;
         }
       }
@@ -80,6 +83,7 @@ class Precompiled : public Normalizer {
         out.append(replacement(c).value_or(c));
         i += c.size();
       }
+      check_growth("Precompiled", text.size(), out.size());
     }
     text = std::move(out);
   }
