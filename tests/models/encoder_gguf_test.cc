@@ -5,6 +5,7 @@
 #include "ashlar/bundle/convert.h"
 #include "ashlar/bundle/gguf_encoder.h"
 #include "ashlar/bundle/load_weights.h"
+#include "ashlar/formats/gguf_writer.h"
 #include "ashlar/models/decoder_graphs.h"
 #include "tests/base/messages.h"
 #include "tests/base/temp_dir.h"
@@ -14,6 +15,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -78,6 +80,24 @@ TEST(EncoderConvert, WhatGgufCannotSayIsRefused) {
   EXPECT_THAT(refusal("bert_relu", "mean"), HasSubstr("cannot say config.json's hidden_act"));
   EXPECT_THAT(refusal("modernbert_biases", "mean"), HasSubstr("cannot say config.json's"));
   EXPECT_THAT(refusal("bert", "max"), HasSubstr("pooling 'max' has no number there"));
+}
+
+TEST(EncoderConvert, MoreLayersThanTensorsAreRefused) {
+  const TempDir folder(quick_folder());
+  write_encoder_model(folder.path(), encoder_golden("bert"));
+  const formats::GgufReader file(write_file_of(folder.path(), "mean"));
+  formats::GgufMetadata metadata;
+  metadata.set_u32("bert.block_count", 9000);
+  for (const auto& [key, value] : file.metadata().entries()) {
+    if (!metadata.contains(key)) metadata.add(key, value);
+  }
+  formats::write_gguf(folder.path("hostile.gguf"), metadata,
+                      {{"token_embd.weight", DType::kF32, {1, 1}}},
+                      [](const formats::TensorSpec&, const formats::WriteBytes& write) {
+                        write(std::array<std::byte, 4>{});
+                      });
+  EXPECT_THAT(error_of([&] { bundle::Bundle::open(folder.path("hostile.gguf")); }),
+              HasSubstr("bert.block_count is 9000, but the file has only 1 tensors"));
 }
 
 // llama.cpp adds these to others in f32, and wants to know how many types of tokens there are.
