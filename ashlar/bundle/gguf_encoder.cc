@@ -173,11 +173,7 @@ models::DecoderConfig gguf_encoder_config(const GgufReader& file) {
                  "{}: tensor '{}' is missing or no matrix", metadata.where(), name);
     return file.entry(name).shape[0];
   };
-  // Before names are made for what a few bytes may claim.
-  const int64_t layers = metadata.integer(fmt::format("{}.block_count", architecture));
-  ASHLAR_CHECK(layers <= std::ssize(file.names()),
-               "{}: {}.block_count is {}, but the file has only {} tensors", metadata.where(),
-               architecture, layers, file.names().size());
+  check_layers(file, architecture, metadata.integer(fmt::format("{}.block_count", architecture)));
   TableRows tables{.tokens = rows("token_embd.weight")};
   if (architecture == "bert") tables.positions = rows("position_embd.weight");
   if (architecture != "modern-bert") tables.types = rows("token_types.weight");

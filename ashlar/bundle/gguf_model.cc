@@ -215,10 +215,7 @@ models::DecoderConfig gguf_config(const GgufReader& file) {
 
 Weights gguf_weights(std::shared_ptr<const GgufReader> file, const models::DecoderConfig& config) {
   const GgufFamily& family = gguf_family(config.family);
-  // Before names are made for what a few bytes may claim.
-  ASHLAR_CHECK(config.layers <= std::ssize(file->names()),
-               "{}: {}.block_count is {}, but the file has only {} tensors",
-               file->metadata().where(), family.architecture, config.layers, file->names().size());
+  check_layers(*file, family.architecture, config.layers);
   const bool merged = !family.paired_rotary && file->contains("blk.0.attn_qkv.weight");
   return {std::make_shared<const GgufTensors>(std::move(file)), gguf_rules(config, merged),
           "the metadata", "", gguf_rope_tensor_names()};

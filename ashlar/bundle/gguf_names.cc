@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -129,6 +130,12 @@ std::vector<WeightRule> gguf_rules(const models::DecoderConfig& config, bool mer
     if (rule.tensor.ends_with("norm.weight")) rule.added = family.norm_added;
   }
   return rules;
+}
+
+void check_layers(const formats::GgufReader& file, std::string_view architecture, int64_t layers) {
+  ASHLAR_CHECK(layers <= std::ssize(file.names()),
+               "{}: {}.block_count is {}, but the file has only {} tensors",
+               file.metadata().where(), architecture, layers, file.names().size());
 }
 
 }  // namespace ashlar::bundle

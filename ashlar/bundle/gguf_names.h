@@ -2,8 +2,10 @@
 #pragma once
 
 #include "ashlar/bundle/gguf_families.h"
+#include "ashlar/formats/gguf.h"
 #include "ashlar/models/family.h"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,5 +19,9 @@ std::string gguf_tensor_name(std::string_view parameter);
 // The rules of a model's parameters under GGUF's names: matrices [outputs, inputs], experts in one.
 // merged_qkv: queries, keys and values lie in one tensor; files of one family differ in that.
 std::vector<models::WeightRule> gguf_rules(const models::DecoderConfig& config, bool merged_qkv);
+
+// Before names are made for what a few bytes may claim: throws Error where the file has fewer
+// tensors than ARCHITECTURE.block_count has layers.
+void check_layers(const formats::GgufReader& file, std::string_view architecture, int64_t layers);
 
 }  // namespace ashlar::bundle
