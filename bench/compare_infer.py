@@ -39,10 +39,11 @@ def run(command, environment=None):
 
 
 def llamacpp_flags():
-    """For CMake: what this processor has, but for AMX, which virtual machines announce and then refuse."""
+    """For CMake: what this processor has."""
     flags = set(pathlib.Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split())
     wanted = {"AVX": "avx", "AVX2": "avx2", "FMA": "fma", "F16C": "f16c", "BMI2": "bmi2", "AVX512": "avx512bw",
-              "AVX512_VBMI": "avx512vbmi", "AVX512_VNNI": "avx512_vnni", "AVX512_BF16": "avx512_bf16"}
+              "AVX512_VBMI": "avx512vbmi", "AVX512_VNNI": "avx512_vnni", "AVX512_BF16": "avx512_bf16",
+              "AMX_TILE": "amx_tile", "AMX_INT8": "amx_int8", "AMX_BF16": "amx_bf16"}
     return " ".join(["-DGGML_NATIVE=OFF", *(f"-DGGML_{name}={'ON' if flag in flags else 'OFF'}"
                                             for name, flag in wanted.items())])
 

@@ -35,12 +35,17 @@ enum class Activation : uint8_t {
 inline constexpr int64_t kGemmBlock = 256;
 
 // Quantised B (is_block(packed_dtype), which must be packed): A is quantised too, each row in
-// blocks of kQuantBlock consecutive r: scale = max |a| / 127, codes = round(a * (127 / max |a|)) to
-// nearest even. Element (m,n) is one chain from 0 over the format's sub-blocks in ascending r: acc
-// = fma(scale_b * scale_a, sum of code_b code_a, acc), the sum exact in integers; formats with
-// minima then add fma(-minimum_b, scale_a * sum of code_a, acc), block by block. r is a multiple of
-// the format's block. The layout and the bits are the same for few rows and many.
+// super-blocks of kQuantSuper consecutive r (the last one may have fewer): scale_a = max |a| / 127,
+// codes = round(a * (127 / max |a|)) to nearest even. B has a scale a super-block as well, and an
+// integer multiplier a sub-block: GGUF's own in the K formats; for q8_0 and q4_0, whose blocks have
+// f16 scales d, scale_b = max |d| / most and multiplier = round(d / scale_b), with most = 255 and
+// 4095. Element (m,n) is one chain from 0 over super-blocks in ascending r: acc = fma(scale_b *
+// scale_a, sum of multiplier * code_b * code_a, acc), the sum exact in integers (before it becomes
+// a float); formats with minima then add fma(-(minimum_b * scale_a), sum of multiplier * code_a,
+// acc). r is a multiple of the format's block. The layout and the bits are the same for few rows
+// and many.
 inline constexpr int64_t kQuantBlock = 32;
+inline constexpr int64_t kQuantSuper = 256;
 // The block formats that gemm multiplies.
 constexpr bool multiplies(DType format) {
   return format == DType::kQ8_0 || format == DType::kQ4_0 || format == DType::kQ4K ||

@@ -2,182 +2,119 @@
 // what the GGUF blocks of its outputs hold, interleaved word by word (4 codes of an output, then
 // the next output's), so that a vector has 4 codes of each output.
 //
-// A format says, for block b (kQuantBlock elements of r) of a panel:
+// Every format is made of super-blocks of kQuantSuper elements of r (the last one of a row may have
+// fewer), in which one scale stands before integer multipliers of the sub-blocks. For block b
+// (kQuantBlock elements) and super-block s a format says:
 //   codes(panel, b, phase, g)     elements 4g .. 4g+3, each a byte without sign
 //   plane(panel, b, phase, g, i)  bits 4i .. 4i+3 of them, for processors that sum nibbles
-//   scale(panel, b, sub)          of the sub-block; a weight is scale * (code - kOffset) - minimum
-//   minimum(panel, b)             where kHasMinimum
+//   multiplier(panel, b, sub)     of the sub-block, an integer
+//   scale(panel, s)               a weight is scale * multiplier * (code - kOffset)
+//   minimum(panel, s), minimum_multiplier(panel, b)   where kHasMinimum: - minimum * multiplier
+//   kShortSums                    the sum of a sub-block's products fits 16 bits
 // phase = b % kPeriod decides which bits of the words are taken: a constant in a loop unrolled that
 // often. The last panel is filled up with zeros.
 #pragma once
 
-#include "ashlar/kernels/args.h"
-#include "ashlar/kernels/vec_bytes.h"
+#include "ashlar/kernels/quant_formats_k.h"
+
+#include <cmath>
+#include <cstring>
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
-inline constexpr int64_t kWordsBytes = 64;  // a word of each of 16 outputs
-inline constexpr int64_t kBlockWords = kQuantBlock / 4;
-
-ASHLAR_INLINE Vec load_halves(const std::byte* p) { return load(reinterpret_cast<const f16*>(p)); }
-
-// f16 d, 32 x i8. Packed: 8 words of codes + 128, then 16 x d.
-struct Q8_0 {
-  static constexpr int kPeriod = 1;
-  static constexpr int kSubBlocks = 1, kPlanes = 2, kOffset = 128;
+// What GGUF's formats of 32 elements share. Their f16 scales become one f32 of a super-block and
+// multipliers up to kMost, such that multiplier * (code - kOffset) fits 16 bits: the scale of a
+// sub-block moves by half a step of the largest one's kMost at most. Packed: 16 scales, then blocks
+// of kWords words of codes and 16 multipliers each.
+template <int64_t kWords, int kMost>
+struct ScaledBlocks {
+  static constexpr int kPeriod = 1, kSubBlocks = 1;
   static constexpr bool kHasMinimum = false;
-  static constexpr int64_t kElements = 32, kSourceBytes = 34, kPanelBytes = 16 * 34;
+  static constexpr int64_t kElements = kQuantBlock, kSourceBytes = 2 + 4 * kWords;
+  static constexpr int64_t kBlockBytes = kWords * kWordsBytes + 2 * kLanes;
+  static constexpr int64_t kHeadBytes = 4 * kLanes;
+  static constexpr int64_t kSuperBytes = kHeadBytes + kSuperBlocks * kBlockBytes;
 
-  ASHLAR_INLINE const std::byte* at(const std::byte* panel, int64_t b) {
-    return panel + b * kPanelBytes;
+  static constexpr int64_t panel_bytes(int64_t blocks) {
+    return (blocks + kSuperBlocks - 1) / kSuperBlocks * kHeadBytes + blocks * kBlockBytes;
   }
-  ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int, int g) {
+  ASHLAR_INLINE const std::byte* at(const std::byte* panel, int64_t b) {
+    return panel + b / kSuperBlocks * kSuperBytes + kHeadBytes + b % kSuperBlocks * kBlockBytes;
+  }
+  ASHLAR_INLINE Ints words(const std::byte* panel, int64_t b, int g) {
     return load_words(at(panel, b) + g * kWordsBytes);
   }
-  ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int phase, int g, int i) {
-    const Ints c = codes(panel, b, phase, g);
+  ASHLAR_INLINE Ints multiplier(const std::byte* panel, int64_t b, int) {
+    return load_shorts(reinterpret_cast<const int16_t*>(at(panel, b) + kWords * kWordsBytes));
+  }
+  ASHLAR_INLINE Vec scale(const std::byte* panel, int64_t s) {
+    return load(reinterpret_cast<const float*>(panel + s * kSuperBytes));
+  }
+  ASHLAR_INLINE Vec minimum(const std::byte*, int64_t) { return zero(); }
+  ASHLAR_INLINE Ints minimum_multiplier(const std::byte*, int64_t) { return ints(0); }
+
+  // `count` blocks of one output become a super-block of its panel. flip: bits of each word of
+  // codes that turn, so that they have no sign.
+  static void pack_flipped(const std::byte* blocks, int64_t count, std::byte* super, int64_t output,
+                           uint32_t flip) {
+    float scales[kSuperBlocks], most = 0;
+    bool finite = true;
+    for (int64_t k = 0; k < count; ++k) {
+      f16 d;
+      std::memcpy(&d, blocks + k * kSourceBytes, sizeof(d));
+      scales[k] = widen(d);
+      finite = finite && std::isfinite(scales[k]);
+      if (std::fabs(scales[k]) > most) most = std::fabs(scales[k]);
+    }
+    const float scale = finite ? most / kMost : __builtin_nanf("");
+    std::memcpy(super + 4 * output, &scale, 4);
+    for (int64_t k = 0; k < count; ++k) {
+      const std::byte* from = blocks + k * kSourceBytes + 2;
+      std::byte* to = super + kHeadBytes + k * kBlockBytes;
+      for (int64_t g = 0; g < kWords; ++g) {
+        uint32_t word;
+        std::memcpy(&word, from + 4 * g, 4);
+        word ^= flip;
+        std::memcpy(to + g * kWordsBytes + 4 * output, &word, 4);
+      }
+      const auto multiplier =
+          static_cast<int16_t>(finite && most > 0 ? std::nearbyint(scales[k] / scale) : 0.0f);
+      std::memcpy(to + kWords * kWordsBytes + 2 * output, &multiplier, 2);
+    }
+  }
+};
+
+// f16 d, 32 x i8. Packed: codes + 128.
+struct Q8_0 : ScaledBlocks<8, 255> {
+  static constexpr int kPlanes = 2, kOffset = 128;
+  static constexpr bool kShortSums = false;
+
+  ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int, int g) {
+    return words(panel, b, g);
+  }
+  ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int, int g, int i) {
+    const Ints c = words(panel, b, g);
     return i == 0 ? low_nibbles(c) : high_nibbles(c);
   }
-  ASHLAR_INLINE Vec scale(const std::byte* panel, int64_t b, int) {
-    return load_halves(at(panel, b) + 8 * kWordsBytes);
-  }
-  ASHLAR_INLINE Vec minimum(const std::byte*, int64_t) { return zero(); }
-  static void pack(const std::byte* block, std::byte* panel, int64_t output) {
-    for (int64_t g = 0; g < 8; ++g) {
-      uint32_t word;
-      std::memcpy(&word, block + 2 + 4 * g, 4);
-      word ^= 0x80808080u;
-      std::memcpy(panel + g * kWordsBytes + 4 * output, &word, 4);
-    }
-    std::memcpy(panel + 8 * kWordsBytes + 2 * output, block, 2);
+  static void pack(const std::byte* blocks, int64_t count, std::byte* super, int64_t output) {
+    pack_flipped(blocks, count, super, output, 0x80808080u);
   }
 };
 
-// f16 d, 16 bytes: element j in the low half of byte j, element j + 16 in the high half. Packed: 4
-// words, then 16 x d.
-struct Q4_0 {
-  static constexpr int kPeriod = 1;
-  static constexpr int kSubBlocks = 1, kPlanes = 1, kOffset = 8;
-  static constexpr bool kHasMinimum = false;
-  static constexpr int64_t kElements = 32, kSourceBytes = 18, kPanelBytes = 16 * 18;
+// f16 d, 16 bytes: element j in the low half of byte j, element j + 16 in the high half.
+struct Q4_0 : ScaledBlocks<4, 4095> {
+  static constexpr int kPlanes = 1, kOffset = 8;
+  static constexpr bool kShortSums = true;
 
-  ASHLAR_INLINE const std::byte* at(const std::byte* panel, int64_t b) {
-    return panel + b * kPanelBytes;
-  }
   ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int, int g) {
-    const Ints words = load_words(at(panel, b) + (g & 3) * kWordsBytes);
-    return g < 4 ? low_nibbles(words) : high_nibbles(words);
+    const Ints c = words(panel, b, g & 3);
+    return g < 4 ? low_nibbles(c) : high_nibbles(c);
   }
   ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int phase, int g, int) {
     return codes(panel, b, phase, g);
   }
-  ASHLAR_INLINE Vec scale(const std::byte* panel, int64_t b, int) {
-    return load_halves(at(panel, b) + 4 * kWordsBytes);
-  }
-  ASHLAR_INLINE Vec minimum(const std::byte*, int64_t) { return zero(); }
-  static void pack(const std::byte* block, std::byte* panel, int64_t output) {
-    for (int64_t g = 0; g < 4; ++g) {
-      std::memcpy(panel + g * kWordsBytes + 4 * output, block + 2 + 4 * g, 4);
-    }
-    std::memcpy(panel + 4 * kWordsBytes + 2 * output, block, 2);
-  }
-};
-
-// Eight blocks of 32: f16 d, f16 dmin, a 6-bit scale and minimum a block in 12 bytes, 128 bytes:
-// element j of blocks 2i and 2i + 1 in the halves of byte 32 i + j. Packed: 32 words, 16 x d, 16 x
-// dmin, then a byte a scale and a minimum, 16 of each block.
-struct Q4_K {
-  static constexpr int kPeriod = 2;
-  static constexpr int kSubBlocks = 1, kPlanes = 1, kOffset = 0;
-  static constexpr bool kHasMinimum = true;
-  static constexpr int64_t kElements = 256, kSourceBytes = 144, kPanelBytes = 16 * 148;
-  static constexpr int64_t kD = 32 * kWordsBytes, kScales = kD + 64, kMinima = kScales + 128;
-
-  ASHLAR_INLINE const std::byte* at(const std::byte* panel, int64_t b) {
-    return panel + b / 8 * kPanelBytes;
-  }
-  ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int phase, int g) {
-    const Ints words = load_words(at(panel, b) + (b % 8 / 2 * kBlockWords + g) * kWordsBytes);
-    return phase == 0 ? low_nibbles(words) : high_nibbles(words);
-  }
-  ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int phase, int g, int) {
-    return codes(panel, b, phase, g);
-  }
-  ASHLAR_INLINE Vec six_bits(const std::byte* p, int64_t b) {
-    return to_floats(load_bytes(reinterpret_cast<const uint8_t*>(p) + b % 8 * kLanes));
-  }
-  ASHLAR_INLINE Vec scale(const std::byte* panel, int64_t b, int) {
-    return load_halves(at(panel, b) + kD) * six_bits(at(panel, b) + kScales, b);
-  }
-  ASHLAR_INLINE Vec minimum(const std::byte* panel, int64_t b) {
-    return load_halves(at(panel, b) + kD + 32) * six_bits(at(panel, b) + kMinima, b);
-  }
-  static void pack(const std::byte* block, std::byte* panel, int64_t output) {
-    for (int64_t g = 0; g < 32; ++g) {
-      std::memcpy(panel + g * kWordsBytes + 4 * output, block + 16 + 4 * g, 4);
-    }
-    std::memcpy(panel + kD + 2 * output, block, 2);
-    std::memcpy(panel + kD + 32 + 2 * output, block + 2, 2);
-    const auto* six = reinterpret_cast<const uint8_t*>(block + 4);
-    for (int64_t j = 0; j < 8; ++j) {
-      // Blocks 0-3: the low 6 bits of bytes j and j + 4. Blocks 4-7: 4 bits in byte j + 4, the
-      // upper 2 above those of block j - 4.
-      const int scale = j < 4 ? six[j] & 63 : (six[j + 4] & 15) | (six[j - 4] >> 6 << 4);
-      const int minimum = j < 4 ? six[j + 4] & 63 : (six[j + 4] >> 4) | (six[j] >> 6 << 4);
-      panel[kScales + j * kLanes + output] = static_cast<std::byte>(scale);
-      panel[kMinima + j * kLanes + output] = static_cast<std::byte>(minimum);
-    }
-  }
-};
-
-// Two halves of 128 elements, each 64 bytes of low and 32 of high bits: block j of a half has its
-// low 4 bits in half j / 2 of the bytes 32 (j % 2) + l, its high 2 in bits 2j of byte l. Then i8 a
-// sub-block of 16, f16 d. Packed: 32 words of low bits, 16 of high ones, 16 x d, 16 scales of each
-// sub-block.
-struct Q6_K {
-  static constexpr int kPeriod = 4;
-  static constexpr int kSubBlocks = 2, kPlanes = 2, kOffset = 32;
-  static constexpr bool kHasMinimum = false;
-  static constexpr int64_t kElements = 256, kSourceBytes = 210, kPanelBytes = 16 * 210;
-  static constexpr int64_t kHigh = 32 * kWordsBytes, kD = kHigh + 16 * kWordsBytes;
-  static constexpr int64_t kScales = kD + 32;
-
-  ASHLAR_INLINE const std::byte* at(const std::byte* panel, int64_t b) {
-    return panel + b / 8 * kPanelBytes;
-  }
-  ASHLAR_INLINE Ints low(const std::byte* panel, int64_t b, int phase, int g) {
-    const int64_t half = b % 8 / 4;
-    const Ints words =
-        load_words(at(panel, b) + (half * 16 + phase % 2 * kBlockWords + g) * kWordsBytes);
-    return phase < 2 ? low_nibbles(words) : high_nibbles(words);
-  }
-  ASHLAR_INLINE Ints high(const std::byte* panel, int64_t b, int phase, int g) {
-    const int64_t half = b % 8 / 4;
-    const Ints words = load_words(at(panel, b) + kHigh + (half * kBlockWords + g) * kWordsBytes);
-    const Ints shifted = phase == 0   ? words
-                         : phase == 1 ? shift_right<2>(words)
-                         : phase == 2 ? shift_right<4>(words)
-                                      : shift_right<6>(words);
-    return shifted & ints(0x03030303);
-  }
-  ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int phase, int g) {
-    return low(panel, b, phase, g) | shift_left<4>(high(panel, b, phase, g));
-  }
-  ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int phase, int g, int i) {
-    return i == 0 ? low(panel, b, phase, g) : high(panel, b, phase, g);
-  }
-  ASHLAR_INLINE Vec scale(const std::byte* panel, int64_t b, int sub) {
-    const auto* scales = reinterpret_cast<const int8_t*>(at(panel, b) + kScales);
-    return load_halves(at(panel, b) + kD) *
-           to_floats(load_bytes(scales + (b % 8 * 2 + sub) * kLanes));
-  }
-  ASHLAR_INLINE Vec minimum(const std::byte*, int64_t) { return zero(); }
-  static void pack(const std::byte* block, std::byte* panel, int64_t output) {
-    for (int64_t g = 0; g < 48; ++g) {  // ql, then qh
-      std::memcpy(panel + g * kWordsBytes + 4 * output, block + 4 * g, 4);
-    }
-    for (int64_t j = 0; j < 16; ++j) panel[kScales + j * kLanes + output] = block[192 + j];
-    std::memcpy(panel + kD + 2 * output, block + 208, 2);
+  static void pack(const std::byte* blocks, int64_t count, std::byte* super, int64_t output) {
+    pack_flipped(blocks, count, super, output, 0);
   }
 };
 

@@ -14,7 +14,7 @@ namespace {
 // Rows that a task takes at most, and panels: a band of rows and a panel share the L2 cache.
 constexpr int64_t kBandTiles = 96 / kQuantRows;
 constexpr int64_t kTaskPanels = 8;
-constexpr int64_t kSpanBlocks = 16;  // a multiple of every format's block
+constexpr int64_t kSpanBlocks = 16;  // a multiple of kSuperBlocks
 constexpr int64_t kTasksEach = 8;
 // Below so many rows one thread rounds them faster than a team would.
 constexpr int64_t kRowsAlone = 4;
@@ -40,16 +40,16 @@ void round_tile(const GemmArgs& args, const QuantPlan& p, int64_t tile, QuantRow
   with_elements(args.a, [&](const auto* a) {
     for (int64_t i = 0; i < count; ++i) {
       const auto* x = a + (first + i) * args.a.row_stride;
-      for (int64_t b = 0; b < p.blocks; ++b) {
-        quantise_block<F>(x + b * kQuantBlock, to[b * count + i]);
-      }
+      each_super(x, p.blocks, [&](int64_t b, int64_t last, const QuantScale& by) {
+        for (; b < last; ++b) quantise_block<F>(x + b * kQuantBlock, by, to[b * count + i]);
+      });
     }
   });
 }
 
 template <typename F>
 int64_t panel_bytes(int64_t r) {
-  return r / F::kElements * F::kPanelBytes;
+  return F::panel_bytes(r / kQuantBlock);
 }
 
 template <typename F>
@@ -93,15 +93,16 @@ int64_t quant_packed_bytes(DType dtype, int64_t r, int64_t n) {
 void quant_pack(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,
                 void* packed) {
   with_format(b.dtype, [&]<typename F>(F) {
-    const int64_t blocks = r / F::kElements;
+    const int64_t row_bytes = r / F::kElements * F::kSourceBytes;
+    constexpr int64_t kSourceSuper = kQuantSuper / F::kElements * F::kSourceBytes;
     for (int64_t n0 = n_begin; n0 < lesser(n_end, n); n0 += kLanes) {
       std::byte* panel = static_cast<std::byte*>(packed) + n0 / kLanes * panel_bytes<F>(r);
       if (n - n0 < kLanes) std::memset(panel, 0, static_cast<size_t>(panel_bytes<F>(r)));
       for (int64_t i = 0; i < lesser(kLanes, n - n0); ++i) {
-        const std::byte* from =
-            static_cast<const std::byte*>(b.data) + (n0 + i) * blocks * F::kSourceBytes;
-        for (int64_t k = 0; k < blocks; ++k) {
-          F::pack(from + k * F::kSourceBytes, panel + k * F::kPanelBytes, i);
+        const std::byte* from = static_cast<const std::byte*>(b.data) + (n0 + i) * row_bytes;
+        std::byte* to = panel;
+        for (int64_t k = 0; k < row_bytes; k += kSourceSuper, to += F::kSuperBytes) {
+          F::pack(from + k, lesser(kSourceSuper, row_bytes - k) / F::kSourceBytes, to, i);
         }
       }
     }

@@ -1,38 +1,57 @@
-// Activations as quantised products read them: each row in blocks of kQuantBlock, rounded to bytes
-// by a scale of the block's own. Tiles of rows lie one after the other, block by block, the rows of
-// a block side by side: [tile][block][row].
+// Activations as quantised products read them: each row in super-blocks of kQuantSuper, rounded to
+// bytes by a scale of the super-block's own. Tiles of rows lie one after the other, block by block,
+// the rows of a block side by side: [tile][block][row].
 #pragma once
 
-#include "ashlar/kernels/args.h"
-#include "ashlar/kernels/vec_bytes.h"
+#include "ashlar/kernels/extent.h"
+#include "ashlar/kernels/quant_formats_k.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
-struct QuantRow {
+struct QuantRow {  // one block of a row
   int8_t codes[kQuantBlock];
-  float scale;
-  float sum;          // scale * the sum of the codes
+  float scale;        // of its super-block
+  float sum;          // of the codes
   int32_t starts[2];  // - the weights' offset * the sum of the codes, of each sub-block
 };
 inline constexpr int64_t kQuantRowBytes = sizeof(QuantRow);
 
-// Smaller blocks count as 0: 127 / most would overflow.
+// Smaller super-blocks count as 0: 127 / most would overflow.
 inline constexpr float kLeastScaled = 0x1.0p-119f;
 
-// One block of a row, for weights of format F. A block with a NaN or an infinity becomes NaN as a
-// whole.
-template <typename F, typename T>
-ASHLAR_INLINE void quantise_block(const T* x, QuantRow& out) {
-  const Vec a = load(x), b = load(x + kLanes);
-  const Vec sizes_a = abs(a), sizes_b = abs(b);
+// How a super-block of a row is rounded.
+struct QuantScale {
+  float scale, factor;
+  bool finite;
+};
+// Of `blocks` blocks from x on. One that holds a NaN or an infinity becomes NaN as a whole.
+template <typename T>
+ASHLAR_INLINE QuantScale quantise_scale(const T* x, int64_t blocks) {
   // A maximum may drop a NaN, so each is asked.
   const Vec largest = broadcast(3.4028234664e38f);
-  const bool finite = all(less_equal(sizes_a, largest) & less_equal(sizes_b, largest));
-  const float most = finite ? reduce_max(max(sizes_a, sizes_b)) : 0.0f;
-  const bool flat = most < kLeastScaled;
-  const Vec factor = broadcast(flat ? 0.0f : 127.0f / most);
-  const Ints low = finite ? to_ints(a * factor) : ints(0);
-  const Ints high = finite ? to_ints(b * factor) : ints(0);
+  Vec most_of_lanes = zero();
+  bool finite = true;
+  for (int64_t k = 0; k < blocks * kQuantBlock; k += kLanes) {
+    const Vec size = abs(load(x + k));
+    finite = finite && all(less_equal(size, largest));
+    most_of_lanes = max(most_of_lanes, size);
+  }
+  if (!finite) return {__builtin_nanf(""), 0.0f, false};
+  const float most = reduce_max(most_of_lanes);
+  if (most < kLeastScaled) return {0.0f, 0.0f, true};
+  return {most / 127.0f, 127.0f / most, true};
+}
+
+// 16 elements of a row as codes.
+template <typename T>
+ASHLAR_INLINE Ints quantise(const T* x, const QuantScale& by) {
+  return by.finite ? to_ints(load(x) * broadcast(by.factor)) : ints(0);
+}
+
+// One block of a row, for weights of format F.
+template <typename F, typename T>
+ASHLAR_INLINE void quantise_block(const T* x, const QuantScale& by, QuantRow& out) {
+  const Ints low = quantise(x, by), high = quantise(x + kLanes, by);
   store_bytes(out.codes, low);
   store_bytes(out.codes + kLanes, high);
   int32_t sum;
@@ -45,8 +64,17 @@ ASHLAR_INLINE void quantise_block(const T* x, QuantRow& out) {
     sum = static_cast<int32_t>(reduce_add(to_floats(low + high)));
     out.starts[0] = -F::kOffset * sum;
   }
-  out.scale = !finite ? __builtin_nanf("") : flat ? 0.0f : most / 127.0f;
-  out.sum = out.scale * static_cast<float>(sum);
+  out.scale = by.scale;
+  out.sum = static_cast<float>(sum);
+}
+
+// f(first block, one behind the last, how they are rounded), of each super-block of a row.
+template <typename T, typename Take>
+ASHLAR_INLINE void each_super(const T* x, int64_t blocks, Take&& f) {
+  for (int64_t first = 0; first < blocks; first += kSuperBlocks) {
+    const int64_t last = lesser(blocks, first + kSuperBlocks);
+    f(first, last, quantise_scale(x + first * kQuantBlock, last - first));
+  }
 }
 
 // f(first element), as what A's dtype says.

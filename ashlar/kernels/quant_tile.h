@@ -1,6 +1,6 @@
 // Micro-kernel of quantised products: a tile of up to kQuantRows rows by up to kQuantPanels panels
 // of 16 outputs, over the whole of r. Arithmetic is the contract of args.h: integer sums within a
-// sub-block are exact, then one chain of fma over the sub-blocks.
+// super-block are exact, then one chain of fma over the super-blocks.
 #pragma once
 
 #include "ashlar/kernels/quant_formats.h"
@@ -9,7 +9,7 @@
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 // The integer sums of rows and panels stay in registers (avx512: 16 of 32, avx2: 12 of 16), enough
-// of them to hide how long each takes; the chains, which are touched once a sub-block, may not.
+// of them to hide how long each takes; what is touched once a sub-block may not.
 #if defined(__AVX512F__)
 inline constexpr int kQuantRows = 8;
 inline constexpr int kQuantPanels = 2;
@@ -83,67 +83,104 @@ inline constexpr int64_t kBytesAhead = 2048;
 // Fetches what lies kBytesAhead behind block b of a panel: at its end, the next panel's.
 template <typename F>
 ASHLAR_INLINE void fetch_ahead(const std::byte* panel, int64_t b) {
-  constexpr int64_t kBytes = F::kPanelBytes * kQuantBlock / F::kElements;
+  constexpr int64_t kBytes = F::kBlockBytes;
   const std::byte* from = panel + b * kBytes + kBytesAhead;
 #pragma GCC unroll 16
   for (int64_t line = 0; line < kBytes; line += 64) __builtin_prefetch(from + line, 0, 3);
 }
 
-// Blocks [begin, end) of r, where begin is a multiple of the format's block: the chains start from
-// 0 at its first block and go on from `out` elsewhere. out[i * stride + p * 16 + j] of a tile of
-// `rows` (QuantRow of all blocks, kRows side by side) and of panels panel_bytes apart.
+// totals[i][p]: the sum over block b, phase by phase of F, of multiplier * (code - offset) * the
+// row's code, and what was there.
+template <typename F, int kRows, int kPanels>
+ASHLAR_INLINE void add_block(const std::byte* const (&panels)[kPanels], int64_t b, int phase,
+                             const QuantRow* rows, Ints (&totals)[kRows][kPanels]) {
+#pragma GCC unroll 2
+  for (int sub = 0; sub < F::kSubBlocks; ++sub) {
+    Ints sums[kRows][kPanels];
+    dot_block<F>(panels, b, phase, sub, rows, sums);
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) {
+      const Ints multiplier = F::multiplier(panels[p], b, sub);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        if constexpr (F::kShortSums) {
+          totals[i][p] = add_short_products(totals[i][p], sums[i][p], multiplier);
+        } else {
+          totals[i][p] = totals[i][p] + sums[i][p] * multiplier;
+        }
+      }
+    }
+  }
+}
+
+// sums[i][p]: the sum over blocks [begin, end) of multiplier of the minimum * the row's codes.
+// Below 2^24, and so exact in floats.
+template <typename F, int kRows, int kPanels>
+ASHLAR_INLINE void sum_minima(const std::byte* const (&panels)[kPanels], int64_t begin, int64_t end,
+                              const QuantRow* rows, Vec (&sums)[kRows][kPanels]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    for (int p = 0; p < kPanels; ++p) sums[i][p] = zero();
+  }
+#pragma GCC unroll 1
+  for (int64_t b = begin; b < end; ++b, rows += kRows) {
+#pragma GCC unroll 2
+    for (int p = 0; p < kPanels; ++p) {
+      const Vec multiplier = to_floats(F::minimum_multiplier(panels[p], b));
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        sums[i][p] = fma(multiplier, broadcast(rows[i].sum), sums[i][p]);
+      }
+    }
+  }
+}
+
+// Blocks [begin, end) of r, where begin is a multiple of kSuperBlocks: the chains start from 0 at
+// the first block and go on from `out` elsewhere. out[i * stride + p * 16 + j] of a tile of `rows`
+// (QuantRow of all blocks, kRows side by side) and of panels panel_bytes apart.
 template <typename F, int kRows, int kPanels>
 static void quant_tile(const std::byte* panel, int64_t panel_bytes, const QuantRow* rows,
                        int64_t begin, int64_t end, float* out, int64_t stride) {
   const std::byte* panels[kPanels];
-  Vec chain[kRows][kPanels];
 #pragma GCC unroll 2
-  for (int p = 0; p < kPanels; ++p) {
-    panels[p] = panel + p * panel_bytes;
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      chain[i][p] = begin == 0 ? zero() : load(out + i * stride + p * kLanes);
-    }
-  }
+  for (int p = 0; p < kPanels; ++p) panels[p] = panel + p * panel_bytes;
   rows += begin * kRows;
 #pragma GCC unroll 1
-  for (int64_t first = begin; first < end; first += F::kPeriod) {
+  for (int64_t super = begin; super < end; super += kSuperBlocks) {
+    const int64_t stop = lesser(end, super + kSuperBlocks);
+    const QuantRow* of_super = rows;
+    Ints totals[kRows][kPanels];
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      for (int p = 0; p < kPanels; ++p) totals[i][p] = ints(0);
+    }
+#pragma GCC unroll 1
+    for (int64_t first = super; first < stop; first += F::kPeriod) {
 #pragma GCC unroll 4
-    for (int phase = 0; phase < F::kPeriod; ++phase, rows += kRows) {
-      const int64_t b = first + phase;
-      if constexpr (kRows >= kLeastRowsAhead) {
+      for (int phase = 0; phase < F::kPeriod; ++phase, rows += kRows) {
+        if constexpr (kRows >= kLeastRowsAhead) {
 #pragma GCC unroll 2
-        for (int p = 0; p < kPanels; ++p) fetch_ahead<F>(panels[p], b);
-      }
-#pragma GCC unroll 2
-      for (int sub = 0; sub < F::kSubBlocks; ++sub) {
-        Ints sums[kRows][kPanels];
-        dot_block<F>(panels, b, phase, sub, rows, sums);
-#pragma GCC unroll 2
-        for (int p = 0; p < kPanels; ++p) {
-          const Vec scale = F::scale(panels[p], b, sub);
-#pragma GCC unroll 16
-          for (int i = 0; i < kRows; ++i) {
-            chain[i][p] = fma(scale * broadcast(rows[i].scale), to_floats(sums[i][p]), chain[i][p]);
-          }
+          for (int p = 0; p < kPanels; ++p) fetch_ahead<F>(panels[p], first + phase);
         }
-      }
-      if constexpr (F::kHasMinimum) {
-#pragma GCC unroll 2
-        for (int p = 0; p < kPanels; ++p) {
-          const Vec minimum = F::minimum(panels[p], b);
-#pragma GCC unroll 16
-          for (int i = 0; i < kRows; ++i) {
-            chain[i][p] = fnma(minimum, broadcast(rows[i].sum), chain[i][p]);
-          }
-        }
+        add_block<F>(panels, first + phase, phase, rows, totals);
       }
     }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
+    Vec minima[kRows][kPanels];
+    if constexpr (F::kHasMinimum) sum_minima<F>(panels, super, stop, of_super, minima);
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) store(out + i * stride + p * kLanes, chain[i][p]);
+    for (int p = 0; p < kPanels; ++p) {
+      const Vec scale = F::scale(panels[p], super / kSuperBlocks);
+      const Vec minimum = F::minimum(panels[p], super / kSuperBlocks);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        float* to = out + i * stride + p * kLanes;
+        const Vec by = broadcast(of_super[i].scale);
+        Vec chain = super == 0 ? zero() : load(to);
+        chain = fma(scale * by, to_floats(totals[i][p]), chain);
+        if constexpr (F::kHasMinimum) chain = fnma(minimum * by, minima[i][p], chain);
+        store(to, chain);
+      }
+    }
   }
 }
 

@@ -120,6 +120,9 @@ ASHLAR_INLINE Ints operator+(Ints a, Ints b) {
 ASHLAR_INLINE Ints operator-(Ints a, Ints b) {
   return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
 }
+ASHLAR_INLINE Ints operator*(Ints a, Ints b) {
+  return {_mm256_mullo_epi32(a.lo, b.lo), _mm256_mullo_epi32(a.hi, b.hi)};
+}
 ASHLAR_INLINE Ints operator&(Ints a, Ints b) {
   return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)};
 }

@@ -67,6 +67,7 @@ ASHLAR_INLINE Ints load(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
 ASHLAR_INLINE void store(int32_t* p, Ints a) { _mm512_storeu_si512(p, a.v); }
 ASHLAR_INLINE Ints operator+(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
 ASHLAR_INLINE Ints operator-(Ints a, Ints b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+ASHLAR_INLINE Ints operator*(Ints a, Ints b) { return {_mm512_mullo_epi32(a.v, b.v)}; }
 ASHLAR_INLINE Ints operator&(Ints a, Ints b) { return {_mm512_and_si512(a.v, b.v)}; }
 ASHLAR_INLINE Ints operator|(Ints a, Ints b) { return {_mm512_or_si512(a.v, b.v)}; }
 ASHLAR_INLINE Ints operator^(Ints a, Ints b) { return {_mm512_xor_si512(a.v, b.v)}; }

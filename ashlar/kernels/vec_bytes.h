@@ -40,12 +40,19 @@ ASHLAR_INLINE NibbleSums dot_nibbles(NibbleSums s, Ints codes, Ints x) {
 }
 ASHLAR_INLINE Ints total(NibbleSums s) { return s.sum; }
 
-// 16 bytes, zero- or sign-extended.
+// load_bytes, load_shorts: 16 of them, zero- or sign-extended. add_short_products: sum + a * b, of
+// lanes that fit 16 bits.
 ASHLAR_INLINE Ints load_bytes(const uint8_t* p) {
   return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }
 ASHLAR_INLINE Ints load_bytes(const int8_t* p) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
+}
+ASHLAR_INLINE Ints load_shorts(const int16_t* p) {
+  return {_mm512_cvtepi16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
+}
+ASHLAR_INLINE Ints add_short_products(Ints sum, Ints a, Ints b) {
+  return {_mm512_dpwssd_epi32(sum.v, a.v, _mm512_maskz_mov_epi16(0x55555555u, b.v))};
 }
 // Lanes within [-128, 127].
 ASHLAR_INLINE void store_bytes(int8_t* p, Ints a) {
@@ -78,6 +85,14 @@ ASHLAR_INLINE Ints load_bytes(const uint8_t* p) {
 ASHLAR_INLINE Ints load_bytes(const int8_t* p) {
   return {_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))),
           _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + 8)))};
+}
+ASHLAR_INLINE Ints load_shorts(const int16_t* p) {
+  return {_mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))),
+          _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + 8)))};
+}
+ASHLAR_INLINE Ints add_short_products(Ints sum, Ints a, Ints b) {
+  b = b & ints(0xffff);
+  return sum + Ints{_mm256_madd_epi16(a.lo, b.lo), _mm256_madd_epi16(a.hi, b.hi)};
 }
 ASHLAR_INLINE void store_bytes(int8_t* p, Ints a) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.lo, a.hi), 0xd8);
@@ -114,6 +129,8 @@ ASHLAR_INLINE Ints load_bytes(const T* p) {
   for (int i = 0; i < kLanes; ++i) a.lane[i] = p[i];
   return a;
 }
+ASHLAR_INLINE Ints load_shorts(const int16_t* p) { return load_bytes(p); }
+ASHLAR_INLINE Ints add_short_products(Ints sum, Ints a, Ints b) { return sum + a * b; }
 ASHLAR_INLINE void store_bytes(int8_t* p, Ints a) {
   for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(a.lane[i]);
 }

@@ -124,6 +124,9 @@ ASHLAR_INLINE Ints operator+(const Ints& a, const Ints& b) {
 ASHLAR_INLINE Ints operator-(const Ints& a, const Ints& b) {
   return each_lane<Ints>([&](int i) { return wrap(bits_of(a.lane[i]) - bits_of(b.lane[i])); });
 }
+ASHLAR_INLINE Ints operator*(const Ints& a, const Ints& b) {
+  return each_lane<Ints>([&](int i) { return wrap(bits_of(a.lane[i]) * bits_of(b.lane[i])); });
+}
 ASHLAR_INLINE Ints operator&(const Ints& a, const Ints& b) {
   return each_lane<Ints>([&](int i) { return a.lane[i] & b.lane[i]; });
 }

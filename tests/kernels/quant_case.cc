@@ -23,26 +23,71 @@ std::vector<int64_t> scale_offsets(DType format) {
   return {0};
 }
 
-// A row's block as the contract rounds it: scale and codes.
+// A row's super-block as the contract rounds it: scale and codes.
 struct RoundedBlock {
   float scale;
   std::vector<double> codes;
 };
-RoundedBlock rounded_block(const double* x) {
+RoundedBlock rounded_block(const double* x, int64_t count) {
   float most = 0;
-  for (int64_t i = 0; i < kQuantBlock; ++i) most = std::max(most, std::abs(float(x[i])));
+  for (int64_t i = 0; i < count; ++i) most = std::max(most, std::abs(float(x[i])));
   RoundedBlock block = {most / 127.0f, {}};
   const float factor = most > 0 ? 127.0f / most : 0.0f;
-  for (int64_t i = 0; i < kQuantBlock; ++i) {
+  for (int64_t i = 0; i < count; ++i) {
     block.codes.push_back(std::nearbyint(float(x[i]) * factor));
   }
   return block;
 }
 
-// [M,N] of f(sum over r of term(weight, row's element)).
+// Weights whose f16 scales the contract makes multiples of a scale of their super-block.
+double most_multiplier(DType format) { return format == DType::kQ8_0 ? 255 : 4095; }
+bool has_own_scales(DType format) { return format == DType::kQ8_0 || format == DType::kQ4_0; }
+
+float scale_at(const QuantWeights& w, int64_t block) {
+  f16 d;
+  std::memcpy(&d, w.blocks.data() + block * size_of(w.format), sizeof(d));
+  return to_float(d);
+}
+
+// f(element, the scale of its block, scale_b of its super-block), row by row.
+void each_scaled(const QuantWeights& w, const std::function<void(size_t, float, float)>& f) {
+  for (int64_t first = 0; first < w.n * w.r;) {
+    const int64_t last = std::min(first / w.r * w.r + w.r, first + kQuantSuper);
+    float most = 0;
+    for (int64_t i = first; i < last; i += kQuantBlock) {
+      most = std::max(most, std::abs(scale_at(w, i / kQuantBlock)));
+    }
+    const float scale = most / static_cast<float>(most_multiplier(w.format));
+    for (; first < last; ++first) {
+      f(static_cast<size_t>(first), scale_at(w, first / kQuantBlock), scale);
+    }
+  }
+}
+
+// What the contract multiplies.
+std::vector<double> contract_values(const QuantWeights& w) {
+  std::vector<double> values = w.values;
+  if (!has_own_scales(w.format)) return values;
+  each_scaled(w, [&](size_t i, float of_block, float scale) {
+    if (of_block != 0) values[i] *= std::nearbyint(of_block / scale) * double(scale) / of_block;
+  });
+  return values;
+}
+
+// How far that can be from the weights: half a multiplier.
+std::vector<double> scale_bound(const QuantWeights& w) {
+  std::vector<double> bound(w.values.size());
+  if (!has_own_scales(w.format)) return bound;
+  each_scaled(w, [&](size_t i, float of_block, float scale) {
+    if (of_block != 0) bound[i] = std::abs(w.values[i] / of_block) * scale / 2;
+  });
+  return bound;
+}
+
+// [M,N] of sums over r of weight * the row's element, as `map` makes them of the row.
 using RowMap = std::function<std::vector<double>(const double* row)>;
-std::vector<double> product(const QuantWeights& w, const Array& rows, const RowMap& map,
-                            double (*term)(double, double)) {
+std::vector<double> product(const QuantWeights& w, const std::vector<double>& weights,
+                            const Array& rows, const RowMap& map) {
   const std::vector<double> x = rows.values();
   std::vector<double> result;
   for (size_t first = 0; first < x.size(); first += static_cast<size_t>(w.r)) {
@@ -50,7 +95,7 @@ std::vector<double> product(const QuantWeights& w, const Array& rows, const RowM
     for (int64_t n = 0; n < w.n; ++n) {
       double sum = 0;
       for (int64_t k = 0; k < w.r; ++k) {
-        sum += term(w.values[static_cast<size_t>(n * w.r + k)], row[static_cast<size_t>(k)]);
+        sum += weights[static_cast<size_t>(n * w.r + k)] * row[static_cast<size_t>(k)];
       }
       result.push_back(sum);
     }
@@ -58,15 +103,13 @@ std::vector<double> product(const QuantWeights& w, const Array& rows, const RowM
   return result;
 }
 
-double times(double a, double b) { return a * b; }
-
-// The row block by block: each element of it, made from the rounded block.
+// The row super-block by super-block: each element of it, made from the rounded block.
 RowMap by_block(int64_t r, const std::function<double(const RoundedBlock&, size_t)>& element) {
   return [r, element](const double* row) {
     std::vector<double> result;
-    for (int64_t b = 0; b < r; b += kQuantBlock) {
-      const RoundedBlock block = rounded_block(row + b);
-      for (size_t i = 0; i < kQuantBlock; ++i) result.push_back(element(block, i));
+    for (int64_t b = 0; b < r; b += kQuantSuper) {
+      const RoundedBlock block = rounded_block(row + b, std::min(kQuantSuper, r - b));
+      for (size_t i = 0; i < block.codes.size(); ++i) result.push_back(element(block, i));
     }
     return result;
   };
@@ -122,18 +165,27 @@ Array run_product(const KernelTable& table, TestTeam& team, const QuantWeights& 
 
 std::vector<double> product_reference(const QuantWeights& w, const Array& rows) {
   const auto element = [](const RoundedBlock& b, size_t i) { return b.scale * b.codes[i]; };
-  return product(w, rows, by_block(w.r, element), times);
+  return product(w, contract_values(w), rows, by_block(w.r, element));
 }
 
 std::vector<double> unrounded_product(const QuantWeights& w, const Array& rows) {
   const auto whole = [&](const double* row) { return std::vector<double>(row, row + w.r); };
-  return product(w, rows, whole, times);
+  return product(w, w.values, rows, whole);
 }
 
 std::vector<double> rounding_bound(const QuantWeights& w, const Array& rows) {
+  std::vector<double> sizes = contract_values(w);
+  for (double& size : sizes) size = std::abs(size);
   const auto half_step = [](const RoundedBlock& b, size_t) { return 0.5 * b.scale; };
-  return product(w, rows, by_block(w.r, half_step),
-                 [](double a, double b) { return std::abs(a) * b; });
+  std::vector<double> bound = product(w, sizes, rows, by_block(w.r, half_step));
+  const auto row_sizes = [&](const double* row) {
+    std::vector<double> result(row, row + w.r);
+    for (double& size : result) size = std::abs(size);
+    return result;
+  };
+  const std::vector<double> of_scales = product(w, scale_bound(w), rows, row_sizes);
+  for (size_t i = 0; i < bound.size(); ++i) bound[i] += of_scales[i];
+  return bound;
 }
 
 }  // namespace ashlar::kernels

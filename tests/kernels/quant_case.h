@@ -28,9 +28,9 @@ std::vector<std::byte> packed(const KernelTable& table, const QuantWeights& weig
 Array run_product(const KernelTable& table, TestTeam& team, const QuantWeights& weights,
                   const std::vector<std::byte>& packed, const Array& rows);
 
-// With the activations rounded as the contract in args.h says, summed in double.
+// With activations and scales rounded as the contract in args.h says, summed in double.
 std::vector<double> product_reference(const QuantWeights& weights, const Array& rows);
-// How far rounding the activations can take each element from the product of the unrounded ones.
+// How far that rounding can take each element from the product of the unrounded ones.
 std::vector<double> rounding_bound(const QuantWeights& weights, const Array& rows);
 std::vector<double> unrounded_product(const QuantWeights& weights, const Array& rows);
 

@@ -55,7 +55,7 @@ TEST_P(QuantGemm, ReductionsOfAnyNumberOfBlocks) {
   }
 }
 
-// The activations lose half a step of their block at most.
+// Activations lose half a step of their super-block at most, scales half a multiplier.
 TEST_P(QuantGemm, StaysWithinTheBoundOfItsFormats) {
   for (const DType format : kQuantFormats) {
     const QuantWeights weights = random_weights(format, 64, 2048);
@@ -115,8 +115,8 @@ TEST_P(QuantGemm, BiasAndResidualAndActivationFollow) {
   expect_close(c, wanted, "c");
 }
 
-// A block that holds a NaN or an infinity makes its row NaN and no other; blocks of zeros and of
-// numbers too small to scale count as zeros.
+// A super-block that holds a NaN or an infinity makes its row NaN and no other; blocks of zeros and
+// of numbers too small to scale count as zeros.
 TEST_P(QuantGemm, RowsThatCannotBeRounded) {
   const QuantWeights weights = random_weights(DType::kQ8_0, 16, 64);
   std::vector<double> values = random_values("rows", 5 * 64);

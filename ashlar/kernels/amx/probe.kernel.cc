@@ -8,6 +8,12 @@ namespace {
 constexpr int64_t kProducts = kAmxRows * kAmxRows * kAmxStep;  // of an instruction
 constexpr int kUnrolled = 3;
 
+ASHLAR_INLINE void multiply_bytes() {
+  amx_multiply_bytes<0, 4, 6, true>(), amx_multiply_bytes<1, 4, 7, true>();
+  amx_multiply_bytes<2, 5, 6, true>(), amx_multiply_bytes<3, 5, 7, true>();
+}
+
+template <bool kBytes>
 float multiply_tiles(int64_t steps) {
   amx_configure(kAmxRows);
   const std::byte zeros[kAmxTile] = {};
@@ -16,7 +22,13 @@ float multiply_tiles(int64_t steps) {
   amx_load<6>(zeros, kAmxBytes), amx_load<7>(zeros, kAmxBytes);
   for (int64_t i = 0; i < steps; ++i) {
 #pragma GCC unroll 3
-    for (int k = 0; k < kUnrolled; ++k) amx_multiply_pairs<true>();
+    for (int k = 0; k < kUnrolled; ++k) {
+      if constexpr (kBytes) {
+        multiply_bytes();
+      } else {
+        amx_multiply_pairs<true>();
+      }
+    }
   }
   amx_release();
   return 0;
@@ -24,10 +36,12 @@ float multiply_tiles(int64_t steps) {
 
 }  // namespace
 
-// An f32 product is six of planes.
+// An f32 product is six of planes. A tile holds twice as many bytes as bf16.
 void fill_probe(ProbeTable& table) {
-  table.bf16_dot = {multiply_tiles, 2 * 4 * kUnrolled * kProducts};
-  table.f32 = {multiply_tiles, 2 * 4 * kUnrolled * kProducts / 6};
+  constexpr int64_t kOperations = 2 * 4 * kUnrolled * kProducts;
+  table.bf16_dot = {multiply_tiles<false>, kOperations};
+  table.f32 = {multiply_tiles<false>, kOperations / 6};
+  table.int8_dot = {multiply_tiles<true>, 2 * kOperations};
 }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

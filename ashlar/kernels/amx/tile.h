@@ -1,5 +1,5 @@
 // Intel AMX in the terms of a product: eight registers, each a tile of 16 rows of 64 bytes, and an
-// instruction that multiplies two tiles of bf16. Micro-kernels of 32 x 32 sums on top of them.
+// instructions that multiply two tiles of bf16 or of bytes. Micro-kernels of 32 x 32 sums on top.
 //
 // TDPBF16PS adds to c[m][n] (f32) one sum over 32 consecutive r: the products of even r in
 // ascending order, those of odd r the same, then the two together; each addition is rounded to
@@ -18,10 +18,9 @@ inline constexpr int64_t kAmxSquare = 2 * kAmxRows;  // rows and columns of a mi
 // What one step needs of a plane of B: 16 rows of two tiles side by side.
 inline constexpr int64_t kAmxPair = 2 * kAmxTile;
 
-// Tiles 0-3 hold sums and 4, 5 A, of `rows` rows; 6 and 7 hold B. A sum of a tile is over a row of
-// A, of `a_bytes`, which takes a row of B for each four. Until release() the thread keeps 8 KB more
-// across context switches.
-ASHLAR_INLINE void amx_configure(int64_t rows, int64_t a_bytes = kAmxBytes) {
+// Tiles 0-3 hold sums and 4, 5 A, of `rows` rows; 6 and 7 hold B. Until release() the thread keeps
+// 8 KB more across context switches.
+ASHLAR_INLINE void amx_configure(int64_t rows) {
   struct alignas(64) Config {
     uint8_t palette = 1, start_row = 0, reserved[14] = {};
     uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
@@ -29,8 +28,7 @@ ASHLAR_INLINE void amx_configure(int64_t rows, int64_t a_bytes = kAmxBytes) {
   };
   Config config;
   for (int tile = 0; tile < 8; ++tile)
-    config.rows[tile] = static_cast<uint8_t>(tile < 6 ? rows : a_bytes / 4);
-  config.bytes[4] = config.bytes[5] = static_cast<uint16_t>(a_bytes);
+    config.rows[tile] = static_cast<uint8_t>(tile < 6 ? rows : kAmxRows);
   asm volatile("ldtilecfg %0" ::"m"(config));
 }
 ASHLAR_INLINE void amx_release() { asm volatile("tilerelease" ::: "memory"); }
@@ -51,6 +49,16 @@ ASHLAR_INLINE void amx_store(void* to, int64_t stride) {
 template <int kC, int kA, int kB>
 ASHLAR_INLINE void amx_multiply() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+}
+
+// Sums (int32) of four signed bytes of A by four of B, signed or not: exact.
+template <int kC, int kA, int kB, bool kSigned>
+ASHLAR_INLINE void amx_multiply_bytes() {
+  if constexpr (kSigned) {
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+  } else {
+    asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kC), "i"(kA), "i"(kB));
+  }
 }
 
 // Tiles 0-3: sums, upper rows first. 4, 5: A, upper and lower. 6, 7: B, left and right.

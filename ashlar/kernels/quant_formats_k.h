@@ -1,0 +1,131 @@
+// GGUF's K formats in panels, as quant_formats.h describes them: their super-blocks and multipliers
+// are GGUF's own.
+#pragma once
+
+#include "ashlar/kernels/args.h"
+#include "ashlar/kernels/vec_bytes.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+
+inline constexpr int64_t kWordsBytes = 64;  // a word of each of 16 outputs
+inline constexpr int64_t kBlockWords = kQuantBlock / 4;
+inline constexpr int64_t kSuperBlocks = kQuantSuper / kQuantBlock;
+
+ASHLAR_INLINE Vec load_halves(const std::byte* p) { return load(reinterpret_cast<const f16*>(p)); }
+
+// Eight blocks of 32: f16 d, f16 dmin, a 6-bit scale and minimum a block in 12 bytes, 128 bytes:
+// element j of blocks 2i and 2i + 1 in the halves of byte 32 i + j. Packed: 32 words, 16 x d, 16 x
+// dmin, then a byte a scale and a minimum, 16 of each block.
+struct Q4_K {
+  static constexpr int kPeriod = 2;
+  static constexpr int kSubBlocks = 1, kPlanes = 1, kOffset = 0;
+  static constexpr bool kHasMinimum = true, kShortSums = false;
+  static constexpr int64_t kElements = 256, kSourceBytes = 144, kSuperBytes = 16 * 148;
+  static constexpr int64_t kBlockBytes = kSuperBytes / kSuperBlocks;
+  static constexpr int64_t kD = 32 * kWordsBytes, kScales = kD + 64, kMinima = kScales + 128;
+
+  ASHLAR_INLINE const std::byte* at(const std::byte* panel, int64_t b) {
+    return panel + b / kSuperBlocks * kSuperBytes;
+  }
+  static constexpr int64_t panel_bytes(int64_t blocks) {
+    return blocks / kSuperBlocks * kSuperBytes;
+  }
+  ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int phase, int g) {
+    const Ints words = load_words(at(panel, b) + (b % 8 / 2 * kBlockWords + g) * kWordsBytes);
+    return phase == 0 ? low_nibbles(words) : high_nibbles(words);
+  }
+  ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int phase, int g, int) {
+    return codes(panel, b, phase, g);
+  }
+  ASHLAR_INLINE Ints six_bits(const std::byte* p, int64_t b) {
+    return load_bytes(reinterpret_cast<const uint8_t*>(p) + b % 8 * kLanes);
+  }
+  ASHLAR_INLINE Ints multiplier(const std::byte* panel, int64_t b, int) {
+    return six_bits(at(panel, b) + kScales, b);
+  }
+  ASHLAR_INLINE Vec scale(const std::byte* panel, int64_t s) {
+    return load_halves(panel + s * kSuperBytes + kD);
+  }
+  ASHLAR_INLINE Ints minimum_multiplier(const std::byte* panel, int64_t b) {
+    return six_bits(at(panel, b) + kMinima, b);
+  }
+  ASHLAR_INLINE Vec minimum(const std::byte* panel, int64_t s) {
+    return load_halves(panel + s * kSuperBytes + kD + 32);
+  }
+  static void pack(const std::byte* block, int64_t, std::byte* panel, int64_t output) {
+    for (int64_t g = 0; g < 32; ++g) {
+      std::memcpy(panel + g * kWordsBytes + 4 * output, block + 16 + 4 * g, 4);
+    }
+    std::memcpy(panel + kD + 2 * output, block, 2);
+    std::memcpy(panel + kD + 32 + 2 * output, block + 2, 2);
+    const auto* six = reinterpret_cast<const uint8_t*>(block + 4);
+    for (int64_t j = 0; j < 8; ++j) {
+      // Blocks 0-3: the low 6 bits of bytes j and j + 4. Blocks 4-7: 4 bits in byte j + 4, the
+      // upper 2 above those of block j - 4.
+      const int scale = j < 4 ? six[j] & 63 : (six[j + 4] & 15) | (six[j - 4] >> 6 << 4);
+      const int minimum = j < 4 ? six[j + 4] & 63 : (six[j + 4] >> 4) | (six[j] >> 6 << 4);
+      panel[kScales + j * kLanes + output] = static_cast<std::byte>(scale);
+      panel[kMinima + j * kLanes + output] = static_cast<std::byte>(minimum);
+    }
+  }
+};
+
+// Two halves of 128 elements, each 64 bytes of low and 32 of high bits: block j of a half has its
+// low 4 bits in half j / 2 of the bytes 32 (j % 2) + l, its high 2 in bits 2j of byte l. Then i8 a
+// sub-block of 16, f16 d. Packed: 32 words of low bits, 16 of high ones, 16 x d, 16 scales of each
+// sub-block.
+struct Q6_K {
+  static constexpr int kPeriod = 4;
+  static constexpr int kSubBlocks = 2, kPlanes = 2, kOffset = 32;
+  static constexpr bool kHasMinimum = false, kShortSums = false;
+  static constexpr int64_t kElements = 256, kSourceBytes = 210, kSuperBytes = 16 * 210;
+  static constexpr int64_t kBlockBytes = kSuperBytes / kSuperBlocks;
+  static constexpr int64_t kHigh = 32 * kWordsBytes, kD = kHigh + 16 * kWordsBytes;
+  static constexpr int64_t kScales = kD + 32;
+
+  ASHLAR_INLINE const std::byte* at(const std::byte* panel, int64_t b) {
+    return panel + b / kSuperBlocks * kSuperBytes;
+  }
+  static constexpr int64_t panel_bytes(int64_t blocks) {
+    return blocks / kSuperBlocks * kSuperBytes;
+  }
+  ASHLAR_INLINE Ints low(const std::byte* panel, int64_t b, int phase, int g) {
+    const int64_t half = b % 8 / 4;
+    const Ints words =
+        load_words(at(panel, b) + (half * 16 + phase % 2 * kBlockWords + g) * kWordsBytes);
+    return phase < 2 ? low_nibbles(words) : high_nibbles(words);
+  }
+  ASHLAR_INLINE Ints high(const std::byte* panel, int64_t b, int phase, int g) {
+    const int64_t half = b % 8 / 4;
+    const Ints words = load_words(at(panel, b) + kHigh + (half * kBlockWords + g) * kWordsBytes);
+    const Ints shifted = phase == 0   ? words
+                         : phase == 1 ? shift_right<2>(words)
+                         : phase == 2 ? shift_right<4>(words)
+                                      : shift_right<6>(words);
+    return shifted & ints(0x03030303);
+  }
+  ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int phase, int g) {
+    return low(panel, b, phase, g) | shift_left<4>(high(panel, b, phase, g));
+  }
+  ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int phase, int g, int i) {
+    return i == 0 ? low(panel, b, phase, g) : high(panel, b, phase, g);
+  }
+  ASHLAR_INLINE Ints multiplier(const std::byte* panel, int64_t b, int sub) {
+    const auto* scales = reinterpret_cast<const int8_t*>(at(panel, b) + kScales);
+    return load_bytes(scales + (b % 8 * 2 + sub) * kLanes);
+  }
+  ASHLAR_INLINE Vec scale(const std::byte* panel, int64_t s) {
+    return load_halves(panel + s * kSuperBytes + kD);
+  }
+  ASHLAR_INLINE Vec minimum(const std::byte*, int64_t) { return zero(); }
+  ASHLAR_INLINE Ints minimum_multiplier(const std::byte*, int64_t) { return ints(0); }
+  static void pack(const std::byte* block, int64_t, std::byte* panel, int64_t output) {
+    for (int64_t g = 0; g < 48; ++g) {  // ql, then qh
+      std::memcpy(panel + g * kWordsBytes + 4 * output, block + 4 * g, 4);
+    }
+    for (int64_t j = 0; j < 16; ++j) panel[kScales + j * kLanes + output] = block[192 + j];
+    std::memcpy(panel + kD + 2 * output, block + 208, 2);
+  }
+};
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE
