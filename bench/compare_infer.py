@@ -14,6 +14,7 @@ import datetime
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,27 +39,31 @@ def run(command, environment=None):
     return done.stdout
 
 
-def llamacpp_flags():
-    """For CMake: what this processor has."""
+def llamacpp_build():
+    """The environment that builds llama.cpp for what this processor has. GCC 12 reorders its loads of AMX's settings
+    (an illegal instruction follows), so AMX takes a newer clang; without one it is left out."""
     flags = set(pathlib.Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split())
     wanted = {"AVX": "avx", "AVX2": "avx2", "FMA": "fma", "F16C": "f16c", "BMI2": "bmi2", "AVX512": "avx512bw",
-              "AVX512_VBMI": "avx512vbmi", "AVX512_VNNI": "avx512_vnni", "AVX512_BF16": "avx512_bf16",
-              "AMX_TILE": "amx_tile", "AMX_INT8": "amx_int8", "AMX_BF16": "amx_bf16"}
-    return " ".join(["-DGGML_NATIVE=OFF", *(f"-DGGML_{name}={'ON' if flag in flags else 'OFF'}"
-                                            for name, flag in wanted.items())])
+              "AVX512_VBMI": "avx512vbmi", "AVX512_VNNI": "avx512_vnni", "AVX512_BF16": "avx512_bf16"}
+    environment = {"PIP_NO_CACHE_DIR": "1",  # a wheel that was built in another way
+                   "CMAKE_BUILD_PARALLEL_LEVEL": str(len(os.sched_getaffinity(0)))}
+    if shutil.which("clang-16"):
+        environment |= {"CC": "clang-16", "CXX": "clang++-16"}
+        wanted |= {"AMX_TILE": "amx_tile", "AMX_INT8": "amx_int8", "AMX_BF16": "amx_bf16"}
+    switches = [f"-DGGML_{name}={'ON' if flag in flags else 'OFF'}" for name, flag in wanted.items()]
+    return environment | {"CMAKE_ARGS": " ".join(["-DGGML_NATIVE=OFF", *switches])}
 
 
-def venv(name):
+def venv(name, environment=None):
     folder = PEERS / name
-    run([ROOT / "tools" / "venv.sh", folder, ROOT / "bench" / "peers" / f"requirements-{name}.txt"],
-        {"CMAKE_ARGS": llamacpp_flags(), "CMAKE_BUILD_PARALLEL_LEVEL": str(len(os.sched_getaffinity(0)))})
+    run([ROOT / "tools" / "venv.sh", folder, ROOT / "bench" / "peers" / f"requirements-{name}.txt"], environment)
     return folder / "bin"
 
 
 class Contestants:
     def __init__(self, args):
         self.args = args
-        self.llamacpp = venv("llamacpp")
+        self.llamacpp = venv("llamacpp", llamacpp_build())
         self.openvino = venv("openvino") if "openvino" not in args.without else None
 
     def prepare(self, model):

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from compare_infer import PEERS, ROOT, run, venv
+from compare_infer import PEERS, ROOT, llamacpp_build, run, venv
 from compare_train import measure
 
 MEMORY = 1.10
@@ -39,7 +39,7 @@ def main():
     parser.add_argument("--format", default="q8_0")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
-    python = venv("llamacpp") / "python"
+    python = venv("llamacpp", llamacpp_build()) / "python"
     run([python, ROOT / "bench" / "peers" / "write_model.py", args.model, PEERS / args.model, "--gguf", args.format])
     file = PEERS / args.model / f"model-{args.format}.gguf"
     machine = measure([args.ashlar, "bench", "machine", "--json"])

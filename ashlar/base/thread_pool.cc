@@ -60,12 +60,12 @@ void pin_to_core(int core) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads, bool pin) {
+ThreadPool::ThreadPool(int threads, bool pin, int first_core) {
   ASHLAR_CHECK(threads >= 1 && threads <= 1024, "threads: {} is not between 1 and 1024", threads);
   // Read before anything is pinned: a thread inherits the mask of the one that makes it.
   const std::vector<int> cores = pin ? allowed_cores() : std::vector<int>{};
-  const auto core_of = [&cores](int thread) {
-    return cores.empty() ? -1 : cores[static_cast<size_t>(thread) % cores.size()];
+  const auto core_of = [&](int thread) {
+    return cores.empty() ? -1 : cores[static_cast<size_t>(first_core + thread) % cores.size()];
   };
   workers_.reserve(static_cast<size_t>(threads - 1));
   for (int i = 1; i < threads; ++i) {
@@ -74,7 +74,7 @@ ThreadPool::ThreadPool(int threads, bool pin) {
       work(i);
     });
   }
-  if (const int core = core_of(0); core >= 0) pin_to_core(core);
+  caller_core_ = core_of(0);
 }
 
 ThreadPool::~ThreadPool() {
@@ -87,8 +87,16 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
+// Only once it computes: what its thread starts before may use any core.
+void ThreadPool::pin_caller() {
+  if (caller_core_ < 0 || pinned_caller_ == std::this_thread::get_id()) return;
+  pin_to_core(caller_core_);
+  pinned_caller_ = std::this_thread::get_id();
+}
+
 void ThreadPool::run(int64_t tasks, Task task, void* context) {
   if (tasks <= 0) return;
+  pin_caller();
   if (workers_.empty() || tasks == 1) {
     for (int64_t i = 0; i < tasks; ++i) task(context, i, 0);
     return;

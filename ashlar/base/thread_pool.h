@@ -18,9 +18,9 @@ class ThreadPool {
   using Task = void (*)(void* context, int64_t task, int thread);
 
   // threads >= 1 counts the caller of run(). pin: bind thread i, the caller being thread 0, to the
-  // i-th core that the caller may use (its affinity mask, as a container or taskset sets it), from
-  // the first again where threads outnumber cores.
-  explicit ThreadPool(int threads, bool pin = false);
+  // i-th core that the maker may use (its affinity mask, as a container or taskset sets it), from
+  // the first again where threads outnumber cores; first_core are left to others before.
+  explicit ThreadPool(int threads, bool pin = false, int first_core = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -44,6 +44,7 @@ class ThreadPool {
 
  private:
   void work(int thread);
+  void pin_caller();
   void take_tasks(int thread);
 
   // The loop being run; written by run() before state_ is published, read by those who joined it.
@@ -58,6 +59,8 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<std::thread> workers_;
+  int caller_core_ = -1;           // below 0: not pinned
+  std::thread::id pinned_caller_;  // the last one
 };
 
 }  // namespace ashlar

@@ -119,7 +119,7 @@ struct BenchTrain {
     spec.max_tokens = batch * seq;
     spec.max_seqs = batch;
     runtime::VariableStore store(1);
-    ThreadPool pool(machine.threads);
+    ThreadPool pool(machine.threads, machine.pin);
     train::TrainingStep step(train::build_training_graph(spec), spec, store,
                              kernels::kernel_table(machine.tier), pool);
     const data::StepBatch data = random_batch(batch, seq, spec.model.vocab);

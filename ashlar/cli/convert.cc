@@ -59,7 +59,7 @@ struct Convert {
       if (!bar) bar.emplace("converting", "byte", total, clock);
       bar->update(done);
     };
-    ThreadPool pool(machine.threads);
+    ThreadPool pool(machine.threads, machine.pin);
     const int64_t bytes =
         gguf ? bundle::write_gguf_model(model, to, mix, pool, show, embed::settings_in_gguf(model))
              : bundle::write_folder_model(model, to, mix.type, show);

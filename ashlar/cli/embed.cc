@@ -104,7 +104,7 @@ struct Embed {
     }
     if (texts.empty()) fail_usage("embed: no text is given; wanted TEXT or --file");
     const bundle::Bundle bundle = bundle::Bundle::open(model);
-    ThreadPool pool(machine.threads);
+    ThreadPool pool(machine.threads, machine.pin);
     embed::EmbedderOptions options;
     options.compute = dtype;
     if (!pooling.empty()) options.pooling = embed::pooling_named(pooling);

@@ -43,6 +43,7 @@ struct Eval {
   int run() {
     machine.resolve();
     options.threads = machine.threads;
+    options.pin = machine.pin;
     options.tier = machine.tier;
     const train::Evaluation result = train::evaluate(options);
     if (json) {

@@ -150,7 +150,7 @@ void check_tokenizer(const text::Tokenizer& tokenizer, const Json& item, Section
 }
 
 SectionResult check_train(const ModelFlags& model, const MachineFlags& machine) {
-  ThreadPool pool(machine.threads);
+  ThreadPool pool(machine.threads, machine.pin);
   std::optional<train::GoldenTrain> golden;
   SectionResult result;
   result.name = "train";
@@ -230,7 +230,7 @@ std::vector<SectionResult> run_encoder_golden(const ModelFlags& model,
   const bundle::Bundle bundle = bundle::Bundle::open(model.model);
   const std::string file = join_path(model.model, "golden.json");
   const auto golden = read_json<Json>(file);
-  ThreadPool pool(machine.threads);
+  ThreadPool pool(machine.threads, machine.pin);
   const auto runner = [&](embed::Output output) {
     return std::make_unique<embed::HiddenRunner>(
         bundle, embed::HiddenLimits{.tokens = std::min(bundle.encoder()->max_positions, kLongest)},

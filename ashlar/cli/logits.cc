@@ -89,7 +89,7 @@ struct LogitsVerb {
     const auto count = static_cast<int64_t>(tokens.size());
     const int64_t place = at.value_or(masked_place(bundle, tokens));
     if (place < 0 || place >= count) fail_usage("--at {}: the ids are {}", place, count);
-    ThreadPool pool(machine.threads);
+    ThreadPool pool(machine.threads, machine.pin);
     embed::HiddenRunner runner(
         bundle, {.tokens = count, .seqs = 1}, model.dtype.value_or(DType::kF32),
         kernels::kernel_table(machine.tier), pool, nullptr, embed::Output::kLogits);

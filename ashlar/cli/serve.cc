@@ -56,7 +56,7 @@ std::string flags_of(const ConfigKey& key) {
 
 // What the engine needs and owns nothing of.
 struct Machinery {
-  explicit Machinery(int threads) : pool(threads) {}
+  explicit Machinery(const MachineFlags& machine) : pool(machine.threads, machine.pin) {}
   ThreadPool pool;
   std::unique_ptr<generate::ModelRunner> runner;
   std::optional<serve::Engine> engine;
@@ -111,7 +111,7 @@ struct Serve {
     const bundle::Bundle bundle = bundle::Bundle::open(model);
     if (config.served_model_name.empty()) config.served_model_name = file_name(bundle.path());
     const SteadyClock clock;
-    Machinery machinery(machine.threads);
+    Machinery machinery(machine);
     serve::LoadingBackend backend(config.served_model_name);
     serve::HttpServer server(config.http(), backend, clock);  // goes before what it answers from
     server.start();

@@ -67,6 +67,7 @@ struct Train {
     if (resume) table.set("run.resume", "true");
     if (!profile.empty()) table.set("run.profile", profile);
     if (machine.threads > 0) table.set("run.threads", std::to_string(machine.threads));
+    if (machine.pin) table.set("run.pin", "true");
   }
 
   int run() {
@@ -158,6 +159,7 @@ struct Train {
     if (machine.threads > 0) {
       result.insert(result.end(), {"--threads", std::to_string(machine.threads)});
     }
+    if (machine.pin) result.push_back("--pin");
     if (!machine.isa.empty()) result.insert(result.end(), {"--isa", machine.isa});
     if (!machine.log_level.empty()) result.insert(result.end(), {"--log-level", machine.log_level});
     return result;

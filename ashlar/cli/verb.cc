@@ -57,6 +57,7 @@ void MachineFlags::add_to(CLI::App& app) {
       ->type_name("N")
       ->check(between(1, kMostThreads))
       ->group("Machine");
+  app.add_flag("--pin", pin, "Bind each thread to a core of its own")->group("Machine");
   app.add_option("--log-level", log_level, "debug, info, warn, error or off")
       ->type_name("LEVEL")
       ->group("Machine");

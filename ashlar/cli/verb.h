@@ -35,10 +35,11 @@ CLI::App* add_verb(CLI::App& app, Action& action) {
   return added;
 }
 
-// --isa, --threads, --log-level.
+// --isa, --threads, --pin, --log-level.
 struct MachineFlags {
   std::string isa;
   int threads = 0;
+  bool pin = false;
   std::string log_level;
 
   void add_to(CLI::App& app);

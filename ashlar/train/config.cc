@@ -238,6 +238,7 @@ void CheckpointSection::bind(ConfigBinder& b) {
 void RunSection::bind(ConfigBinder& b) {
   b.key("dir", dir, "run folder").required();
   b.key("threads", threads, "0: one a core").at_least(0);
+  b.key("pin", pin, "bind each thread to a core of its own");
   b.key("memory", memory,
         "bytes a rank may hold, as in 48G: a run that would take more is refused; 0: any")
       .at_least(0);

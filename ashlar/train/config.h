@@ -119,6 +119,7 @@ struct CheckpointSection {
 struct RunSection {
   std::string dir = "runs/default";
   int threads = 0;     // 0: all cores
+  bool pin = false;    // each thread to a core of its own
   int64_t memory = 0;  // bytes that a rank may hold; 0: no limit
   bool resume = false;
   std::string profile;        // a trace file; empty: none

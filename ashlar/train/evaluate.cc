@@ -38,7 +38,7 @@ Evaluation evaluate(const EvaluateOptions& options) {
   const int64_t seq = options.seq > 0 ? options.seq : std::min(config.max_positions, kDefaultSeq);
   ASHLAR_CHECK(seq <= config.max_positions, "eval: {} tokens a row, {} has positions for {}", seq,
                options.model, config.max_positions);
-  ThreadPool pool(options.threads > 0 ? options.threads : cpu_info().logical_cores);
+  ThreadPool pool(options.threads > 0 ? options.threads : cpu_info().logical_cores, options.pin);
   const auto encoder =
       open_encoder(options.data.tokenizer.empty() ? bundle.path() : options.data.tokenizer);
   ASHLAR_CHECK(encoder.vocab_size() <= config.vocab,

@@ -19,6 +19,7 @@ struct EvaluateOptions {
   int64_t max_batches = 0;  // 0: all of the text
   DType dtype = DType::kF32;
   int threads = 0;
+  bool pin = false;  // each thread to a core of its own
   std::optional<IsaTier> tier;
 };
 

@@ -60,6 +60,7 @@ Ranks::Ranks(const TrainConfig& config, comm::Communicator* comm)
   const double mine = host_number();
   const std::vector<double> hosts = gather({&mine, 1});
   on_this_host_ = static_cast<int>(std::ranges::count(hosts, mine));
+  before_on_this_host_ = static_cast<int>(std::count(hosts.begin(), hosts.begin() + rank_, mine));
 }
 
 Ranks::Ranks(const TrainConfig& config, int rank, int on_a_host)

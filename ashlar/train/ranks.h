@@ -28,6 +28,8 @@ class Ranks {
   bool first() const { return rank_ == 0; }
   int on_this_host() const { return on_this_host_; }  // ranks
   int threads(const RunSection& run) const;           // of this rank: those of a host share its
+  // The cores of this host that ranks before this one take, of as many threads each.
+  int first_core(const RunSection& run) const { return before_on_this_host_ * threads(run); }
 
   // Ranks that take rows of their own of the global batch, and which of them this is.
   int64_t data_ranks() const { return data_ranks_; }
@@ -52,7 +54,7 @@ class Ranks {
   Mesh mesh_;
   comm::Communicator* comm_;
   int rank_ = 0;
-  int on_this_host_ = 1;
+  int on_this_host_ = 1, before_on_this_host_ = 0;
   int64_t data_ranks_ = 1, data_rank_ = 0;
   bool counts_ = true;
 };

@@ -50,7 +50,7 @@ class Run {
         clock_(hooks.clock != nullptr ? *hooks.clock : steady_clock_),
         tier_(hooks.tier.value_or(best_isa_tier())),
         table_(kernels::kernel_table(tier_)),
-        pool_(ranks_.threads(config.run)),
+        pool_(ranks_.threads(config.run), config.run.pin, ranks_.first_core(config.run)),
         source_(open_fitting_model(config)),
         masking_(masking_of(source_.config, source_.encoder, config.mask)),
         start_(find_start(config, tier_, comm)),

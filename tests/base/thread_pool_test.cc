@@ -120,6 +120,17 @@ std::vector<std::vector<int>> cores_of_threads(const std::vector<int>& allowed, 
   return found;
 }
 
+TEST(ThreadPoolPinTest, OthersMayTakeTheFirstCores) {
+  const std::vector<int> all = cores_of_this_thread();
+  std::vector<int> found;
+  std::thread([&] {
+    ThreadPool pool(1, true, 1);
+    EXPECT_EQ(cores_of_this_thread(), all) << "pinned before it computes";
+    pool.parallel_for(1, [&](int64_t, int) { found = cores_of_this_thread(); });
+  }).join();
+  EXPECT_EQ(found, std::vector<int>{all[1 % all.size()]});
+}
+
 TEST(ThreadPoolPinTest, ThreadsArePinnedToTheCoresTheCallerMayUse) {
   const std::vector<int> all = cores_of_this_thread();
   for (const auto& allowed : {all, std::vector<int>{all.back()}}) {  // often without core 0
