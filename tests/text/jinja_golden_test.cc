@@ -53,6 +53,16 @@ TEST(JinjaGolden, TemplatesDrawnAtRandom) {
   EXPECT_GT(result.checked - result.refused, 150);
 }
 
+TEST(JinjaGolden, FiltersOfValuesDrawnAtRandom) {
+  const Value sweep = jinja::parse_json(read_file("filters.json"), "filters.json");
+  SweepResult result;
+  for (const Value& row : sweep.dict().find("snippets")->items()) {
+    compare_with_jinja2(row.dict(), sweep.dict().find("variables")->dict(), result);
+  }
+  EXPECT_THAT(result.differences, testing::IsEmpty());
+  EXPECT_GT(result.checked - result.refused, 350);
+}
+
 TEST(JinjaGolden, Chats) {
   std::map<std::string, const Dict*> requests;
   for (const Value& request : goldens().find("requests")->items()) {

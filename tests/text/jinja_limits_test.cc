@@ -118,6 +118,34 @@ TEST(JinjaLimits, MemoryBombs) {
       "max_bytes"));
   EXPECT_TRUE(fails_with("{% for i in range(9999) %}{{ 'abc' * 1000 }}{% endfor %}", "max_output"));
   EXPECT_TRUE(fails_with("{{ 10**100 }}", "64 bits"));
+  EXPECT_TRUE(fails_with("{{ ('a '*10000)|wordwrap(1, wrapstring='x'*10000) }}", "max_bytes"));
+  EXPECT_TRUE(fails_with("{{ ('a.com '*10000)|urlize(rel='x'*10000) }}", "max_bytes"));
+  EXPECT_TRUE(fails_with("{{ ('&'*1000000)|escape|urlize }}", "max_bytes"));
+}
+
+// In time proportional to the text.
+TEST(JinjaLimits, LongWordsInFilters) {
+  for (const char* filter :
+       {"('-' * 300000)|wordwrap(100000)", "('a-' * 150000)|wordwrap(1)",
+        "('&' * 300000)|striptags", "('<!--' * 100000)|striptags", "('a.' * 150000)|urlize",
+        "('a@' * 150000)|urlize", "('http://[' ~ '1:' * 150000)|urlize", "('a '*100000)|pprint",
+        "('(' * 100000 ~ 'a.com' ~ ')' * 100000)|urlize"}) {
+    EXPECT_EQ(failure(std::string("{{ (") + filter + ")|length }}"), "") << filter;
+  }
+}
+
+// The same request gives the same text, however often it is rendered.
+TEST(JinjaLimits, RandomDrawsCanBeRepeated) {
+  const Template parsed("{% for i in range(100) %}{{ range(10)|random }}{% endfor %}", "t", kSmall);
+  const std::string first = parsed.render(Dict(), {.limits = kSmall, .now = {}}).text;
+  EXPECT_EQ(first.size(), 100u);
+  for (const char digit : std::string("0123456789")) {
+    EXPECT_NE(first.find(digit), std::string::npos) << digit;
+  }
+  EXPECT_EQ(parsed.render(Dict(), {.limits = kSmall, .now = {}}).text, first);
+  EXPECT_EQ(failure("{{ ('' | random) is undefined and ['a'] | random == 'a' }}"), "");
+  EXPECT_TRUE(fails_with("{{ 5 | random }}", "no len()"));
+  EXPECT_TRUE(fails_with("{{ {'a': 1} | random }}", "wanted a sequence"));
 }
 
 // x = [x, x] sixty times over is small in memory and immense to walk.

@@ -1,6 +1,5 @@
-// The filters of templates: {{ value | name(arguments) }}. Those of jinja2 that chat templates have
-// use for; the HTML and random ones (urlize, xmlattr, random, ...) are refused when a template
-// loads.
+// The filters of templates: {{ value | name(arguments) }}. All of jinja2's; `random` draws the same
+// items in each rendering.
 #pragma once
 
 #include "ashlar/text/jinja/arguments.h"
@@ -19,6 +18,7 @@ using FilterTable = std::map<std::string_view, Filter>;
 Filter find_filter(std::string_view name);  // nullptr when there is none
 
 const FilterTable& text_filters();
+const FilterTable& html_filters();
 const FilterTable& sequence_filters();
 const FilterTable& selection_filters();  // map, select, sort and others that look into items
 const FilterTable& scalar_filters();

@@ -36,6 +36,14 @@ void Runtime::enter() {
   ++nesting_;
 }
 
+// SplitMix64 (Steele, Lea, Flood 2014).
+uint64_t Runtime::draw() {
+  uint64_t z = ++draws_ * 0x9E3779B97F4A7C15ULL;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+  return z ^ (z >> 31);
+}
+
 void Runtime::adopt(std::shared_ptr<Object> object) {
   pay_bytes(128);
   adopted_.push_back(std::move(object));

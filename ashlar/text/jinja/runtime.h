@@ -38,6 +38,9 @@ class Runtime {
   void enter();
   void leave() { --nesting_; }
 
+  // The next of the same 64-bit numbers in each rendering: what is drawn at random can be repeated.
+  uint64_t draw();
+
   std::tm now() const { return now_(); }
   const Limits& limits() const { return limits_; }
 
@@ -49,6 +52,7 @@ class Runtime {
   std::function<std::tm()> now_;
   int64_t steps_ = 0;
   int64_t bytes_ = 0;
+  uint64_t draws_ = 0;
   int nesting_ = 0;
   std::vector<std::shared_ptr<Object>> adopted_;
 };

@@ -5,6 +5,7 @@
 #include "ashlar/text/jinja/methods.h"
 #include "ashlar/text/jinja/object.h"
 #include "ashlar/text/jinja/operators.h"
+#include "ashlar/text/jinja/python_text.h"
 #include "ashlar/text/jinja/runtime.h"
 
 #include <cmath>
@@ -57,6 +58,35 @@ Value float_filter(Runtime& runtime, const Value& value, const Arguments& argume
   return bound.has(0) ? bound[0] : Value(0.0);
 }
 
+// 4.1 MB, 13 kB, 102 Bytes; with `binary` of 1024, MiB and KiB.
+Value file_size(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const BoundArguments bound("filesizeformat", arguments, {"binary"});
+  if (value.is_string()) runtime.pay_scan(value.string().size());
+  const std::optional<double> bytes = as_float(value);
+  if (!bytes) {
+    fault("filesizeformat: {} is not a number",
+          value.is_string() ? in_quotes(value.string()) : type_name(value));
+  }
+  const bool binary = bound.truth(0, false);
+  const double base = binary ? 1024 : 1000;
+  if (*bytes == 1) return Value("1 Byte");
+  if (*bytes < base) {
+    if (std::isinf(*bytes)) fault("cannot convert float infinity to integer");
+    return Value(fmt::format("{:.0f} Bytes", std::trunc(*bytes) + 0.0));
+  }
+  constexpr std::string_view kPrefixes = "kMGTPEZY";
+  // Exact: a long double holds 1000^9 in its 64 bits.
+  long double unit = static_cast<long double>(base) * static_cast<long double>(base);
+  size_t prefix = 0;
+  while (prefix + 1 < kPrefixes.size() && !(static_cast<long double>(*bytes) < unit)) {
+    unit *= static_cast<long double>(base);
+    ++prefix;
+  }
+  const std::string letter(1, binary && prefix == 0 ? 'K' : kPrefixes[prefix]);
+  return Value(fmt::format("{:.1f} {}{}B", base * *bytes / static_cast<double>(unit), letter,
+                           binary ? "i" : ""));
+}
+
 Value round_filter(Runtime&, const Value& value, const Arguments& arguments) {
   const BoundArguments bound("round", arguments, {"precision", "method"});
   const std::string method = bound.has(1) ? bound.string(1) : "common";
@@ -93,9 +123,10 @@ Value attr(Runtime&, const Value& value, const Arguments& arguments) {
 
 const FilterTable& scalar_filters() {
   static const FilterTable kFilters = {
-      {"abs", abs_filter},         {"attr", attr},          {"d", default_filter},
-      {"default", default_filter}, {"float", float_filter}, {"int", int_filter},
-      {"round", round_filter},
+      {"abs", abs_filter},           {"attr", attr},
+      {"d", default_filter},         {"default", default_filter},
+      {"filesizeformat", file_size}, {"float", float_filter},
+      {"int", int_filter},           {"round", round_filter},
   };
   return kFilters;
 }

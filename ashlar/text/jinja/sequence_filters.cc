@@ -121,6 +121,22 @@ Value sum(Runtime& runtime, const Value& value, const Arguments& arguments) {
   return total;
 }
 
+// One item, by the draws of the rendering: the same request gives the same text again.
+Value random_item(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  expect_no_arguments("random", arguments);
+  const std::optional<int64_t> size = length(runtime, value);
+  if (!size) fault("object of type '{}' has no len()", type_name(value));
+  if (*size == 0) return Value::undefined("No random item, sequence was empty.");
+  if (value.is_object() && !value.object().subscriptable()) {
+    fault("'{}' object is not subscriptable", type_name(value));
+  }
+  const Value at(static_cast<int64_t>(runtime.draw() % static_cast<uint64_t>(*size)));
+  if (value.is_dict() && value.dict().find(at) == nullptr) {
+    fault("random: the dict has no key {}, wanted a sequence", at.integer());
+  }
+  return get_item(runtime, value, at);
+}
+
 }  // namespace
 
 const FilterTable& sequence_filters() {
@@ -128,8 +144,9 @@ const FilterTable& sequence_filters() {
       {"batch", batch},      {"count", length_filter},
       {"first", first},      {"items", items_filter},
       {"last", last},        {"length", length_filter},
-      {"list", list_filter}, {"reverse", reverse},
-      {"slice", slice},      {"sum", sum},
+      {"list", list_filter}, {"random", random_item},
+      {"reverse", reverse},  {"slice", slice},
+      {"sum", sum},
   };
   return kFilters;
 }

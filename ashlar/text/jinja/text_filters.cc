@@ -6,13 +6,16 @@
 #include "ashlar/text/jinja/format.h"
 #include "ashlar/text/jinja/item_path.h"
 #include "ashlar/text/jinja/operators.h"
+#include "ashlar/text/jinja/pretty_print.h"
 #include "ashlar/text/jinja/python_text.h"
 #include "ashlar/text/jinja/runtime.h"
 #include "ashlar/text/jinja/text_ops.h"
 #include "ashlar/text/jinja/tojson.h"
 #include "ashlar/text/jinja/unicode.h"
+#include "ashlar/text/jinja/word_wrap.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace ashlar::text::jinja {
 namespace {
@@ -189,6 +192,42 @@ Value truncate_filter(Runtime& runtime, const Value& value, const Arguments& arg
   return Value::string_like(value, kept + end);
 }
 
+Value word_wrap(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  const BoundArguments bound("wordwrap", arguments,
+                             {"width", "break_long_words", "wrapstring", "break_on_hyphens"});
+  if (value.is_undefined()) fault("{}", value.undefined_reason());
+  if (!value.is_string()) fault("wordwrap: value is a {}, wanted a str", type_name(value));
+  const WrapStyle style = {.width = bound.integer(0, 79),
+                           .break_long_words = bound.truth(1, true),
+                           .break_on_hyphens = bound.truth(3, true)};
+  const Value line_break = bound.has_not_none(2) ? Value(bound.string(2)) : Value("\n");
+  const bool markup = bound.has_not_none(2) && bound[2].is_markup();
+  const std::vector<std::string_view> lines = split_lines(value.string(), false);
+  if (style.width <= 0 && !lines.empty()) fault("invalid width {} (must be > 0)", style.width);
+  runtime.pay_scan(4 * value.string().size());
+  std::string out;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    runtime.pay_bytes(16 * lines[i].size());  // of its code points and their places
+    bool first = i == 0;
+    const std::vector<std::string_view> parts = wrap_words(lines[i], style);
+    if (parts.empty() && !first) {
+      runtime.pay_bytes(line_break.string().size());
+      out += line_break.string();
+    }
+    for (const std::string_view part : parts) {
+      runtime.pay_bytes(5 * part.size() + line_break.string().size());
+      if (!std::exchange(first, false)) out += line_break.string();
+      out += markup ? escape_html(part) : std::string(part);
+    }
+  }
+  return markup ? Value::markup(std::move(out)) : Value(std::move(out));
+}
+
+Value pretty_print_filter(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  expect_no_arguments("pprint", arguments);
+  return Value(pretty_print(runtime, value));
+}
+
 Value tojson(Runtime& runtime, const Value& value, const Arguments& arguments) {
   const BoundArguments bound("tojson", arguments,
                              {"ensure_ascii", "indent", "separators", "sort_keys"});
@@ -229,6 +268,7 @@ const FilterTable& text_filters() {
       {"indent", indent},
       {"join", join},
       {"lower", converted<to_lower>},
+      {"pprint", pretty_print_filter},
       {"replace", replace_filter},
       {"safe", safe},
       {"string", string_filter},
@@ -238,6 +278,7 @@ const FilterTable& text_filters() {
       {"truncate", truncate_filter},
       {"upper", converted<to_upper>},
       {"wordcount", word_count},
+      {"wordwrap", word_wrap},
   };
   return kFilters;
 }
