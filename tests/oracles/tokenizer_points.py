@@ -1,5 +1,6 @@
-"""Every normalizer and pre-tokenizer of tokenizer.json over all code points, each alone, between letters and
-between marks: what we make of them beside what the PyPI package `tokenizers` does.
+"""Every normalizer and pre-tokenizer of tokenizer.json, every pattern of the names that GGUF files have for theirs
+and every rule set of SentencePiece over all code points, each alone, between letters and between marks: what we make
+of them beside what the PyPI packages `tokenizers` and `sentencepiece` do.
 
     ./dev oracles tokenizer_points [WORD]    compare those with WORD in them (exit code 1 where something differs)
     ./dev oracles tokenizer_points --write   write tests/fixtures/tokenizers/code_points.json, hashes over fewer
@@ -8,9 +9,11 @@ It runs build/release/tests/text_stages_main.
 """
 import base64
 import io
+import itertools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,13 +40,37 @@ PATTERNS = [GPT4, GPT4.replace("{1,3}", ""), O200K, r"\w+|[^\w\s]+", r"[^\s\p{P}
             r"\p{Han}|\p{Hiragana}|\p{Katakana}", r"\b", r"\h+", r"\d", r"\W"]
 
 
-def nmt_nfkc():
-    """The rules that SentencePiece normalizes by unless told otherwise."""
+RULES = ["nmt_nfkc", "nfkc", "nmt_nfkc_cf", "nfkc_cf"]  # nmt_nfkc unless SentencePiece is told otherwise
+
+
+def gguf_patterns():
+    """The patterns of ashlar/bundle/gguf_pre_tokenizers.cc: its raw strings, those that follow one another as one."""
+    source = (ROOT / "ashlar/bundle/gguf_pre_tokenizers.cc").read_text()
+    literals = re.findall(r'(?:R"\(.*?\)"\s*)+', source, re.DOTALL)
+    return list(dict.fromkeys("".join(re.findall(r'R"\((.*?)\)"', literal, re.DOTALL)) for literal in literals))
+
+
+def charsmap(rules):
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(["a b c"]), model_writer=model, vocab_size=7, minloglevel=2)
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(["a b c"]), model_writer=model, vocab_size=7, minloglevel=2,
+                                           normalization_rule_name=rules)
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model.getvalue())
     return base64.b64encode(proto.normalizer_spec.precompiled_charsmap).decode()
+
+
+def split(pattern):
+    return {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}}
+
+
+def long_stages():
+    """Those whose tables stand in the files: no row of the golden."""
+    for rules in RULES:
+        precompiled = {"type": "Precompiled", "precompiled_charsmap": charsmap(rules)}
+        yield {"normalizer": precompiled}
+        yield {"normalizer": precompiled | {"longest_match": True}, "rules": rules}  # as in a tokenizer.model
+    for pattern in gguf_patterns():
+        yield split(pattern)
 
 
 def stages():
@@ -55,7 +82,6 @@ def stages():
     for bits in range(24):
         yield {"normalizer": {"type": "BertNormalizer", "clean_text": bool(bits & 1), "handle_chinese_chars": bool(bits & 2),
                               "lowercase": bool(bits & 4), "strip_accents": [None, True, False][bits // 8]}}
-    yield {"normalizer": {"type": "Precompiled", "precompiled_charsmap": nmt_nfkc()}}
     yield {"normalizer": {"type": "Prepend", "prepend": "\u2581"}}
     for kind in ["BertPreTokenizer", "Whitespace", "WhitespaceSplit", "UnicodeScripts"]:
         yield {"pre_tokenizer": {"type": kind}}
@@ -71,11 +97,15 @@ def stages():
     for scheme in ["always", "never"]:
         yield {"pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme, "split": True}}
     for pattern in PATTERNS:
-        yield {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}}
+        yield split(pattern)
 
 
 def reference(stage):
     """A function from a text to the bytes that text_stages_main prints."""
+    if "rules" in stage:
+        normalizer = sentencepiece.SentencePieceNormalizer(rule_name=stage["rules"], add_dummy_prefix=False, escape_whitespaces=False,
+                                                           remove_extra_whitespaces=False)
+        return lambda text: normalizer.normalize(text).encode() + b"\xfe\xff"
     document = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None, "pre_tokenizer": None,
                 "post_processor": None, "decoder": None, "model": {"type": "WordLevel", "vocab": {"u": 0}, "unk_token": "u"}}
     tokenizer = Tokenizer.from_str(json.dumps(document | stage))
@@ -95,6 +125,10 @@ def ours(stage, texts):
     return done.stdout.split(b"\xff")[:-1]
 
 
+def title(stage):
+    return re.sub(r'("precompiled_charsmap": ".{16}).*?"', r'\1..."', json.dumps(stage))[:200]
+
+
 def compare(stage):
     texts = [context.format(chr(c)) for c in POINTS for context in CONTEXTS]
     theirs = reference(stage)
@@ -102,8 +136,7 @@ def compare(stage):
                    if found + b"\xff" != (wanted := theirs(text))]
     for text, found, wanted in differences[:8]:
         print(f"  {text!a}: {found!r}, wanted {wanted!r}")
-    name = json.dumps(stage)
-    print(f"{len(texts)} texts, {len(differences)} differences: {name[:200]}", flush=True)
+    print(f"{len(texts)} texts, {len(differences)} differences: {title(stage)}", flush=True)
     return not differences
 
 
@@ -124,12 +157,11 @@ def main():
     if not pathlib.Path(PROGRAM).exists():
         sys.exit(f"{PROGRAM} is missing; build it: ninja -C build/release text_stages_main")
     if "--write" in sys.argv:
-        # Without SentencePiece's rules, which are long and hold no table of ours.
-        rows = ",\n".join(json.dumps(golden(stage)) for stage in stages() if "precompiled_charsmap" not in json.dumps(stage))
+        rows = ",\n".join(json.dumps(golden(stage)) for stage in stages())
         GOLDEN.write_text(f'{{"points": {json.dumps(FEW)}, "stages": [\n{rows}\n]}}\n')
         return 0
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
-    return 0 if all([compare(stage) for stage in stages() if wanted in json.dumps(stage)]) else 1
+    return 0 if all([compare(stage) for stage in itertools.chain(stages(), long_stages()) if wanted in json.dumps(stage)]) else 1
 
 
 if __name__ == "__main__":
