@@ -4,8 +4,8 @@
 usage: build/oracles/venv/bin/python bench/compare_tokenizer.py [--rounds 3] [--text FILE] [--kinds LIST] [--write]
 It needs build/release/ashlar and build/release/bench/tokenizer_bench (ninja tokenizer_bench). The text is 10 MB of
 the system's headers unless --text names another. Vocabularies are learnt from it: byte-level BPE with the
-words of GPT-2 and of Llama 3, SentencePiece's BPE as in Llama 2, Unigram and WordPiece; both load the same
-tokenizer.json. Times are processor time of one thread, after one pass that warms the caches: ours for the whole
+words of GPT-2 and of Llama 3, SentencePiece's BPE as in Llama 2, Unigram, WordPiece and WordLevel; both load the
+same tokenizer.json. Times are processor time of one thread, after one pass that warms the caches: ours for the whole
 text (build/release/bench/tokenizer_bench), theirs for its pieces of 64 KB (encode_batch_fast, which keeps no
 offsets). Ids are compared on the first pieces. The ratio is that of the medians (> 1: we are faster); exit code 1
 where it is below. --write: writes bench/results/tokenizer_compare.json and .md.
@@ -34,7 +34,8 @@ KINDS = {"bpe-gpt2": ["--pattern", "gpt2", "--vocab-size", "50257"],
          "bpe-llama3": ["--pattern", "llama3", "--vocab-size", "32000"],
          "sentencepiece-bpe": None,
          "unigram": ["--kind", "unigram", "--vocab-size", "8000"],
-         "wordpiece": ["--kind", "wordpiece", "--vocab-size", "30522"]}
+         "wordpiece": ["--kind", "wordpiece", "--vocab-size", "30522"],
+         "wordlevel": None}
 
 
 def headers():
@@ -63,10 +64,23 @@ def learn(kind, corpus, out):
         subprocess.run([BUILD / "ashlar", "tokenize", "train", corpus, "--out", out] + KINDS[kind], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return
-    # Llama 2's form of a SentencePiece model, learnt from the first 2 MB.
+    {"sentencepiece-bpe": learn_sentencepiece, "wordlevel": learn_words}[kind](corpus.read_text(), out)
+
+
+def learn_words(text, out):
+    """The most frequent words and runs of punctuation."""
+    learnt = tokenizers.Tokenizer(tokenizers.models.WordLevel(unk_token="<unk>"))
+    learnt.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    learnt.train_from_iterator([text], tokenizers.trainers.WordLevelTrainer(
+        vocab_size=30000, special_tokens=["<unk>"], show_progress=False))
+    learnt.save(str(out))
+
+
+def learn_sentencepiece(text, out):
+    """Llama 2's form of a SentencePiece model, learnt from the first 2 MB."""
     learnt = tokenizers.Tokenizer(tokenizers.models.BPE(unk_token="<unk>"))
     learnt.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
-    learnt.train_from_iterator([corpus.read_text()[:2_000_000]], tokenizers.trainers.BpeTrainer(
+    learnt.train_from_iterator([text[:2_000_000]], tokenizers.trainers.BpeTrainer(
         vocab_size=8000, special_tokens=["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)],
         show_progress=False))
     document = json.loads(learnt.to_str())
