@@ -228,6 +228,12 @@ class Parser {
         bad("tensor {} needs {} bytes from byte {} on, the file has {}", shown_name(tensor.name),
             tensor.bytes, begin + tensor.offset, file_.size());
       }
+      // As ggml has it: a tensor begins where the one before ends, up to the alignment.
+      const uint64_t wanted = padded_bytes(end, header_.alignment);
+      if (tensor.offset != wanted) {
+        bad("tensor {} lies at byte {} of the data, wanted {}: a hole that belongs to no tensor",
+            shown_name(tensor.name), tensor.offset, wanted);
+      }
       end = tensor.offset + tensor.bytes;
     }
   }

@@ -130,6 +130,13 @@ TEST(GgufHostileTest, Tensors) {
             "gguf m.gguf: tensor 't' appears twice");
   EXPECT_EQ(fault(Bytes().head(2, 0).tensor("t", {16}, 0, 0).tensor("u", {4}, 0, 32).data(64)),
             "gguf m.gguf: tensor 'u' overlaps another");
+  // One whose type was changed to a smaller one leaves a hole, and would be read wrongly.
+  EXPECT_EQ(fault(Bytes().head(2, 0).tensor("t", {64}, 1, 0).tensor("u", {4}, 0, 256).data(272)),
+            "gguf m.gguf: tensor 'u' lies at byte 256 of the data, wanted 128: a hole that belongs "
+            "to no tensor");
+  EXPECT_EQ(fault(Bytes().head(1, 0).tensor("t", {4}, 0, 32).data(64)),
+            "gguf m.gguf: tensor 't' lies at byte 32 of the data, wanted 0: a hole that belongs to "
+            "no tensor");
 }
 
 // Every proper prefix of a file is refused, and no byte of the head changed makes it crash.
