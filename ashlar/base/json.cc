@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/base/shown_text.h"
 
 #include <algorithm>
 
@@ -48,8 +49,7 @@ void check_depth(std::string_view text, const std::string& source, int max_depth
 std::string reason_of(const std::string& what) {
   std::string reason = what.substr(std::min(what.find("] ") + 2, what.size()));
   if (reason.starts_with("parse error at line")) reason.erase(0, reason.find(": ") + 2);
-  if (reason.size() > kMaxReason) reason = reason.substr(0, kMaxReason) + "...";
-  return reason;
+  return on_one_line(reason, kMaxReason);
 }
 
 }  // namespace

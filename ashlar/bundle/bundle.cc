@@ -21,6 +21,7 @@ namespace ashlar::bundle {
 namespace {
 
 constexpr const char* kConfig = "config.json";
+constexpr int64_t kMaxConfigBytes = int64_t{16} << 20;
 constexpr const char* kTokenizer = "tokenizer.json";
 constexpr const char* kSentencePiece = "tokenizer.model";
 constexpr const char* kGeneration = "generation_config.json";
@@ -68,7 +69,7 @@ Bundle Bundle::open(const std::string& name) {
   }
   check_folder(path);
   const std::string file = join_path(path, kConfig);
-  return {path, models::parse_config(read_json_text(file), file)};
+  return {path, models::parse_config(read_file(file, kMaxConfigBytes), file)};
 }
 
 const models::DecoderConfig& Bundle::config() const {

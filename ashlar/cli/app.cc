@@ -3,6 +3,7 @@
 #include "ashlar/base/edit_distance.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/log.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/base/version.h"
 #include "ashlar/cli/interrupt.h"
 #include "ashlar/cli/verb.h"
@@ -29,9 +30,11 @@ constexpr const char* kFooter =
     "\n"
     "`ashlar VERB --help` explains a verb.";
 
+constexpr size_t kLongestMessage = 4000;  // bytes
+
 // One line whatever the message holds: what scripts and people both read.
 int complain(const std::string& message, int exit_code) {
-  std::fprintf(stderr, "ashlar: %s\n", message.c_str());
+  std::fprintf(stderr, "ashlar: %s\n", on_one_line(message, kLongestMessage).c_str());
   return exit_code;
 }
 

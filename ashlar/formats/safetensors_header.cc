@@ -1,6 +1,7 @@
 #include "ashlar/formats/safetensors_header.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -15,7 +16,6 @@ namespace ashlar::formats {
 namespace {
 
 constexpr uint64_t kAlignment = 64;
-constexpr size_t kShownName = 80;
 
 constexpr std::array<std::pair<std::string_view, DType>, 12> kDTypes = {{
     {"F64", DType::kF64},
@@ -69,14 +69,7 @@ std::optional<uint64_t> data_bytes(DType dtype, std::span<const uint64_t> dims) 
   return none ? 0 : static_cast<uint64_t>(bytes);
 }
 
-std::string shown_name(std::string_view name) {
-  std::string shown = "'";
-  for (const char c : name.substr(0, kShownName)) {
-    const auto code = static_cast<unsigned char>(c);
-    shown += code < 0x20 || code == 0x7f ? fmt::format("\\x{:02x}", code) : std::string(1, c);
-  }
-  return shown + (name.size() > kShownName ? "...'" : "'");
-}
+std::string shown_name(std::string_view name) { return shown_text(name); }
 
 uint64_t data_bytes(const TensorSpec& tensor) {
   const auto dims = tensor.shape.dims();

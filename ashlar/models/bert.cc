@@ -2,6 +2,7 @@
 // everywhere. RoBERTa (Liu et al. 2019) and XLM-RoBERTa are the same with positions that count from
 // behind the padding token's id.
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/models/encoder_keys.h"
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
@@ -23,8 +24,8 @@ DecoderConfig blank() {
 DecoderConfig parse_bert(HfConfig& keys) {
   const std::string kind = keys.text("position_embedding_type", "absolute");
   ASHLAR_CHECK(kind == "absolute",
-               "{}: position_embedding_type '{}' is not supported; supported is absolute",
-               keys.where(), kind);
+               "{}: position_embedding_type {} is not supported; supported is absolute",
+               keys.where(), shown_text(kind));
   keys.ignore("classifier_dropout");
   // Of the pooler of old files, which no embedding reads.
   keys.ignore(

@@ -3,6 +3,7 @@
 // sigmoids with a correction that evens out the experts' load; both may choose groups of experts
 // first.
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
 #include "ashlar/models/llama.h"
@@ -55,8 +56,8 @@ bool is_second(HfConfig& keys, const std::string& key, const std::string& first,
                const std::string& second) {
   const std::string found = keys.text(key, first);
   ASHLAR_CHECK(found == first || (found == second && !second.empty()),
-               "{}: {} '{}' is not supported (only {}{})", keys.where(), key, found, first,
-               second.empty() ? "" : ", " + second);
+               "{}: {} {} is not supported (only {}{})", keys.where(), key, shown_text(found),
+               first, second.empty() ? "" : ", " + second);
   return found != first;
 }
 

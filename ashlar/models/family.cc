@@ -1,6 +1,7 @@
 #include "ashlar/models/family.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
 
@@ -39,8 +40,8 @@ const Family& find_family(const std::string& model_type, const std::string& wher
     if (family.model_type == model_type) return family;
     encoders.push_back(family.model_type);
   }
-  fail("{}: model_type '{}' is not known; known are the decoders {} and the encoders {}", where,
-       model_type, fmt::join(decoders, ", "), fmt::join(encoders, ", "));
+  fail("{}: model_type {} is not known; known are the decoders {} and the encoders {}", where,
+       shown_text(model_type), fmt::join(decoders, ", "), fmt::join(encoders, ", "));
 }
 
 DecoderConfig new_decoder(const std::string& model_type, const DecoderSizes& sizes) {
@@ -59,9 +60,9 @@ DecoderConfig parse_config(std::string_view text, const std::string& where) {
   ignore_common_keys(keys);
   if (auto quantized = keys.object("quantization_config")) {
     fail(
-        "{}: quantization_config: weights as '{}' packs them are not read; wanted the model before "
+        "{}: quantization_config: weights as {} packs them are not read; wanted the model before "
         "that, or a GGUF file",
-        where, quantized->text("quant_method", "?"));
+        where, shown_text(quantized->text("quant_method", "?")));
   }
   if (!family.blank().causal) {
     keys.only("is_decoder", false);

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/json.h"
+#include "ashlar/base/shown_text.h"
 
 #include <nlohmann/json.hpp>
 
@@ -33,7 +34,8 @@ struct HfConfig::Impl {
   }
 
   [[noreturn]] void wrong(const std::string& key, const json& value, std::string_view wanted) {
-    fail("{}: {}{} is {}, wanted {}", where, prefix, key, value.dump(), wanted);
+    fail("{}: {}{} is {}, wanted {}", where, prefix, key, on_one_line(value.dump(), kShownText),
+         wanted);
   }
 };
 
@@ -182,7 +184,7 @@ void HfConfig::finish() const {
     ASHLAR_CHECK(off || note || impl_->known.contains(key),
                  "{}: key '{}{}' (= {}) is not understood; if it does not change what the model "
                  "computes, remove it",
-                 impl_->where, impl_->prefix, key, value.dump().substr(0, 80));
+                 impl_->where, impl_->prefix, key, on_one_line(value.dump(), kShownText));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "ashlar/models/hf_keys.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 
 #include <array>
 #include <utility>
@@ -43,7 +44,7 @@ Activation read_activation(HfConfig& keys, const std::string& key, const std::st
     if (name == known_name) return activation;
     known += (known.empty() ? "" : ", ") + std::string(known_name);
   }
-  fail("{}: {} '{}' is not supported; supported are {}", keys.where(), key, name, known);
+  fail("{}: {} {} is not supported; supported are {}", keys.where(), key, shown_text(name), known);
 }
 
 std::string activation_name(Activation activation) {
@@ -67,8 +68,8 @@ void read_shared_keys(HfConfig& keys, DecoderConfig& config) {
     if (dtype == name) config.dtype = known;
   }
   ASHLAR_CHECK(dtype == dtype_name(config.dtype),
-               "{}: dtype '{}' is not supported; supported are float32, bfloat16, float16",
-               keys.where(), dtype);
+               "{}: dtype {} is not supported; supported are float32, bfloat16, float16",
+               keys.where(), shown_text(dtype));
   const std::vector<int64_t> bos = keys.token_ids("bos_token_id");
   if (!bos.empty()) config.bos = bos.front();
   config.eos = keys.token_ids("eos_token_id");
@@ -95,8 +96,8 @@ void read_layer_types(HfConfig& keys, DecoderConfig& config, int64_t window,
     for (size_t i = 0; i < layers.size(); ++i) {
       const bool sliding = types[i] == kSliding;
       ASHLAR_CHECK(sliding || types[i] == kFull,
-                   "{}: layer_types has '{}' for layer {}; supported are {} and {}", keys.where(),
-                   types[i], i, kSliding, kFull);
+                   "{}: layer_types has {} for layer {}; supported are {} and {}", keys.where(),
+                   shown_text(types[i]), i, kSliding, kFull);
       if (sliding) layers[i].window = window;
     }
   }

@@ -1,6 +1,7 @@
 #include "ashlar/models/hf_rope.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 
 #include <nlohmann/json.hpp>
 
@@ -79,9 +80,9 @@ void read_scaling(HfConfig& keys, HfConfig& scaling, const RopeDefaults& default
     scaling.ignore("short_mscale long_mscale");  // read by no version
   } else {
     ASHLAR_CHECK(type == "default",
-                 "{}: rope_scaling type '{}' is not supported; supported are default, linear, "
+                 "{}: rope_scaling type {} is not supported; supported are default, linear, "
                  "dynamic, llama3, yarn, longrope",
-                 scaling.where(), type);
+                 scaling.where(), shown_text(type));
     scaling.ignore("factor original_max_position_embeddings");  // of no effect
   }
 }

@@ -1,6 +1,7 @@
 // ModernBERT (Warner et al. 2024): rotary positions, a gated MLP, norms first and without bias, and
 // layers that see the whole text among layers that see a window, each with frequencies of its own.
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/models/encoder_keys.h"
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
@@ -48,8 +49,8 @@ void read_layers(HfConfig& keys, DecoderConfig& config) {
   }
   for (const std::string& kind : kinds) {
     ASHLAR_CHECK(kind == kGlobal || kind == kLocal,
-                 "{}: layer_types holds '{}'; supported are {} and {}", keys.where(), kind, kGlobal,
-                 kLocal);
+                 "{}: layer_types holds {}; supported are {} and {}", keys.where(),
+                 shown_text(kind), kGlobal, kLocal);
     layers.push_back(kind == kLocal ? local : LayerConfig{});
   }
   ASHLAR_CHECK(std::ssize(layers) == config.layers,

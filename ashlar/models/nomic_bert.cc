@@ -1,6 +1,7 @@
 // Nomic's BERT (Nussbaum et al. 2024): rotary positions, a gated MLP, no biases. Its config.json
 // has transformers' own keys, or those of the GPT-2 that its first code was made from.
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/models/encoder_keys.h"
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
@@ -59,8 +60,8 @@ void parse_first_keys(HfConfig& keys, DecoderConfig& config) {
   const std::string activation = keys.text("activation_function", "gelu");
   config.gated = activation == "swiglu" || activation == "geglu";
   ASHLAR_CHECK(config.gated,
-               "{}: activation_function '{}' is not supported; supported are swiglu, geglu",
-               keys.where(), activation);
+               "{}: activation_function {} is not supported; supported are swiglu, geglu",
+               keys.where(), shown_text(activation));
   config.activation =
       activation == "swiglu" ? kernels::Activation::kSilu : kernels::Activation::kGeluErf;
 }

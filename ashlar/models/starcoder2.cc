@@ -1,5 +1,6 @@
 // StarCoder 2 (Lozhkov et al. 2024): laid out as a LLaMA, with layer norms, a plain MLP and biases.
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
 #include "ashlar/models/llama.h"
@@ -44,9 +45,9 @@ void check_first_form(HfConfig& keys) {
   const std::string mlp = keys.text("mlp_type", "default"),
                     norm = keys.text("norm_type", "layer_norm");
   ASHLAR_CHECK(mlp == "default" && norm == "layer_norm",
-               "{}: mlp_type '{}' and norm_type '{}' are not supported (only default and "
+               "{}: mlp_type {} and norm_type {} are not supported (only default and "
                "layer_norm)",
-               keys.where(), mlp, norm);
+               keys.where(), shown_text(mlp), shown_text(norm));
 }
 
 DecoderConfig parse(HfConfig& keys) {

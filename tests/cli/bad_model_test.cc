@@ -127,6 +127,23 @@ TEST_F(BadModelTest, AConfigThatIsNotOne) {
   EXPECT_THAT(complaint_of_loading(), HasSubstr("config.json:1:65: nested deeper than 64 levels"));
   write_file(model_ + "/config.json", "{\"model_type\": ");
   EXPECT_THAT(complaint_of_loading(), HasSubstr("config.json:1"));
+  write_file(model_ + "/config.json", std::string((16 << 20) + 1, ' '));
+  EXPECT_THAT(complaint_of_loading(), HasSubstr("16777217 bytes, at most 16777216 are allowed"));
+}
+
+// What others wrote is shown on one line, cut, and without what would steer a terminal.
+TEST_F(BadModelTest, AConfigOfLongOrStrangeText) {
+  const std::string text(100'000, 'w'), config = read_file(model_ + "/config.json");
+  for (const char* key : {"hidden_size", "model_type", "hidden_act", "dtype", "rope_theta"}) {
+    change_config([&](Json& json) { json[key] = text; });
+    EXPECT_THAT(complaint_of_loading(), AllOf(HasSubstr(key), HasSubstr("www..."))) << key;
+    EXPECT_LT(complaint_of_loading().size(), 800u) << key;
+    write_file(model_ + "/config.json", config);
+  }
+  change_config([](Json& json) { json["model_type"] = "a\n\x1b[3mb"; });
+  EXPECT_THAT(complaint_of_loading(), HasSubstr("model_type 'a\\x0a\\x1b[3mb' is not known"));
+  write_file(model_ + "/config.json", "{\"a\": \"\xff\"}");
+  EXPECT_THAT(complaint_of_loading(), HasSubstr("ill-formed UTF-8 byte; last read: '\"\\xff'"));
 }
 
 TEST_F(BadModelTest, ABrokenTokenizer) {
