@@ -7,7 +7,7 @@
 
 namespace ashlar {
 
-constexpr size_t kShownText = 80;  // bytes
+constexpr size_t kShownText = 80, kShownMessage = 4000;  // bytes
 
 // In quotes: 'abc'.
 std::string shown_text(std::string_view text, size_t longest = kShownText);

@@ -30,11 +30,9 @@ constexpr const char* kFooter =
     "\n"
     "`ashlar VERB --help` explains a verb.";
 
-constexpr size_t kLongestMessage = 4000;  // bytes
-
 // One line whatever the message holds: what scripts and people both read.
 int complain(const std::string& message, int exit_code) {
-  std::fprintf(stderr, "ashlar: %s\n", on_one_line(message, kLongestMessage).c_str());
+  std::fprintf(stderr, "ashlar: %s\n", on_one_line(message, kShownMessage).c_str());
   return exit_code;
 }
 

@@ -1,5 +1,6 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/cli/interrupt.h"
 #include "ashlar/cli/sampling_flags.h"
 #include "ashlar/cli/show_text.h"
@@ -147,7 +148,8 @@ struct Chat {
       }
     } catch (const Error& error) {
       conversation.drop_last();
-      std::fprintf(stderr, "%s (/reset forgets the conversation)\n", error.what());
+      std::fprintf(stderr, "%s (/reset forgets the conversation)\n",
+                   on_one_line(error.what(), kShownMessage).c_str());
     }
     interrupt.lower();
   }

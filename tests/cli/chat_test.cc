@@ -53,6 +53,9 @@ TEST(ChatTest, ATemplateFromAFileTakesTheModelsPlace) {
   }
   EXPECT_THAT(complaint(talk("llama", "one\n{{ messages[ }}"), 1),
               HasSubstr("mine.jinja:2:14: unexpected '}', expected ']'"));
+  // What a template complains of is one line, and steers no terminal.
+  EXPECT_THAT(talk("llama", "{{ raise_exception('a\\n\\x1b[3mb') }}").err,
+              HasSubstr("mine.jinja:1:19: a\\x0a\\x1b[3mb (/reset forgets the conversation)\n"));
 }
 
 // A conversation under way; stdout and stderr come in one stream.

@@ -120,6 +120,7 @@ TEST(JinjaLimits, MemoryBombs) {
   EXPECT_TRUE(fails_with("{{ 10**100 }}", "64 bits"));
   EXPECT_TRUE(fails_with("{{ ('a '*10000)|wordwrap(1, wrapstring='x'*10000) }}", "max_bytes"));
   EXPECT_TRUE(fails_with("{{ ('a.com '*10000)|urlize(rel='x'*10000) }}", "max_bytes"));
+  EXPECT_TRUE(fails_with("{{ strftime_now('%c' * 10000000) }}", "max_"));
   EXPECT_TRUE(fails_with("{{ ('&'*1000000)|escape|urlize }}", "max_bytes"));
 }
 

@@ -75,6 +75,8 @@ Value strftime_now(Runtime& runtime, const Arguments& arguments) {
   const std::tm now = runtime.now();
   std::string out;
   const std::string& format = bound.string(0);
+  runtime.pay_bytes(format.size());
+  runtime.step(static_cast<int64_t>(format.size() / 2));
   for (size_t i = 0; i < format.size(); ++i) {
     if (format[i] != '%' || i + 1 == format.size()) {
       out += format[i];
@@ -85,9 +87,10 @@ Value strftime_now(Runtime& runtime, const Arguments& arguments) {
     if (directive == "%f") out += "000000";
     if (directive == "%f" || directive == "%z" || directive == "%Z") continue;
     std::array<char, 256> buffer;
-    out.append(buffer.data(), std::strftime(buffer.data(), buffer.size(), directive.c_str(), &now));
+    const size_t length = std::strftime(buffer.data(), buffer.size(), directive.c_str(), &now);
+    runtime.pay_bytes(length);
+    out.append(buffer.data(), length);
   }
-  runtime.pay_bytes(out.size());
   return Value(std::move(out));
 }
 
