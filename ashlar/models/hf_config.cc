@@ -8,12 +8,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <set>
 #include <utility>
 
 namespace ashlar::models {
 
 using nlohmann::json;
+
+namespace {
+
+constexpr int64_t kMaxLayers = 10'000;  // as DecoderConfig::validate has it
+
+}  // namespace
 
 struct HfConfig::Impl {
   json document;
@@ -66,8 +73,11 @@ int64_t HfConfig::size(const std::string& key, std::optional<int64_t> fallback) 
   if (fallback && !has(key)) return *fallback;
   const json& value = impl_->require(key);
   const bool whole = value.is_number_integer();
-  if (!whole || value.get<double>() < 1 || value.get<double>() > 2147483647.0) {
-    impl_->wrong(key, value, "an integer from 1 to 2147483647");
+  // Lists with an entry for each layer are made before a configuration is whole.
+  const bool layers = key == "num_hidden_layers" || key == "n_layer";
+  const int64_t most = layers ? kMaxLayers : INT32_MAX;
+  if (!whole || value.get<double>() < 1 || value.get<double>() > static_cast<double>(most)) {
+    impl_->wrong(key, value, fmt::format("an integer from 1 to {}", most));
   }
   return value.get<int64_t>();
 }
@@ -166,14 +176,14 @@ void HfConfig::only(const std::string& key, double supported) {
   const json* value = impl_->find(key);
   ASHLAR_CHECK(value == nullptr || (value->is_number() && value->get<double>() == supported),
                "{}: {}{} = {} is not supported (only {})", impl_->where, impl_->prefix, key,
-               value->dump(), supported);
+               on_one_line(value->dump(), kShownText), supported);
 }
 
 void HfConfig::only(const std::string& key, bool supported) {
   const json* value = impl_->find(key);
   ASHLAR_CHECK(value == nullptr || (value->is_boolean() && value->get<bool>() == supported),
                "{}: {}{} = {} is not supported (only {})", impl_->where, impl_->prefix, key,
-               value->dump(), supported);
+               on_one_line(value->dump(), kShownText), supported);
 }
 
 void HfConfig::finish() const {
