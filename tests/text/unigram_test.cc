@@ -85,6 +85,38 @@ TEST(Unigram, ALongTextTakesTimeThatGrowsWithIt) {
   EXPECT_EQ(tokenizer.encode(std::string(64'000, 'a'), false).size(), 1000u);
 }
 
+// A token of thousands of characters, met from every place of a word without a blank.
+TEST(Unigram, ALongTokenCostsNoWalkFromEveryPlace) {
+  Json vocab = R"([["<unk>", 0], ["a", -1]])"_json;
+  vocab.push_back(Json::array({std::string(3000, 'a'), -2.0}));
+  const Tokenizer tokenizer = tokenizer_of(vocab);
+  EXPECT_EQ(tokenizer.encode(std::string(300'000, 'a'), false), Ids(100, 2));
+}
+
+// Long tokens change how cuts are found, and no cut: unknown characters, ties, accents.
+TEST(Unigram, ALongTokenChangesNoOtherCut) {
+  std::mt19937 random(3);
+  const std::vector<std::string> letters = {"a", "b", "\u00e9", "\U0001F642", "z"};
+  const auto text_of = [&](size_t characters) {
+    std::string text;
+    for (size_t i = 0; i < characters; ++i) text += letters[random() % letters.size()];
+    return text;
+  };
+  for (int trial = 0; trial < 20; ++trial) {
+    Json vocab = R"([["<unk>", 0], ["a", -2], ["\u00e9", -2]])"_json;
+    for (int i = 0; i < 30; ++i) {
+      vocab.push_back(Json::array({text_of(2 + random() % 4), -1.0 - double(random() % 8)}));
+    }
+    const Tokenizer walks = tokenizer_of(vocab);
+    vocab.push_back(Json::array({std::string(100, 'b'), -1.0}));
+    const Tokenizer links = tokenizer_of(vocab);
+    for (int i = 0; i < 20; ++i) {
+      const std::string text = text_of(1 + random() % 40);
+      EXPECT_EQ(links.encode(text, false), walks.encode(text, false)) << text;
+    }
+  }
+}
+
 TEST(Unigram, OfEqualTokensTheLastCounts) {
   const Tokenizer tokenizer =
       tokenizer_of(R"([["<unk>", 0], ["a", -1], ["b", -2], ["ab", -4.5], ["a", -3]])"_json);

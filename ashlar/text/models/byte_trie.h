@@ -22,14 +22,30 @@ class ByteTrie {
   void each_prefix(std::string_view text, Found&& found) const {
     size_t node = 0;
     for (size_t i = 0; i < text.size(); ++i) {
-      const size_t first = nodes_[node].first_child;
-      const size_t children = nodes_[node + 1].first_child - first;
-      if (children == 0) return;
-      const auto* const bytes = bytes_.data() + first;
-      const void* const match = std::memchr(bytes, static_cast<unsigned char>(text[i]), children);
-      if (match == nullptr) return;
-      node = first + static_cast<size_t>(static_cast<const unsigned char*>(match) - bytes);
+      node = child(node, text[i]);
+      if (node == 0) return;
       if (nodes_[node].value >= 0) found(i + 1, nodes_[node].value);
+    }
+  }
+
+  // Node 0 is the root, those of a level have smaller numbers than those below.
+  size_t nodes() const { return bytes_.size(); }
+  int32_t value(size_t node) const { return nodes_[node].value; }  // -1: no entry ends here
+  // The one that `byte` leads to; 0: none.
+  size_t child(size_t node, char byte) const {
+    const size_t first = nodes_[node].first_child;
+    const size_t children = nodes_[node + 1].first_child - first;
+    if (children == 0) return 0;
+    const auto* const bytes = bytes_.data() + first;
+    const void* const match = std::memchr(bytes, static_cast<unsigned char>(byte), children);
+    if (match == nullptr) return 0;
+    return first + static_cast<size_t>(static_cast<const unsigned char*>(match) - bytes);
+  }
+  // Calls visit(child, byte) for each child of a node.
+  template <typename Visit>
+  void each_child(size_t node, Visit&& visit) const {
+    for (size_t i = nodes_[node].first_child; i < nodes_[node + 1].first_child; ++i) {
+      visit(i, static_cast<char>(bytes_[i]));
     }
   }
 

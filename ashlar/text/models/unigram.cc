@@ -5,6 +5,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/text/models/byte_trie.h"
 #include "ashlar/text/models/model.h"
+#include "ashlar/text/models/suffix_links.h"
 #include "ashlar/text/models/word_cache.h"
 #include "ashlar/text/unicode/utf8.h"
 
@@ -12,12 +13,16 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <unordered_set>
 
 namespace ashlar::text {
 namespace {
 
 constexpr double kUnknownPenalty = 10;  // below the worst token's score
+constexpr size_t kWalkBytes = 64;       // where tokens are longer, links beat walks
+
+bool utf8_continues(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
 
 struct UnigramScratch : ModelScratch {
   // The best way to reach a place in the piece: its last token and where that begins.
@@ -37,6 +42,7 @@ struct UnigramScratch : ModelScratch {
 class Unigram : public Model {
  public:
   explicit Unigram(JsonView json) : trie_(read_vocab(json)) {
+    if (longest_ > kWalkBytes) links_.emplace(trie_);
     if (const auto unknown = json.find("unk_id")) {
       unknown_ = static_cast<int32_t>(unknown->integer(0, vocabulary_.size() - 1));
     }
@@ -103,29 +109,70 @@ class Unigram : public Model {
     unknown_score_ = lowest - kUnknownPenalty;
     std::vector<ByteTrie::Entry> entries;
     for (int32_t id = 0; id < vocabulary_.size(); ++id) {
-      if (!never_matched_.contains(id)) entries.emplace_back(*vocabulary_.token(id), id);
+      if (never_matched_.contains(id)) continue;
+      entries.emplace_back(*vocabulary_.token(id), id);
+      longest_ = std::max(longest_, entries.back().first.size());
     }
     return entries;
+  }
+
+  // Offers a last token to the place where it ends: the first of the best ones stays.
+  static void offer(std::vector<UnigramScratch::Best>& best, size_t begin, size_t length,
+                    int32_t id, double score) {
+    const double sum = best[begin].score + score;
+    auto& end = best[begin + length];
+    if (end.begin != UnigramScratch::kNowhere && sum <= end.score) return;
+    end = {sum, begin, id};
+  }
+
+  // From each place on, by walks.
+  void fill_forward(std::string_view piece, std::vector<UnigramScratch::Best>& best) const {
+    for (size_t begin = 0; begin < piece.size();) {
+      const size_t length = utf8_length(piece[begin]);
+      bool has_single = false;
+      trie_.each_prefix(piece.substr(begin), [&](size_t bytes, int32_t id) {
+        offer(best, begin, bytes, id, scores_[static_cast<size_t>(id)]);
+        has_single = has_single || bytes == length;
+      });
+      if (!has_single) {
+        offer(best, begin, length, unknown(piece.substr(begin, length)), unknown_score_);
+      }
+      begin += length;
+    }
+  }
+
+  // The same offers in the same order for each place, which is their end.
+  void fill_by_ends(std::string_view piece, std::vector<UnigramScratch::Best>& best) const {
+    size_t character = 0, end_of_last = 0;  // where the one at hand begins, bytes so far
+    bool has_single = false;
+    links_->each_end(
+        trie_, piece,
+        [&](size_t length, int32_t id) {
+          const size_t begin = end_of_last + 1 - length;
+          if (utf8_continues(piece[begin])) return;
+          offer(best, begin, length, id, scores_[static_cast<size_t>(id)]);
+          has_single = has_single || begin == character;
+        },
+        [&](size_t end) {
+          end_of_last = end;
+          const size_t length = utf8_length(piece[character]);
+          if (end < character + length) return;
+          if (!has_single) {
+            offer(best, character, length, unknown(piece.substr(character, length)),
+                  unknown_score_);
+          }
+          character = end;
+          has_single = false;
+        });
   }
 
   void cut(std::string_view piece, UnigramScratch& work) const {
     auto& best = work.best;
     best.assign(piece.size() + 1, {});
-    for (size_t begin = 0; begin < piece.size();) {
-      const double so_far = best[begin].score;
-      const auto offer = [&](size_t length, int32_t id, double score) {
-        auto& end = best[begin + length];
-        if (end.begin != UnigramScratch::kNowhere && so_far + score <= end.score) return;
-        end = {so_far + score, begin, id};
-      };
-      const size_t length = utf8_length(piece[begin]);
-      bool has_single = false;
-      trie_.each_prefix(piece.substr(begin), [&](size_t bytes, int32_t id) {
-        offer(bytes, id, scores_[static_cast<size_t>(id)]);
-        has_single = has_single || bytes == length;
-      });
-      if (!has_single) offer(length, unknown(piece.substr(begin, length)), unknown_score_);
-      begin += length;
+    if (links_) {
+      fill_by_ends(piece, best);
+    } else {
+      fill_forward(piece, best);
     }
 
     // From the end back; neighbours that are unknown become one.
@@ -171,7 +218,9 @@ class Unigram : public Model {
   std::vector<double> scores_;  // by id
   std::unordered_set<int64_t> never_matched_;
   double unknown_score_ = 0;
+  size_t longest_ = 0;  // bytes of a token
   ByteTrie trie_;
+  std::optional<SuffixLinks> links_;
   int32_t unknown_ = -1;
   bool byte_fallback_ = false;
   std::array<int32_t, 256> bytes_;  // <0x00> to <0xFF>
