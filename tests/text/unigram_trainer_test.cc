@@ -143,6 +143,31 @@ TEST(UnigramFit, PruningKeepsWhatIsUsedAndEveryCharacter) {
   EXPECT_EQ(pieces.size(), 7u);
 }
 
+// What the words themselves do not need is kept where there is room.
+TEST(UnigramFit, KeepsTheLikeliestOfWhatIsUnusedUpToASize) {
+  const std::vector<CountedWord> words = {{"_the", 100}, {"_then", 80}, {"_cat", 30}};
+  const std::vector<ScoredPiece> seeds = seed_pieces(words, 1000);
+  for (const size_t least : {size_t{0}, seeds.size() - 1, seeds.size()}) {
+    std::vector<ScoredPiece> pieces = seeds;
+    for (int i = 0; i < 20; ++i) fit_scores(words, pieces, least);
+    EXPECT_GE(pieces.size(), least);
+    EXPECT_LT(pieces.size(), least == 0 ? seeds.size() : seeds.size() + 1);
+    for (ScoredPiece& piece : pieces) {
+      if (piece.text == "_the" && least > 0) piece.score = -50;  // its letters are likelier
+    }
+    prune_pieces(words, pieces, seeds.size(), least);
+    EXPECT_GE(pieces.size(), least);
+  }
+}
+
+// Words that come often are pieces as a whole; the vocabulary is still as large as asked for.
+TEST(UnigramTrainer, FillsTheVocabularyWhereThereArePieces) {
+  std::string text;
+  for (int i = 0; i < 20; ++i) text += read_file(test_data("../../LICENSE")).substr(0, 4000);
+  const Tokenizer tokenizer = learn(text, {.vocab_size = 700});
+  EXPECT_EQ(tokenizer.vocab_size(), 700);
+}
+
 TEST(UnigramTrainer, TheLearntTokenizerIsSentencePieces) {
   std::string text;
   for (int i = 0; i < 50; ++i)

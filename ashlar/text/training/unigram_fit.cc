@@ -126,18 +126,36 @@ class BestCut {
   std::vector<size_t> path_;
 };
 
+// Of the others those with the highest values, until `least` stay; in the pieces' order.
+void stay_too(std::vector<size_t> others, const std::vector<double>& values,
+              const std::vector<ScoredPiece>& pieces, size_t least, std::vector<size_t>& stay) {
+  if (stay.size() >= least) return;
+  std::ranges::sort(others, [&](size_t a, size_t b) {
+    return std::tuple(-values[a], std::string_view(pieces[a].text)) <
+           std::tuple(-values[b], std::string_view(pieces[b].text));
+  });
+  others.resize(std::min(others.size(), least - stay.size()));
+  stay.insert(stay.end(), others.begin(), others.end());
+  std::ranges::sort(stay);
+}
+
 }  // namespace
 
-void fit_scores(const std::vector<CountedWord>& words, std::vector<ScoredPiece>& pieces) {
+void fit_scores(const std::vector<CountedWord>& words, std::vector<ScoredPiece>& pieces,
+                size_t least) {
   Expectation expectation(pieces);
   for (const CountedWord& word : words) expectation.add(word);
+  const std::vector<double>& counts = expectation.counts();
+  std::vector<size_t> stay, rare;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    (counts[i] < kLeastCount && !pieces[i].character ? rare : stay).push_back(i);
+  }
+  stay_too(rare, counts, pieces, least, stay);
   std::vector<ScoredPiece> kept;
   double sum = 0;
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    const double count = expectation.counts()[i];
-    if (count < kLeastCount && !pieces[i].character) continue;
+  for (const size_t i : stay) {
     kept.push_back(std::move(pieces[i]));
-    kept.back().score = std::max(count, kLeastCount);
+    kept.back().score = std::max(counts[i], kLeastCount);
     sum += kept.back().score;
   }
   for (ScoredPiece& piece : kept) piece.score = digamma(piece.score) - digamma(sum);
@@ -145,7 +163,7 @@ void fit_scores(const std::vector<CountedWord>& words, std::vector<ScoredPiece>&
 }
 
 void prune_pieces(const std::vector<CountedWord>& words, std::vector<ScoredPiece>& pieces,
-                  size_t wanted) {
+                  size_t wanted, size_t least) {
   BestCut best_cut(pieces);
   std::vector<double> counts(pieces.size(), 0);
   double sum = 0;
@@ -160,16 +178,21 @@ void prune_pieces(const std::vector<CountedWord>& words, std::vector<ScoredPiece
     double value;
     size_t piece;
   };
-  std::vector<size_t> kept;
+  std::vector<size_t> kept, unused;
+  std::vector<double> scores;
   std::vector<Loss> losses;
   for (size_t i = 0; i < pieces.size(); ++i) {
+    scores.push_back(pieces[i].score);
     if (pieces[i].character) {
       kept.push_back(i);
       continue;
     }
     const std::vector<size_t>& others = best_cut(pieces[i].text, i);
     // Never in a likeliest cut, or less likely than its own parts: nothing is lost.
-    if (counts[i] == 0 || best_cut.score() > pieces[i].score) continue;
+    if (counts[i] == 0 || best_cut.score() > pieces[i].score) {
+      unused.push_back(i);
+      continue;
+    }
     const double before = std::log(counts[i]) - std::log(sum);
     const double sum_without =
         sum + counts[i] * (static_cast<double>(others.size()) - 1);  // the parts take its place
@@ -188,6 +211,7 @@ void prune_pieces(const std::vector<CountedWord>& words, std::vector<ScoredPiece
     kept.push_back(loss.piece);
   }
   std::ranges::sort(kept);
+  stay_too(std::move(unused), scores, pieces, std::min(least, wanted), kept);
   std::vector<ScoredPiece> left;
   for (const size_t piece : kept) left.push_back(std::move(pieces[piece]));
   pieces = std::move(left);

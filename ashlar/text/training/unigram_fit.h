@@ -10,12 +10,15 @@
 
 namespace ashlar::text {
 
-// One step: scores as the words ask for; pieces that hardly occur are dropped.
-void fit_scores(const std::vector<CountedWord>& words, std::vector<ScoredPiece>& pieces);
+// One step: scores as the words ask for; pieces that hardly occur are dropped, but for the most
+// frequent of them where fewer than `least` would be left.
+void fit_scores(const std::vector<CountedWord>& words, std::vector<ScoredPiece>& pieces,
+                size_t least = 0);
 
 // Keeps `wanted` pieces (all characters, even if they are more): those without which the likeliest
-// cuts of the words would lose most.
+// cuts of the words would lose most. What no likeliest cut uses goes too, but for the likeliest of
+// them where fewer than `least` would be left: other words may be made of them.
 void prune_pieces(const std::vector<CountedWord>& words, std::vector<ScoredPiece>& pieces,
-                  size_t wanted);
+                  size_t wanted, size_t least = 0);
 
 }  // namespace ashlar::text

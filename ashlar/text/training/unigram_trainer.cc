@@ -160,12 +160,13 @@ Tokenizer UnigramTrainer::train(
   const auto wanted = static_cast<size_t>(std::ceil(kSpare * static_cast<double>(room)));
   const int64_t rounds = rounds_from(pieces.size(), wanted);
   for (int64_t round = 1;; ++round) {
-    for (int fit = 0; fit < kFitsARound; ++fit) fit_scores(words, pieces);
+    for (int fit = 0; fit < kFitsARound; ++fit) fit_scores(words, pieces, wanted);
     if (progress) progress(std::min(round, rounds), rounds);
     if (pieces.size() <= wanted) break;
     const size_t before = pieces.size();
     prune_pieces(words, pieces,
-                 std::max(wanted, static_cast<size_t>(kShrink * static_cast<double>(before))));
+                 std::max(wanted, static_cast<size_t>(kShrink * static_cast<double>(before))),
+                 wanted);
     if (pieces.size() == before) break;  // characters only
   }
 
