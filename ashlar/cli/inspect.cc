@@ -51,6 +51,13 @@ int64_t windowed_layers(const models::DecoderConfig& config) {
   return layers;
 }
 
+// Layers whose MLP is no mixture of experts.
+int64_t plain_layers(const models::DecoderConfig& config) {
+  int64_t layers = 0;
+  for (int64_t i = 0; i < config.layers; ++i) layers += !config.has_experts(i);
+  return layers;
+}
+
 // "rotary, 64 of 80 channels, base 10000, yarn by 4"
 std::string positions_of(const models::DecoderConfig& config) {
   if (config.positions == models::Positions::kLearned) return "learned";
@@ -104,8 +111,11 @@ Json described(const models::DecoderConfig& config) {
       {"heads", config.heads},
       {"kv_heads", config.kv_heads},
       {"head_dim", config.head_dim},
-      {"ffn", config.ffn},
+      {"plain_layers", plain_layers(config)},
+      {"ffn", plain_layers(config) > 0 ? config.ffn : 0},
       {"experts", config.mixture.experts},
+      {"expert_ffn", config.mixture.experts > 0 ? config.expert_ffn() : 0},
+      {"shared_ffn", config.mixture.experts > 0 ? config.shared_ffn() : 0},
       {"experts_per_token", config.mixture.experts > 0 ? config.mixture.per_token : 0},
       {"vocab", config.vocab},
       {"context", config.max_positions},
@@ -165,6 +175,24 @@ Json facts_of(const bundle::Bundle& model, int64_t context, std::optional<DType>
   return facts;
 }
 
+// "4 of 2048, 2 for each token, shared MLP 512"
+std::string experts_of(const Json& facts) {
+  const auto number = [&](const char* key) { return facts[key].get<int64_t>(); };
+  std::string text = fmt::format("{} of {}, {} for each token", number("experts"),
+                                 number("expert_ffn"), number("experts_per_token"));
+  if (number("shared_ffn") > 0) text += fmt::format(", shared MLP {}", number("shared_ffn"));
+  return text;
+}
+
+// ", MLP 512", of layers that have one that is no mixture.
+std::string mlp_of(const Json& facts) {
+  const auto number = [&](const char* key) { return facts[key].get<int64_t>(); };
+  const int64_t plain = number("plain_layers"), layers = number("layers");
+  if (plain == 0) return "";
+  return fmt::format(", MLP {}{}", number("ffn"),
+                     plain < layers ? fmt::format(" in {} of {} layers", plain, layers) : "");
+}
+
 std::string report(const Json& facts) {
   std::string text;
   const auto line = [&](std::string_view label, const std::string& value) {
@@ -181,12 +209,9 @@ std::string report(const Json& facts) {
                    mixture ? fmt::format(", {} of them for each token",
                                          human_count(double(number("active_parameters"))))
                            : ""));
-  if (mixture) {
-    line("experts",
-         fmt::format("{}, {} for each token", number("experts"), number("experts_per_token")));
-  }
-  line("shape", fmt::format("{} layers, width {}, MLP {}, vocabulary {}{}", number("layers"),
-                            number("width"), number("ffn"), number("vocab"),
+  if (mixture) line("experts", experts_of(facts));
+  line("shape", fmt::format("{} layers, width {}{}, vocabulary {}{}", number("layers"),
+                            number("width"), mlp_of(facts), number("vocab"),
                             facts["tied_head"].get<bool>() ? " (head tied)" : ""));
   line("attention",
        fmt::format("{} heads of {}, {} for keys and values{}", number("heads"), number("head_dim"),

@@ -11,6 +11,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 size_t count(const std::string& text, const std::string& part) {
   size_t found = 0;
@@ -57,6 +58,23 @@ TEST(InspectTest, CountsMemoryAsRunTakesIt) {
       ashlar({"inspect", fixture_model("llama"), "--ctx", "99999"});
   EXPECT_EQ(beyond.exit_code, 1);
   EXPECT_THAT(beyond.err, HasSubstr("99999 tokens asked for"));
+}
+
+// Of layers that are experts only, no width of a plain MLP is told, whatever a file says.
+TEST(InspectTest, TellsTheMlpsThatAreThere) {
+  const auto found = [](const std::string& model, const char* key) {
+    return ashlar_json({"inspect", model})[key];
+  };
+  const std::string mixtral = fixture_model("mixtral");
+  EXPECT_EQ(found(mixtral, "ffn"), 0);
+  EXPECT_EQ(found(mixtral, "expert_ffn"), 176);
+  EXPECT_THAT(ashlar({"inspect", mixtral}).out,
+              AllOf(HasSubstr("4 of 176, 2 for each token"), Not(HasSubstr("MLP"))));
+  EXPECT_EQ(found(fixture_model("llama"), "expert_ffn"), 0);
+  EXPECT_EQ(found(fixture_model("llama"), "ffn"), 176);
+  const std::string sparse = fixture_model("deepseek_v2_lite");  // a plain layer first
+  EXPECT_THAT(ashlar({"inspect", sparse}).out, HasSubstr(" in 1 of "));
+  EXPECT_GT(found(sparse, "shared_ffn"), 0);
 }
 
 TEST(InspectTest, TellsOfAnEncoder) {
