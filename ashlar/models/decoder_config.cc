@@ -225,6 +225,7 @@ void DecoderConfig::validate(const std::string& where) const {
 DecoderConfig DecoderConfig::without_dropout() const {
   DecoderConfig config = *this;
   config.embedding_dropout = config.residual_dropout = config.attention_dropout = 0;
+  config.layerdrop = config.mixture.jitter = 0;
   return config;
 }
 

@@ -87,6 +87,7 @@ struct MixtureConfig {
   int64_t shared_experts = 0;
   int64_t shared_ffn = 0;    // of that MLP; 0: shared_experts times an expert's
   bool shared_gate = false;  // each token weighs it by a sigmoid
+  double jitter = 0;         // Mixtral's noise on what the router reads; training refuses it
   // Training only (graph/ops/moe_assign.h). A file does not say them.
   double capacity = 0;         // factor; 0: nothing is dropped
   bool padded = false;         // where ranks exchange rows, in messages of that size
@@ -179,6 +180,7 @@ struct DecoderConfig {
   double logit_softcap = 0;  // > 0, behind the scale
 
   double embedding_dropout = 0, residual_dropout = 0, attention_dropout = 0;
+  double layerdrop = 0;  // share of whole layers that a step skips (OPT); training refuses it
 
   // For training from scratch. scaled_init: what writes to the residual stream starts smaller, by
   // 1 / sqrt(2 layers) (Radford et al. 2019).

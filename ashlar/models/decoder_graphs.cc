@@ -1,5 +1,6 @@
 #include "ashlar/models/decoder_graphs.h"
 
+#include "ashlar/base/error.h"
 #include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/loss.h"
@@ -58,9 +59,22 @@ void mark_logits(Builder& b, const DecoderConfig& config, const DecoderOptions& 
   b.graph().mark_output("logits", softcap(b, logits, config.logit_softcap, "logit_softcap"));
 }
 
+// What acts in training alone, so that only training refuses it.
+void check_trainable(const DecoderConfig& config) {
+  ASHLAR_CHECK(config.layerdrop == 0,
+               "training {}: layerdrop = {} (whole layers left out at random) is not supported; "
+               "set it to 0 in config.json",
+               config.family, config.layerdrop);
+  ASHLAR_CHECK(config.mixture.jitter == 0,
+               "training {}: router_jitter_noise = {} (noise on what the router reads) is not "
+               "supported; set it to 0 in config.json",
+               config.family, config.mixture.jitter);
+}
+
 }  // namespace
 
 Graph build_training(const DecoderConfig& config, const DecoderOptions& options) {
+  check_trainable(config);
   Graph graph;
   Builder b(graph);
   mark_loss(b, config, options);

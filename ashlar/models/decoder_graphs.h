@@ -12,7 +12,8 @@ namespace ashlar::models {
 // and loss_scale f32 [1] (1 / counted tokens of the global batch). Output "loss" f64 [1]. A
 // balanced mixture of experts adds the input aux_scale f32 [1] (1 / microbatches of a step) and the
 // output "aux_loss" f64 [1], the balance of its load. Master weights are f32; passes::precision
-// lowers what is computed.
+// lowers what is computed. Throws Error for what training has and we do not (OPT's layerdrop,
+// Mixtral's noise of the router).
 graph::Graph build_training(const DecoderConfig& config, const DecoderOptions& options = {});
 // What is differentiated: "loss", and "aux_loss" where it is.
 std::vector<graph::ValueId> training_losses(const graph::Graph& graph);

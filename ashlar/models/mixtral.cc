@@ -42,7 +42,6 @@ DecoderConfig blank() {
 }
 
 DecoderConfig parse(HfConfig& keys) {
-  keys.only("router_jitter_noise", 0.0);
   DecoderConfig config = blank();
   parse_llama(keys, kForm, config);
   config.pattern = {{.window = read_window(keys, "sliding_window", 0)}};
@@ -52,6 +51,7 @@ DecoderConfig parse(HfConfig& keys) {
   mixture.per_token = keys.size("num_experts_per_tok", 2);
   // transformers adds the loss where it returns the router's logits.
   mixture.balance = keys.flag("output_router_logits", false);
+  mixture.jitter = keys.number("router_jitter_noise", 0);
   mixture.coefficient = keys.number("router_aux_loss_coef", 0.001);
   // Qwen's name for what Mixtral always does; a model trained otherwise says so.
   mixture.renormalise = keys.flag("norm_topk_prob", true);
@@ -68,7 +68,7 @@ std::string write(const DecoderConfig& config) {
   keys["num_experts_per_tok"] = mixture.per_token;
   keys["output_router_logits"] = mixture.balance;
   keys["router_aux_loss_coef"] = mixture.coefficient;
-  keys["router_jitter_noise"] = 0.0;
+  keys["router_jitter_noise"] = mixture.jitter;
   if (!mixture.renormalise) keys["norm_topk_prob"] = false;
   return keys.dump();
 }

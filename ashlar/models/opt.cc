@@ -28,7 +28,6 @@ DecoderConfig blank() {
 }
 
 DecoderConfig parse(HfConfig& keys) {
-  keys.only("layerdrop", 0.0);
   keys.ignore("activation_dropout");  // read by no version
   DecoderConfig config = blank();
   DecoderSizes sizes;
@@ -53,6 +52,7 @@ DecoderConfig parse(HfConfig& keys) {
   config.tied_head = keys.flag("tie_word_embeddings", true);
   config.residual_dropout = keys.number("dropout", 0.1);
   config.attention_dropout = keys.number("attention_dropout", 0);
+  config.layerdrop = keys.number("layerdrop", 0);
   keys.alias("initializer_range", "init_std");
   read_shared_keys(keys, config);
   return config;
@@ -75,7 +75,7 @@ std::string write(const DecoderConfig& config) {
       {"activation_function", activation_name(config.activation)},
       {"dropout", config.residual_dropout},
       {"attention_dropout", config.attention_dropout},
-      {"layerdrop", 0.0},
+      {"layerdrop", config.layerdrop},
       {"init_std", config.initializer_range},
   }
       .dump();

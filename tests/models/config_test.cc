@@ -116,8 +116,6 @@ TEST(Config, Mixtral) {
   EXPECT_EQ(config, wanted);
   EXPECT_EQ(error_with("mixtral", {{"num_experts_per_tok", 5}}),
             "m/config.json: experts per token is 5, wanted 1 to 4");
-  EXPECT_EQ(error_with("mixtral", {{"router_jitter_noise", 0.1}}),
-            "m/config.json: router_jitter_noise = 0.1 is not supported (only 0)");
   json windowed = fixture_config("mixtral");
   windowed["sliding_window"] = 32;
   EXPECT_EQ(parse(windowed).layer(1).window, 32);
@@ -394,6 +392,25 @@ TEST(Config, ValuesThatCannotBe) {
             "m/config.json: partial_rotary_factor is 1e+300, wanted a number from 0 to 1");
   EXPECT_EQ(error_of([] { models::parse_config("[]", "m/config.json"); }),
             "m/config.json: wanted a JSON object");
+}
+
+// What acts in training alone keeps no model from being served.
+TEST(Config, WhatTrainingAloneHasIsRefusedThereOnly) {
+  json opt = read_json<json>(test_data("families/opt_stream/config.json"));
+  opt["layerdrop"] = 0.125;
+  json mixtral = fixture_config("mixtral");
+  mixtral["router_jitter_noise"] = 0.25;
+  for (const auto& [config, key] : {std::pair{parse(opt), "layerdrop = 0.125"},
+                                    std::pair{parse(mixtral), "router_jitter_noise = 0.25"}}) {
+    EXPECT_THAT(error_of([&, &config = config] { models::build_training(config); }),
+                ::testing::AllOf(::testing::HasSubstr("training " + config.family + ": "),
+                                 ::testing::HasSubstr(key),
+                                 ::testing::HasSubstr("set it to 0 in config.json")));
+    EXPECT_NO_THROW(models::build_training(config.without_dropout()));
+    EXPECT_EQ(models::build_logits(config).str(),
+              models::build_logits(config.without_dropout()).str());
+    EXPECT_EQ(models::parse_config(models::write_config(config), "again"), config);
+  }
 }
 
 TEST(Config, AttentionDropoutIsForTrainingOnly) {
