@@ -199,19 +199,22 @@ struct PagedAttentionArgs {
 // ascending order; lanes are added as a tree: j with j+8, j+4, j+2, j+1.
 // rms: y = x * rsqrt(mean(x^2) + eps) * w.  layer: y = (x - mean) * rsqrt(var + eps) * w + b.
 // w = weight + weight_offset. Rows take the weight's rows in turn (norms of single heads): row t
-// has w and b of row t % weight_rows.
+// has w and b of row t % weight_rows. With `squares`, rows are parts of longer ones (ranks share
+// heads): sums of squares of all of a row's `whole` columns are given.
 struct NormArgs {
   int64_t rows = 0, width = 0;
   int64_t weight_rows = 1;  // divides rows
   float eps = 1e-5f;
   float weight_offset = 0;
-  DType dtype = DType::kF32;      // of x and y
-  const void* x = nullptr;        // [T,C]
-  const float* weight = nullptr;  // [weight_rows,C]
-  const float* bias = nullptr;    // the same, layer norm only; may be null
-  void* y = nullptr;              // [T,C]
-  float* rstd = nullptr;          // [T]; may be null when nothing is differentiated
-  float* mean = nullptr;          // [T], layer norm only
+  DType dtype = DType::kF32;       // of x and y
+  const void* x = nullptr;         // [T,C]
+  const float* weight = nullptr;   // [weight_rows,C]
+  const float* bias = nullptr;     // the same, layer norm only; may be null
+  void* y = nullptr;               // [T,C]
+  float* rstd = nullptr;           // [T]; may be null when nothing is differentiated
+  float* mean = nullptr;           // [T], layer norm only
+  const float* squares = nullptr;  // [T], rms only; may be null
+  int64_t whole = 0;
 };
 struct NormGradArgs {
   int64_t rows = 0, width = 0;
@@ -225,6 +228,18 @@ struct NormGradArgs {
   const void* d_y = nullptr;
   const void* residual_grad = nullptr;  // [T,C]; added to d_x when set
   void* d_x = nullptr;                  // null: skip
+  const float* products = nullptr;      // [T], rms only: sums of d_y w x over `whole` columns
+  int64_t whole = 0;
+};
+// sums[t] = sum of a[t,c] b[t,c], or of a[t,c] b[t,c] (weight[c] + weight_offset).
+struct RowDotArgs {
+  int64_t rows = 0, width = 0;
+  float weight_offset = 0;
+  DType dtype = DType::kF32;      // of a and b
+  const void* a = nullptr;        // [T,C]
+  const void* b = nullptr;        // [T,C]
+  const float* weight = nullptr;  // [C]; may be null
+  float* sums = nullptr;          // [T]
 };
 // d_weight[c] and d_bias[c] are each one chain over ascending rows (fma(d_y, z, sum), d_y + sum),
 // from 0 or, with accumulate, from what is there: two calls over the halves of a batch give the

@@ -14,16 +14,24 @@ ASHLAR_INLINE int64_t weight_row(const Args& args, int64_t t) {
   return args.weight_rows == 1 ? 0 : t % args.weight_rows * args.width;
 }
 
+// Of a[i] b[i].
+template <typename T>
+ASHLAR_INLINE float row_sum(const T* a, const T* b, int64_t width) {
+  Vec sum = zero();
+  for_each_vec(width, [&](int64_t i, auto count) {
+    sum = fma(load(a + i, count), load(b + i, count), sum);
+  });
+  return reduce_add(sum);
+}
+
 template <typename T>
 ASHLAR_INLINE void rms_norm_row(const NormArgs& args, int64_t t) {
   const T* x = static_cast<const T*>(args.x) + t * args.width;
   T* y = static_cast<T*>(args.y) + t * args.width;
-  Vec squares = zero();
-  for_each_vec(args.width, [&](int64_t i, auto count) {
-    const Vec v = load(x + i, count);
-    squares = fma(v, v, squares);
-  });
-  const float rstd = rsqrt(reduce_add(squares) / static_cast<float>(args.width) + args.eps);
+  const bool given = args.squares != nullptr;
+  const float squares = given ? args.squares[t] : row_sum(x, x, args.width);
+  const float width = static_cast<float>(given ? args.whole : args.width);
+  const float rstd = rsqrt(squares / width + args.eps);
   const float* weight = args.weight + weight_row(args, t);
   const Vec offset = broadcast(args.weight_offset);
   for_each_vec(args.width, [&](int64_t i, auto count) {
@@ -93,13 +101,16 @@ ASHLAR_INLINE void norm_grad_row(const NormGradArgs& args, int64_t t) {
     return load(d_y + i, count) * (load(weight + i, count) + offset);
   };
   Vec sum_g = zero(), sum_gz = zero();
-  for_each_vec(args.width, [&](int64_t i, auto count) {
+  const bool given = !kLayer && args.products != nullptr;
+  for_each_vec(given ? 0 : args.width, [&](int64_t i, auto count) {
     const Vec g = weighted(i, count);
     if (kLayer) sum_g = sum_g + g;
     sum_gz = fma(g, normalised(i, count), sum_gz);
   });
   const Vec mean_g = broadcast(kLayer ? reduce_add(sum_g) / width : 0);
-  const Vec mean_gz = broadcast(reduce_add(sum_gz) / width);
+  const Vec mean_gz =
+      broadcast(given ? args.products[t] * args.rstd[t] / static_cast<float>(args.whole)
+                      : reduce_add(sum_gz) / width);
   for_each_vec(args.width, [&](int64_t i, auto count) {
     Vec d = fnma(normalised(i, count), mean_gz, weighted(i, count));
     if (kLayer) d = d - mean_g;
@@ -122,6 +133,30 @@ void norm_grad(const NormGradArgs& args, const Team& team) {
       parallel_rows(team, args.rows, args.width,
                     [&](int64_t t) { norm_grad_row<T, false>(args, t); });
     }
+  });
+}
+
+template <typename T>
+ASHLAR_INLINE void row_dot_row(const RowDotArgs& args, int64_t t) {
+  const T* a = static_cast<const T*>(args.a) + t * args.width;
+  const T* b = static_cast<const T*>(args.b) + t * args.width;
+  if (args.weight == nullptr) {
+    args.sums[t] = row_sum(a, b, args.width);
+    return;
+  }
+  const Vec offset = broadcast(args.weight_offset);
+  Vec sum = zero();
+  for_each_vec(args.width, [&](int64_t i, auto count) {
+    const Vec g = load(a + i, count) * (load(args.weight + i, count) + offset);
+    sum = fma(g, load(b + i, count), sum);
+  });
+  args.sums[t] = reduce_add(sum);
+}
+
+void row_dot(const RowDotArgs& args, const Team& team) {
+  with_element(args.dtype, [&](auto element) {
+    parallel_rows(team, args.rows, args.width,
+                  [&](int64_t t) { row_dot_row<decltype(element)>(args, t); });
   });
 }
 
@@ -192,6 +227,7 @@ void fill_norm(KernelTable& table) {
   table.layer_norm = layer_norm;
   table.norm_grad = norm_grad;
   table.norm_weight_grad = norm_weight_grad;
+  table.row_dot = row_dot;
 }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

@@ -39,6 +39,7 @@ struct KernelTable {
   void (*layer_norm)(const NormArgs& args, const Team& team);
   void (*norm_grad)(const NormGradArgs& args, const Team& team);
   void (*norm_weight_grad)(const NormWeightGradArgs& args, const Team& team);
+  void (*row_dot)(const RowDotArgs& args, const Team& team);
   void (*column_sum)(const ColumnSumArgs& args, const Team& team);
   void (*rope)(const RopeArgs& args, const Team& team);
 

@@ -34,8 +34,8 @@ ValueId DecoderParts::head_norm(ValueId x, int64_t heads, const char* dim,
     case QkNorm::kEachHead:
       return norm_over(x, {heads, head}, {dim, "head_dim"}, head, bias, name);
     case QkNorm::kWidth:
-      // Its mean needs all heads: the weight is not dealt with them.
-      return norm_over(x, {heads * head}, {"head_dim"}, 0, bias, name);
+      // Ranks that share the heads add up what its mean needs (passes/part_norms.h).
+      return norm_over(x, {heads * head}, {dim}, 0, bias, name);
   }
   return x;
 }

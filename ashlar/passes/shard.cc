@@ -6,6 +6,7 @@
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/moe_rows.h"
 #include "ashlar/passes/exchange_rows.h"
+#include "ashlar/passes/part_norms.h"
 #include "ashlar/passes/shard_forms.h"
 
 #include <algorithm>
@@ -411,6 +412,7 @@ class Sharder {
 
 ShardedGraph shard(const Graph& graph, const ShardPlan& plan, int rank) {
   Graph parted = part_residuals(graph);
+  if (plan.mesh.size("tensor") > 1) parted = part_norms(parted, plan);
   if (plan.mesh.size("expert") > 1) parted = exchange_rows(parted);
   return Sharder(parted, plan, rank).run();
 }

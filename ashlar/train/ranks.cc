@@ -144,12 +144,6 @@ void check_layout(const TrainConfig& config, const models::DecoderConfig& model)
         "it do not see; use mesh.data",
         mesh.context);
   }
-  if (mesh.tensor > 1 && model.qk_norm == models::QkNorm::kWidth) {
-    fail_usage(
-        "config mesh.tensor: {} normalises queries and keys over all heads together, which {} "
-        "ranks would split; use mesh.data or mesh.pipe",
-        model.family, mesh.tensor);
-  }
   if (mesh.pipe > 1) check_stages(config, model.layers);
   if (mesh.expert > 1) {
     if (model.mixture.experts == 0) {

@@ -140,9 +140,63 @@ TEST_P(FamilyLayout, EqualsOneRank) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Some, FamilyLayout,
-                         ::testing::Values("bert", "bloom", "cohere", "gemma2", "modernbert", "opt",
-                                           "phi", "qwen3"),
+                         ::testing::Values("bert", "bloom", "cohere", "gemma2", "modernbert",
+                                           "olmo2", "opt", "phi", "qwen3"),
                          [](const auto& family) { return std::string(family.param); });
+
+// OLMo 2's norms over all heads, which tensor ranks share.
+class NormsOverHeads : public ::testing::Test {
+ protected:
+  static LayoutJob job() {
+    LayoutJob job{.model = small("olmo2")};
+    job.model.kv_heads = job.model.heads;
+    job.model.qkv_bias = true;
+    job.steps = 2;
+    return job;
+  }
+  static int64_t tensor_bytes(const LayoutResult& result) {
+    int64_t bytes = 0;
+    for (const comm::Counters& rank : result.traffic) {
+      for (const auto& [key, traffic] : rank.entries()) {
+        if (key.first == "tensor") bytes += traffic.bytes;
+      }
+    }
+    return bytes;
+  }
+};
+
+TEST_F(NormsOverHeads, AreThoseOfOneRankOnEveryLayout) {
+  const LayoutResult wanted = run_layout(job(), {}, Arithmetic::kDouble);
+  const LayoutResult wanted_floats = run_layout(job(), {}, Arithmetic::kKernels);
+  for (const Layout& layout :
+       {Layout{.mesh = {.tensor = 4}}, Layout{.mesh = {.tensor = 4}, .sequence = true},
+        Layout{.mesh = {.data = 2, .tensor = 2}, .zero = 3},
+        Layout{.mesh = {.tensor = 2}, .recompute = passes::Recompute::kFull},
+        Layout{.mesh = {.tensor = 2, .context = 2},
+        .context = passes::ContextParallel::kUlysses}}) {
+    expect_equal(run_layout(job(), layout, Arithmetic::kDouble), wanted, kDoubleTolerance,
+                 layout.str());
+    expect_equal(run_layout(job(), layout, Arithmetic::kKernels), wanted_floats, kFloatTolerance,
+                 layout.str() + " in f32");
+  }
+  const PipeLayout pipe{.layout = {.mesh = {.tensor = 2, .pipe = 2}}};
+  LayoutJob two = job();
+  two.microbatches = 2;
+  expect_equal(run_pipe_layout(two, pipe, Arithmetic::kDouble).trained,
+               run_layout(two, {}, Arithmetic::kDouble), kDoubleTolerance, "a pipeline");
+}
+
+// An all-reduce of one f32 a row, forward and backward, of queries and of keys.
+TEST_F(NormsOverHeads, SendOneNumberARowForward) {
+  constexpr int kRanks = 2;
+  LayoutJob with = job(), without = job();
+  without.model.qk_norm = models::QkNorm::kNone;
+  const Layout layout{.mesh = {.tensor = kRanks}};
+  const int64_t more = tensor_bytes(run_layout(with, layout, Arithmetic::kKernels)) -
+                       tensor_bytes(run_layout(without, layout, Arithmetic::kKernels));
+  const int64_t rows = with.batch * with.seq * with.model.layers * with.steps;
+  EXPECT_EQ(more, rows * 2 * 2 * 2 * (kRanks - 1) * int64_t{sizeof(float)});
+}
 
 // Each family on two ranks of every axis it can be spread over.
 class FamilyRanks : public ::testing::TestWithParam<std::string> {};
@@ -152,10 +206,8 @@ TEST_P(FamilyRanks, EqualOne) {
   job.steps = 1;
   job.batch = job.microbatches = 2;
   const LayoutResult wanted = run_layout(job, {}, Arithmetic::kDouble);
-  std::vector<Layout> layouts;
+  std::vector<Layout> layouts = {{.mesh = {.tensor = 2}}};
   for (const int zero : {1, 2, 3}) layouts.push_back({.mesh = {.data = 2}, .zero = zero});
-  // OLMo 2's norms over all heads are refused there (ranks.cc).
-  if (job.model.qk_norm != models::QkNorm::kWidth) layouts.push_back({.mesh = {.tensor = 2}});
   if (job.model.mixture.experts > 0) layouts.push_back({.mesh = {.expert = 2}});
   for (const Layout& layout : layouts) {
     LayoutJob mine = job;

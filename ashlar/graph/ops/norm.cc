@@ -254,7 +254,12 @@ std::vector<AxisStrategy> NormWeightGradOp::strategies(const AxisSite& site) con
     split.outputs.assign(has_bias_ ? 2 : 1, of_grad);
     return split;
   };
-  if (spec_.group == 0) return {strategy(rows(), term())};
+  if (spec_.group == 0) {
+    // Columns of ranks that know the statistics of whole rows (norm_sums.h).
+    AxisStrategy parts = strategy(columns(), rows());
+    parts.inputs[kRstd] = parts.inputs[kMean] = whole();
+    return {strategy(rows(), term()), parts};
+  }
   return {strategy(rows(), term()),
           strategy(columns(), weight_of_groups(site.inputs[kWeightGrad], term()))};
 }

@@ -30,6 +30,7 @@ class NormOp : public Op {
   void run(const KernelCall& call) const override;
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
+  const NormSpec& spec() const { return spec_; }
 
  private:
   NormSpec spec_;
@@ -47,6 +48,7 @@ class NormInputGradOp : public Op {
   void reference(const ReferenceCall& call) const override;
   std::vector<AxisStrategy> strategies(const AxisSite& site) const override;
   std::vector<Alias> aliases() const override { return {{0, kDy, false}, {0, kResidual, false}}; }
+  const NormSpec& spec() const { return spec_; }
 
  private:
   NormSpec spec_;

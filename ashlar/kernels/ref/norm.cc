@@ -5,12 +5,12 @@
 namespace ashlar::kernels::ref {
 
 void rms_norm(const NormArgs& args) {
-  const double width = static_cast<double>(args.width);
+  const double width = static_cast<double>(args.squares != nullptr ? args.whole : args.width);
   for (int64_t t = 0; t < args.rows; ++t) {
     const double* x = args.x + t * args.width;
     double* y = args.y + t * args.width;
-    double squares = 0;
-    for (int64_t c = 0; c < args.width; ++c) squares += x[c] * x[c];
+    double squares = args.squares != nullptr ? args.squares[t] : 0;
+    for (int64_t c = 0; c < args.width && args.squares == nullptr; ++c) squares += x[c] * x[c];
     const double rstd = 1 / std::sqrt(squares / width + args.eps);
     const double* weight = args.weight + t % args.weight_rows * args.width;
     for (int64_t c = 0; c < args.width; ++c) y[c] = x[c] * rstd * (weight[c] + args.weight_offset);
@@ -45,6 +45,7 @@ void layer_norm(const NormArgs& args) {
 void norm_grad(const NormGradArgs& args) {
   if (args.d_x == nullptr) return;
   const double width = static_cast<double>(args.width);
+  const double whole = static_cast<double>(args.whole);
   for (int64_t t = 0; t < args.rows; ++t) {
     const double* x = args.x + t * args.width;
     const double* d_y = args.d_y + t * args.width;
@@ -58,6 +59,7 @@ void norm_grad(const NormGradArgs& args) {
       mean_gz += g * (x[c] - mean) * rstd / width;
     }
     if (args.mean == nullptr) mean_g = 0;
+    if (args.products != nullptr) mean_gz = args.products[t] * rstd / whole;
     for (int64_t c = 0; c < args.width; ++c) {
       const int64_t i = t * args.width + c;
       const double g = d_y[c] * (weight[c] + args.weight_offset);
@@ -82,6 +84,17 @@ void norm_weight_grad(const NormWeightGradArgs& args) {
     if (args.d_bias != nullptr) {
       args.d_bias[i] = bias_sum + (args.accumulate ? args.d_bias[i] : 0);
     }
+  }
+}
+
+void row_dot(const RowDotArgs& args) {
+  for (int64_t t = 0; t < args.rows; ++t) {
+    double sum = 0;
+    for (int64_t c = 0; c < args.width; ++c) {
+      const double weight = args.weight != nullptr ? args.weight[c] + args.weight_offset : 1;
+      sum += args.a[t * args.width + c] * args.b[t * args.width + c] * weight;
+    }
+    args.sums[t] = sum;
   }
 }
 

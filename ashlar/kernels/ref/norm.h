@@ -15,6 +15,8 @@ struct NormArgs {
   double* y = nullptr;             // [T,C]
   double* rstd = nullptr;          // [T]; may be null
   double* mean = nullptr;          // [T], layer norm only; may be null
+  const double* squares = nullptr;
+  int64_t whole = 0;
 };
 struct NormGradArgs {
   int64_t rows = 0, width = 0, weight_rows = 1;
@@ -26,6 +28,16 @@ struct NormGradArgs {
   const double* d_y = nullptr;
   const double* residual_grad = nullptr;  // [T,C]; may be null
   double* d_x = nullptr;                  // null: skip
+  const double* products = nullptr;
+  int64_t whole = 0;
+};
+struct RowDotArgs {
+  int64_t rows = 0, width = 0;
+  double weight_offset = 0;
+  const double* a = nullptr;
+  const double* b = nullptr;
+  const double* weight = nullptr;
+  double* sums = nullptr;
 };
 struct NormWeightGradArgs {
   int64_t rows = 0, width = 0, weight_rows = 1;
@@ -44,5 +56,6 @@ void rms_norm(const NormArgs& args);
 void layer_norm(const NormArgs& args);
 void norm_grad(const NormGradArgs& args);
 void norm_weight_grad(const NormWeightGradArgs& args);
+void row_dot(const RowDotArgs& args);
 
 }  // namespace ashlar::kernels::ref
