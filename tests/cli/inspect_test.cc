@@ -72,7 +72,7 @@ TEST(InspectTest, TellsTheMlpsThatAreThere) {
               AllOf(HasSubstr("4 of 176, 2 for each token"), Not(HasSubstr("MLP"))));
   EXPECT_EQ(found(fixture_model("llama"), "expert_ffn"), 0);
   EXPECT_EQ(found(fixture_model("llama"), "ffn"), 176);
-  const std::string sparse = fixture_model("deepseek_v2_lite");  // a plain layer first
+  const std::string sparse = fixture_model("deepseek_v2");  // a plain layer first
   EXPECT_THAT(ashlar({"inspect", sparse}).out, HasSubstr(" in 1 of "));
   EXPECT_GT(found(sparse, "shared_ffn"), 0);
 }
