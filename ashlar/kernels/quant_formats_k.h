@@ -13,16 +13,11 @@ inline constexpr int64_t kSuperBlocks = kQuantSuper / kQuantBlock;
 
 ASHLAR_INLINE Vec load_halves(const std::byte* p) { return load(reinterpret_cast<const f16*>(p)); }
 
-// Eight blocks of 32: f16 d, f16 dmin, a 6-bit scale and minimum a block in 12 bytes, 128 bytes:
-// element j of blocks 2i and 2i + 1 in the halves of byte 32 i + j. Packed: 32 words, 16 x d, 16 x
-// dmin, then a byte a scale and a minimum, 16 of each block.
-struct Q4_K {
-  static constexpr int kPeriod = 2;
-  static constexpr int kSubBlocks = 1, kPlanes = 1, kOffset = 0;
-  static constexpr bool kHasMinimum = true, kShortSums = false;
-  static constexpr int64_t kElements = 256, kSourceBytes = 144, kSuperBytes = 16 * 148;
+// What they share: whole super-blocks, each of `bytes` of an output.
+template <int64_t bytes>
+struct SuperBlocks {
+  static constexpr int64_t kElements = kQuantSuper, kSuperBytes = kLanes * bytes;
   static constexpr int64_t kBlockBytes = kSuperBytes / kSuperBlocks;
-  static constexpr int64_t kD = 32 * kWordsBytes, kScales = kD + 64, kMinima = kScales + 128;
 
   ASHLAR_INLINE const std::byte* at(const std::byte* panel, int64_t b) {
     return panel + b / kSuperBlocks * kSuperBytes;
@@ -30,6 +25,18 @@ struct Q4_K {
   static constexpr int64_t panel_bytes(int64_t blocks) {
     return blocks / kSuperBlocks * kSuperBytes;
   }
+};
+
+// Eight blocks of 32: f16 d, f16 dmin, a 6-bit scale and minimum a block in 12 bytes, 128 bytes:
+// element j of blocks 2i and 2i + 1 in the halves of byte 32 i + j. Packed: 32 words, 16 x d, 16 x
+// dmin, then a byte a scale and a minimum, 16 of each block.
+struct Q4_K : SuperBlocks<148> {
+  static constexpr int kPeriod = 2;
+  static constexpr int kSubBlocks = 1, kPlanes = 1, kOffset = 0;
+  static constexpr bool kHasMinimum = true, kShortSums = false;
+  static constexpr int64_t kSourceBytes = 144;
+  static constexpr int64_t kD = 32 * kWordsBytes, kScales = kD + 64, kMinima = kScales + 128;
+
   ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int phase, int g) {
     const Ints words = load_words(at(panel, b) + (b % 8 / 2 * kBlockWords + g) * kWordsBytes);
     return phase == 0 ? low_nibbles(words) : high_nibbles(words);
@@ -74,21 +81,14 @@ struct Q4_K {
 // low 4 bits in half j / 2 of the bytes 32 (j % 2) + l, its high 2 in bits 2j of byte l. Then i8 a
 // sub-block of 16, f16 d. Packed: 32 words of low bits, 16 of high ones, 16 x d, 16 scales of each
 // sub-block.
-struct Q6_K {
+struct Q6_K : SuperBlocks<210> {
   static constexpr int kPeriod = 4;
   static constexpr int kSubBlocks = 2, kPlanes = 2, kOffset = 32;
   static constexpr bool kHasMinimum = false, kShortSums = false;
-  static constexpr int64_t kElements = 256, kSourceBytes = 210, kSuperBytes = 16 * 210;
-  static constexpr int64_t kBlockBytes = kSuperBytes / kSuperBlocks;
+  static constexpr int64_t kSourceBytes = 210;
   static constexpr int64_t kHigh = 32 * kWordsBytes, kD = kHigh + 16 * kWordsBytes;
   static constexpr int64_t kScales = kD + 32;
 
-  ASHLAR_INLINE const std::byte* at(const std::byte* panel, int64_t b) {
-    return panel + b / kSuperBlocks * kSuperBytes;
-  }
-  static constexpr int64_t panel_bytes(int64_t blocks) {
-    return blocks / kSuperBlocks * kSuperBytes;
-  }
   ASHLAR_INLINE Ints low(const std::byte* panel, int64_t b, int phase, int g) {
     const int64_t half = b % 8 / 4;
     const Ints words =
