@@ -4,6 +4,7 @@
 #include "ashlar/cli/bench_probe.h"
 #include "ashlar/cli/bench_verbs.h"
 #include "ashlar/cli/flag_checks.h"
+#include "ashlar/graph/ops/gated_mlp.h"
 #include "ashlar/graph/ops/grouped_linear.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/plan/roofline.h"
@@ -27,6 +28,8 @@ DType multiplied(const graph::Node& node, DType compute) {
     packed = linear->packed();
   } else if (const auto* grouped = dynamic_cast<const graph::GroupedLinearOp*>(node.op.get())) {
     packed = grouped->packed();
+  } else if (const auto* mlp = dynamic_cast<const graph::GatedMlpOp*>(node.op.get())) {
+    packed = mlp->weights().gate;
   }
   return is_block(packed.format) ? packed.format : compute;
 }

@@ -1,6 +1,7 @@
 #include "ashlar/cli/mpirun.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/cli/mpirun_watch.h"
 #include "ashlar/comm/mpi.h"
 
 #include <fmt/ranges.h>
@@ -13,6 +14,12 @@
 #include <filesystem>
 
 namespace ashlar::cli {
+namespace {
+
+// Ends of jobs take mpirun less than a second.
+constexpr std::chrono::seconds kPatience{5};
+
+}  // namespace
 
 void exec_mpirun(int ranks, const std::vector<std::string>& arguments) {
   ASHLAR_CHECK(comm::built_with_mpi(),
@@ -28,6 +35,7 @@ void exec_mpirun(int ranks, const std::vector<std::string>& arguments) {
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
+  watch_mpirun(kPatience);
   ::execvp(pointers[0], pointers.data());
   fail("--mpi: mpirun cannot be started: {}; install openmpi-bin, or use --ranks {}",
        std::strerror(errno), ranks);

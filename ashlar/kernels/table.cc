@@ -10,6 +10,7 @@
 #define ASHLAR_FILL_TIER(tier)               \
   namespace ashlar::kernels::tier {          \
   void fill_gemm(KernelTable& table);        \
+  void fill_quant_mlp(KernelTable& table);   \
   void fill_cast(KernelTable& table);        \
   void fill_attention(KernelTable& table);   \
   void fill_latent(KernelTable& table);      \
@@ -24,6 +25,7 @@
   void fill_optimizer(KernelTable& table);   \
   static void fill(KernelTable& table) {     \
     fill_gemm(table);                        \
+    fill_quant_mlp(table);                   \
     fill_cast(table);                        \
     fill_attention(table);                   \
     fill_latent(table);                      \
@@ -46,8 +48,10 @@ ASHLAR_FILL_TIER(avx512_on_avx2)
 ASHLAR_FILL_TIER(avx512)
 ASHLAR_FILL_TIER(avx512bf16)
 namespace ashlar::kernels::amx {
-void fill_gemm(KernelTable& table);  // over the entries of avx512
-}
+// Over the entries of avx512.
+void fill_gemm(KernelTable& table);
+void fill_quant_mlp(KernelTable& table);
+}  // namespace ashlar::kernels::amx
 #endif
 
 namespace ashlar::kernels {
@@ -67,7 +71,8 @@ void fill(IsaTier tier, KernelTable& table) {
       return avx512bf16::fill(table);
     case IsaTier::kAmx:
       avx512::fill(table);
-      return amx::fill_gemm(table);
+      amx::fill_gemm(table);
+      return amx::fill_quant_mlp(table);
 #endif
     default:
       return scalar::fill(table);

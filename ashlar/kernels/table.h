@@ -5,6 +5,7 @@
 
 #include "ashlar/base/isa_tier.h"
 #include "ashlar/kernels/args.h"
+#include "ashlar/kernels/gated_mlp_args.h"
 #include "ashlar/kernels/latent_args.h"
 #include "ashlar/kernels/moe_args.h"
 #include "ashlar/kernels/parallel.h"
@@ -22,6 +23,8 @@ struct KernelTable {
   int64_t (*packed_columns)(DType dtype);
   int64_t (*gemm_scratch)(const GemmArgs& args, int threads);
   void (*gemm)(const GemmArgs& args, const Team& team);
+  int64_t (*gated_mlp_scratch)(const GatedMlpArgs& args, int threads);
+  void (*gated_mlp)(const GatedMlpArgs& args, const Team& team);
 
   int64_t (*attention_scratch)(const AttentionArgs& args, int threads);
   void (*attention)(const AttentionArgs& args, const Team& team);

@@ -73,6 +73,7 @@ class ActivationGradOp : public Op {
 class GatedOp : public Op {
  public:
   explicit GatedOp(kernels::Activation activation) : activation_(activation) {}
+  kernels::Activation activation() const { return activation_; }
   std::string_view kind() const override { return "gated"; }
   std::string attributes() const override;
   std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;

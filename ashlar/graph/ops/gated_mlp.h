@@ -1,0 +1,42 @@
+// A whole gated MLP with packed weights in blocks of few bits, for serving: what lies between its
+// products need not go to memory. Dims: T rows, K inputs, F columns between, N outputs.
+#pragma once
+
+#include "ashlar/graph/op.h"
+#include "ashlar/graph/ops/packed_weight.h"
+
+namespace ashlar::graph {
+
+struct GatedMlpWeights {
+  PackedWeight gate, up, down;  // [F,K], [F,K], [N,F]
+};
+
+// x [T,K] f32 -> y [T,N] f32: f(x gate^T) * (x up^T), times down^T, + bias [N], + residual [T,N].
+// The bits of the ops it stands for (passes/merge_mlp.h). Weights are u8 [P].
+class GatedMlpOp : public Op {
+ public:
+  enum Input { kX, kGate, kUp, kDown, kBias, kResidual, kInputs };
+
+  GatedMlpOp(kernels::Activation activation, const GatedMlpWeights& weights)
+      : activation_(activation), weights_(weights) {}
+  const GatedMlpWeights& weights() const { return weights_; }
+
+  std::string_view kind() const override { return "gated_mlp"; }
+  std::string attributes() const override;
+  std::vector<ValueType> infer(std::span<const ValueType> inputs) const override;
+  Cost cost(std::span<const Operand> inputs, std::span<const Operand> outputs) const override;
+  int64_t scratch_bytes(std::span<const Operand> inputs, std::span<const Operand> outputs,
+                        const kernels::KernelTable& table, int threads) const override;
+  void run(const KernelCall& call) const override;
+  // None: a packed weight has no fp64 values.
+  void reference(const ReferenceCall& call) const override;
+  bool optional_input(int input) const override { return input == kBias || input == kResidual; }
+
+ private:
+  kernels::GatedMlpArgs args(std::span<const Operand> inputs, const Operand& y) const;
+
+  kernels::Activation activation_;
+  GatedMlpWeights weights_;
+};
+
+}  // namespace ashlar::graph

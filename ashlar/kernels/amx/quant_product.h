@@ -1,0 +1,105 @@
+// What products with quantised weights on AMX are made of: rounding 16 rows, and two panels of
+// weights by a band of rows.
+#pragma once
+
+#include "ashlar/kernels/amx/quant_square.h"
+#include "ashlar/kernels/parallel.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+
+inline constexpr int64_t kAmxBandRows = 512;  // at most: a super-block of them stays in L2
+
+// Rounded rows, [super-block][group of 16].
+struct AmxRounded {
+  AmxQuantRows* data = nullptr;
+  int64_t groups = 0;
+
+  AmxQuantRows* of(int64_t block) const { return data + block / kSuperBlocks * groups; }
+  static int64_t bytes(int64_t rows, int64_t r) {
+    return ceil_div(rows, kAmxRows) * ceil_div(r, kQuantSuper) *
+           static_cast<int64_t>(sizeof(AmxQuantRows));
+  }
+};
+
+// Packed weights.
+struct AmxQuantWeights {
+  const std::byte* packed = nullptr;
+  int64_t n = 0, blocks = 0;  // outputs; blocks along r
+
+  explicit AmxQuantWeights(const GemmArgs& args)
+      : packed(static_cast<const std::byte*>(args.packed_b)),
+        n(args.n),
+        blocks(args.r / kQuantBlock) {}
+  int64_t columns_of(int64_t pair) const { return lesser(kAmxSquare, n - pair * kAmxSquare); }
+};
+
+// Chains of two panels by a band of rows.
+using AmxBandChains = float[kAmxBandRows][kAmxSquare];
+
+// One super-block of `count` rows from x on, those behind them nothing. kSums: for formats with
+// minima.
+template <bool kSums, typename T>
+ASHLAR_INLINE void amx_round_super(const T* x, int64_t stride, int64_t count, int64_t blocks,
+                                   AmxQuantRows& to) {
+  for (int64_t i = 0; i < kAmxRows; ++i, x += stride) {
+    if (i < count) {
+      AmxQuantRows::put<kSums>(to, i, x, blocks, quantise_scale(x, blocks));
+    } else {
+      AmxQuantRows::put_nothing(to, i);
+    }
+  }
+}
+
+// Group `group` of A's rows.
+template <bool kSums>
+static void amx_round_group(const GemmArgs& args, int64_t group, const AmxRounded& to) {
+  const int64_t first = group * kAmxRows, blocks = args.r / kQuantBlock;
+  with_elements(args.a, [&](const auto* a) {
+    for (int64_t b = 0; b < blocks; b += kSuperBlocks) {
+      amx_round_super<kSums>(a + first * args.a.row_stride + b * kQuantBlock, args.a.row_stride,
+                             lesser(kAmxRows, args.m - first), lesser(kSuperBlocks, blocks - b),
+                             to.of(b)[group]);
+    }
+  });
+}
+
+// Two panels by `groups` groups of rows. `ahead(i)` comes before group i's last super-block and
+// `finish(i)` when its chains, from chains[16 i] on, are there, while the next group is computed.
+template <typename F, typename Ahead, typename Finish>
+ASHLAR_INLINE void amx_multiply_pair(const AmxQuantWeights& w, int64_t pair, const AmxRounded& a,
+                                     int64_t first_group, int64_t groups, AmxQuantPanels& panels,
+                                     AmxBandChains& chains, Ahead&& ahead, Finish&& finish) {
+  const int64_t stride = F::panel_bytes(w.blocks);
+  const std::byte* left = w.packed + 2 * pair * stride;
+  std::memset(chains, 0, static_cast<size_t>(groups * kAmxRows) * sizeof(chains[0]));
+  for (int64_t begin = 0; begin < w.blocks; begin += kSuperBlocks) {
+    const int64_t end = lesser(w.blocks, begin + kSuperBlocks);
+    const bool last = end == w.blocks;
+    const int64_t next = last ? 2 * stride - F::panel_bytes(begin) : F::kSuperBytes;
+    amx_unpack<F>(left, begin, end, 0, next, panels);
+    if (w.columns_of(pair) > kLanes) {
+      amx_unpack<F>(left + stride, begin, end, 1, next, panels);
+    } else {
+      amx_unpack_nothing(1, panels);
+    }
+    const AmxQuantRows* rows = a.of(begin) + first_group;
+    AmxQuantChains<F> all(panels, ceil_div((end - begin) * kQuantBlock, kAmxBytes));
+    for (int64_t i = 0; i < groups; ++i) {
+      if (last && i + 1 < groups) ahead(i + 1);
+      all.add(rows[i], rows + i + 1, chains[i * kAmxRows]);
+      if (last && i > 0) finish(i - 1);
+    }
+    all.finish();
+    if (last) finish(groups - 1);
+  }
+}
+
+// C = epilogue(rounded rows by the packed weights), as args say. `of_threads`: one each.
+struct AmxQuantOwn {
+  AmxQuantPanels panels;
+  alignas(64) AmxBandChains chains;
+};
+void amx_multiply_rounded(const GemmArgs& args, const AmxRounded& rows, AmxQuantOwn* of_threads,
+                          const Team& team);
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

@@ -1,0 +1,64 @@
+// The gated MLP with quantised weights, product by product.
+#include "ashlar/kernels/elementwise_activation.h"
+#include "ashlar/kernels/extent.h"
+#include "ashlar/kernels/quant_gemm.h"
+#include "ashlar/kernels/rows_parallel.h"
+#include "ashlar/kernels/table.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+
+namespace {
+
+// Of f32 [M, inner].
+int64_t inner_bytes(const GatedMlpArgs& args) {
+  return round_up(args.gate.m * args.gate.n * static_cast<int64_t>(sizeof(float)), 64);
+}
+
+// gate = f(gate) * up.
+void apply_gate(const GatedMlpArgs& args, float* gate, const float* up, const Team& team) {
+  const int64_t width = args.gate.n;
+  with_activation(args.activation, [&](auto f) {
+    parallel_rows(team, args.gate.m, width, [&](int64_t t) {
+      for_each_vec(width, [&](int64_t i, auto count) {
+        i += t * width;
+        store(gate + i, f.value(load(gate + i, count)) * load(up + i, count), count);
+      });
+    });
+  });
+}
+
+GemmArgs into(GemmArgs args, float* c) {
+  args.c = c;
+  args.c_dtype = DType::kF32;
+  args.c_stride = args.n;
+  return args;
+}
+
+int64_t gated_mlp_scratch(const GatedMlpArgs& args, int) {
+  const int64_t first = greater_of(quant_gemm_scratch(args.gate), quant_gemm_scratch(args.up));
+  return 2 * inner_bytes(args) + greater_of(first, quant_gemm_scratch(args.down));
+}
+
+void gated_mlp(const GatedMlpArgs& args, const Team& team) {
+  if (args.gate.m == 0) return;
+  float* gate = reinterpret_cast<float*>(team.scratch);
+  float* up = reinterpret_cast<float*>(team.scratch + inner_bytes(args));
+  Team rest = team;
+  rest.scratch += 2 * inner_bytes(args);
+  rest.scratch_bytes -= 2 * inner_bytes(args);
+  quant_gemm(into(args.gate, gate), rest);
+  quant_gemm(into(args.up, up), rest);
+  apply_gate(args, gate, up, team);
+  GemmArgs down = args.down;
+  down.a = {gate, DType::kF32, down.r, 1};
+  quant_gemm(down, rest);
+}
+
+}  // namespace
+
+void fill_quant_mlp(KernelTable& table) {
+  table.gated_mlp_scratch = gated_mlp_scratch;
+  table.gated_mlp = gated_mlp;
+}
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE
