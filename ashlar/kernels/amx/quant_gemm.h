@@ -7,7 +7,7 @@
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 // With fewer rows the tier below is as fast.
-inline constexpr int64_t kAmxQuantLeastRows = 24;
+inline constexpr int64_t kAmxQuantLeastRows = 13;
 
 int64_t amx_quant_scratch(const GemmArgs& args, int threads);
 // The bits of quant_gemm (quant_gemm.h), whose packed layout it reads.

@@ -33,11 +33,10 @@ ASHLAR_INLINE void amx_put_words(__m512i codes, __m512i by, int32_t* high, int32
   _mm512_store_si512(low, lows);
 }
 
-// Blocks [begin, end), a super-block, of one panel. What lies `ahead` bytes behind them is fetched,
-// to be unpacked next: nothing is read there.
+// Blocks [begin, end), a super-block, of one panel.
 template <typename F>
 static void amx_unpack(const std::byte* panel, int64_t begin, int64_t end, int64_t side,
-                       int64_t ahead, AmxQuantPanels& to) {
+                       AmxQuantPanels& to) {
   const __m512i offset = _mm512_set1_epi8(static_cast<char>(F::kOffset));
   constexpr int kWordsOfSub = static_cast<int>(kBlockWords) / F::kSubBlocks;
   constexpr int64_t kBlocksOfStep = kAmxRows / kBlockWords;
@@ -56,8 +55,6 @@ static void amx_unpack(const std::byte* panel, int64_t begin, int64_t end, int64
       const int64_t b = first + phase, at = b - begin;
       auto& tiles = to.words[at / kBlocksOfStep][side];
       const int64_t row = at % kBlocksOfStep * kBlockWords;
-      const std::byte* later = F::at(panel, begin) + at * F::kBlockBytes + ahead;
-      for (int64_t line = 0; line < F::kBlockBytes; line += 64) prefetch(later + line);
 #pragma GCC unroll 2
       for (int sub = 0; sub < F::kSubBlocks; ++sub) {
         const Ints m = F::multiplier(panel, b, sub);
@@ -84,6 +81,23 @@ ASHLAR_INLINE void amx_unpack_nothing(int64_t side, AmxQuantPanels& to) {
   for (auto& pairs : to.minimum_pairs) std::memset(pairs[side], 0, sizeof(pairs[side]));
   store(to.scales[side], zero()), store(to.minima[side], zero());
 }
+
+// What will be unpacked next, fetched bit by bit meanwhile: the same bytes of two panels.
+class AmxFetch {
+ public:
+  AmxFetch(const std::byte* left, const std::byte* right, int64_t bytes, int64_t steps)
+      : from_{left, right}, lines_(ceil_div(bytes, 64)), of_step_(ceil_div(2 * lines_, steps)) {}
+
+  __attribute__((always_inline)) void step() {
+    for (const int64_t last = lesser(next_ + of_step_, 2 * lines_); next_ < last; ++next_) {
+      prefetch(next_ < lines_ ? from_[0] + next_ * 64 : from_[1] + (next_ - lines_) * 64);
+    }
+  }
+
+ private:
+  const std::byte* from_[2];
+  int64_t lines_, of_step_, next_ = 0;
+};
 
 // 16 rows of activations over one super-block, rounded as quant_rows.h says.
 struct AmxQuantRows {

@@ -75,15 +75,17 @@ ASHLAR_INLINE void amx_multiply_pair(const AmxQuantWeights& w, int64_t pair, con
   for (int64_t begin = 0; begin < w.blocks; begin += kSuperBlocks) {
     const int64_t end = lesser(w.blocks, begin + kSuperBlocks);
     const bool last = end == w.blocks;
-    const int64_t next = last ? 2 * stride - F::panel_bytes(begin) : F::kSuperBytes;
-    amx_unpack<F>(left, begin, end, 0, next, panels);
+    amx_unpack<F>(left, begin, end, 0, panels);
     if (w.columns_of(pair) > kLanes) {
-      amx_unpack<F>(left + stride, begin, end, 1, next, panels);
+      amx_unpack<F>(left + stride, begin, end, 1, panels);
     } else {
       amx_unpack_nothing(1, panels);
     }
     const AmxQuantRows* rows = a.of(begin) + first_group;
-    AmxQuantChains<F> all(panels, ceil_div((end - begin) * kQuantBlock, kAmxBytes));
+    // The next super-block, or the next pair's first; nothing is read where there is none.
+    const std::byte* next = last ? left + 2 * stride : F::at(left, end);
+    AmxQuantChains<F> all(panels, ceil_div((end - begin) * kQuantBlock, kAmxBytes),
+                          {next, next + stride, F::kSuperBytes, groups * kAmxQuantSteps});
     for (int64_t i = 0; i < groups; ++i) {
       if (last && i + 1 < groups) ahead(i + 1);
       all.add(rows[i], rows + i + 1, chains[i * kAmxRows]);

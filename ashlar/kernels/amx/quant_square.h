@@ -66,12 +66,13 @@ template <typename F, bool kJoins>
 ASHLAR_INLINE void amx_multiply_and_join(const AmxQuantPanels& b, const AmxQuantRows& a,
                                          int64_t steps, AmxQuantSums& sums,
                                          const AmxQuantPending& pending,
-                                         const AmxQuantRows* ahead) {
+                                         const AmxQuantRows* ahead, AmxFetch& fetch) {
   amx_zero<0>(), amx_zero<1>(), amx_zero<2>(), amx_zero<3>();
   constexpr int64_t kRows = kAmxRows / kAmxQuantSteps;
   const auto join = [&](int64_t step) __attribute__((always_inline)) {
     const auto* from = reinterpret_cast<const std::byte*>(ahead) + step * kAmxTile;
     for (int64_t line = 0; line < kAmxTile; line += 64) __builtin_prefetch(from + line, 0, 3);
+    fetch.step();
     if constexpr (kJoins) {
       for (int64_t i = 0; i < kRows; ++i) amx_join_row<F>(pending, b, step * kRows + i);
     }
@@ -91,15 +92,16 @@ ASHLAR_INLINE void amx_multiply_and_join(const AmxQuantPanels& b, const AmxQuant
 template <typename F>
 class AmxQuantChains {
  public:
-  AmxQuantChains(const AmxQuantPanels& b, int64_t steps) : b_(b), steps_(steps) {}
+  AmxQuantChains(const AmxQuantPanels& b, int64_t steps, const AmxFetch& fetch)
+      : b_(b), steps_(steps), fetch_(fetch) {}
 
   // chains[i * 32 + j] go on. `next`: the group that follows.
   void add(const AmxQuantRows& a, const AmxQuantRows* next, float* chains) {
     AmxQuantSums& sums = sums_[turn_ ^= 1];
     if (pending_.sums != nullptr) {
-      amx_multiply_and_join<F, true>(b_, a, steps_, sums, pending_, next);
+      amx_multiply_and_join<F, true>(b_, a, steps_, sums, pending_, next, fetch_);
     } else {
-      amx_multiply_and_join<F, false>(b_, a, steps_, sums, pending_, next);
+      amx_multiply_and_join<F, false>(b_, a, steps_, sums, pending_, next, fetch_);
     }
     pending_ = {&sums, &a, chains};
   }
@@ -112,6 +114,7 @@ class AmxQuantChains {
  private:
   const AmxQuantPanels& b_;
   int64_t steps_;
+  AmxFetch fetch_;
   AmxQuantSums sums_[2];
   int turn_ = 0;
   AmxQuantPending pending_;
