@@ -82,7 +82,8 @@ ASHLAR_INLINE void amx_unpack_nothing(int64_t side, AmxQuantPanels& to) {
   store(to.scales[side], zero()), store(to.minima[side], zero());
 }
 
-// What will be unpacked next, fetched bit by bit meanwhile: the same bytes of two panels.
+// What will be unpacked next, the same bytes of two panels, fetched into the L2 cache bit by bit
+// meanwhile: all at once would hold up the loads of tiles.
 class AmxFetch {
  public:
   AmxFetch(const std::byte* left, const std::byte* right, int64_t bytes, int64_t steps)
@@ -90,7 +91,8 @@ class AmxFetch {
 
   __attribute__((always_inline)) void step() {
     for (const int64_t last = lesser(next_ + of_step_, 2 * lines_); next_ < last; ++next_) {
-      prefetch(next_ < lines_ ? from_[0] + next_ * 64 : from_[1] + (next_ - lines_) * 64);
+      __builtin_prefetch(next_ < lines_ ? from_[0] + next_ * 64 : from_[1] + (next_ - lines_) * 64,
+                         0, 2);
     }
   }
 

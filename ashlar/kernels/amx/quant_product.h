@@ -83,7 +83,7 @@ ASHLAR_INLINE void amx_multiply_pair(const AmxQuantWeights& w, int64_t pair, con
     }
     const AmxQuantRows* rows = a.of(begin) + first_group;
     // The next super-block, or the next pair's first; nothing is read where there is none.
-    const std::byte* next = last ? left + 2 * stride : F::at(left, end);
+    const std::byte* next = last ? left + 2 * stride : left + F::panel_bytes(end);
     AmxQuantChains<F> all(panels, ceil_div((end - begin) * kQuantBlock, kAmxBytes),
                           {next, next + stride, F::kSuperBytes, groups * kAmxQuantSteps});
     for (int64_t i = 0; i < groups; ++i) {

@@ -65,8 +65,8 @@ ASHLAR_INLINE void amx_multiply_step(const AmxQuantPanels& b, const AmxQuantRows
 template <typename F, bool kJoins>
 ASHLAR_INLINE void amx_multiply_and_join(const AmxQuantPanels& b, const AmxQuantRows& a,
                                          int64_t steps, AmxQuantSums& sums,
-                                         const AmxQuantPending& pending,
-                                         const AmxQuantRows* ahead, AmxFetch& fetch) {
+                                         const AmxQuantPending& pending, const AmxQuantRows* ahead,
+                                         AmxFetch& fetch) {
   amx_zero<0>(), amx_zero<1>(), amx_zero<2>(), amx_zero<3>();
   constexpr int64_t kRows = kAmxRows / kAmxQuantSteps;
   const auto join = [&](int64_t step) __attribute__((always_inline)) {
