@@ -5,7 +5,7 @@
 //   gemm_bench --serve   reads lines "forward|input_grad|weight_grad|decode M N R f32|bf16
 //   SECONDS",
 //                        answers each with the seconds of the fastest and the median call
-//                        (bench/gemm_vs_torch.py takes turns with it)
+//                        (bench/compare_gemm.py takes turns with it)
 #include "ashlar/base/cpu.h"
 #include "ashlar/base/thread_pool.h"
 #include "ashlar/kernels/table.h"

@@ -10,10 +10,10 @@ namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 // Packed A and B of an (area, span) together; sums of an area that takes several spans.
 inline constexpr int64_t kAmxPackedBytes = int64_t{8} << 20;
 inline constexpr int64_t kAmxAreaRows = 1024, kAmxAreaCols = 1024;
-// A tile of C. A block of r of its columns of B stays in the L2 cache, with its sums and two groups
-// of rows of A.
+// A tile of C. A block of r of 32 rows of A stays in the L1 cache while those of its columns of B
+// come from L2, where its sums are too.
 inline constexpr int64_t kAmxTileRows = 128, kAmxTileCols = 512;
-inline constexpr int64_t kAmxBlockPlanes = 36;  // steps of a block, times planes
+inline constexpr int64_t kAmxBlockPlanes = 12;  // steps of a block, times planes
 inline constexpr int64_t kAmxTasksEach = 4;
 // With so few rows B is not packed by all before.
 inline constexpr int64_t kAmxFewRows = kAmxSquare;
