@@ -168,7 +168,9 @@ Value get_slice(Runtime& runtime, const Value& value, const Value& start, const 
     const SlicePositions slice = slice_positions(start, stop, step, *range->length());
     return Value(range->slice(slice.first, slice.end, slice.step));
   }
-  if (!value.is_sequence()) {
+  // A group of groupby is a tuple too, whose slices are plain ones.
+  const bool group = value.is_object() && value.object().tuple_items() != nullptr;
+  if (!value.is_sequence() && !group) {
     fault("'{}' object can't be sliced", type_name(value));
   }
   const std::vector<Value> items = iterate(runtime, value);
@@ -179,7 +181,7 @@ Value get_slice(Runtime& runtime, const Value& value, const Value& start, const 
   for (int64_t i = 0; i < slice.count; ++i) {
     selected.push_back(items[static_cast<size_t>(slice.first + i * slice.step)]);
   }
-  return value.is_tuple() ? Value::tuple(std::move(selected)) : Value::list(std::move(selected));
+  return value.is_list() ? Value::list(std::move(selected)) : Value::tuple(std::move(selected));
 }
 
 std::vector<Value> iterate(Runtime& runtime, const Value& value) {
