@@ -2,8 +2,8 @@
 
 #include "ashlar/base/base64.h"
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/bundle/gguf_spaces.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <nlohmann/json.hpp>
 
@@ -39,7 +39,7 @@ class Importer {
     for (const char* key : {kTokens, kMerges}) {
       const std::vector<std::string>& texts = metadata.texts(key);
       for (size_t i = 0; i < texts.size(); ++i) {
-        const size_t valid = text::valid_utf8_prefix(texts[i]);
+        const size_t valid = valid_utf8_prefix(texts[i]);
         ASHLAR_CHECK(valid == texts[i].size(), "{}: {}[{}] is not UTF-8 at its byte {}",
                      metadata.where(), key, i, valid);
       }
@@ -262,7 +262,7 @@ class Importer {
     // A character without a token counts as one behind them all.
     const auto id_of = [&](std::string_view part) -> std::optional<size_t> {
       if (const auto found = ids.find(part); found != ids.end()) return found->second;
-      if (text::utf8_length(part[0]) != part.size()) return std::nullopt;
+      if (utf8_length(part[0]) != part.size()) return std::nullopt;
       characters.emplace_back(part);
       ids.emplace(part, tokens_.size() + characters.size() - 1);
       return tokens_.size() + characters.size() - 1;

@@ -1,8 +1,8 @@
 #include "ashlar/data/encoded_piece.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/data/example.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
 #include <string>
@@ -14,13 +14,13 @@ namespace {
 void encode_text(const Piece& piece, const Encoder& encoder, BadUtf8 bad_utf8, EncodedPiece& out) {
   std::string_view text = piece.text;
   std::string repaired;
-  if (const size_t valid = text::valid_utf8_prefix(text); valid < text.size()) {
+  if (const size_t valid = valid_utf8_prefix(text); valid < text.size()) {
     if (bad_utf8 == BadUtf8::kRefuse) {
       const auto lines = std::ranges::count(text.substr(0, valid), '\n');
       fail("{}:{}: not UTF-8 (byte 0x{:02x}); convert the file, or set data.bad_utf8=replace",
            piece.file->path, piece.line + lines, static_cast<unsigned char>(text[valid]));
     }
-    text::append_repaired_utf8(repaired, text);
+    append_repaired_utf8(repaired, text);
     text = repaired;
   }
   const int32_t end = encoder.document_end();

@@ -1,7 +1,7 @@
 #include "ashlar/text/added_tokens.h"
 
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/unicode/properties.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <fmt/format.h>
 

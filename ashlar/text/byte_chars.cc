@@ -1,6 +1,6 @@
 #include "ashlar/text/byte_chars.h"
 
-#include "ashlar/text/unicode/utf8.h"
+#include "ashlar/base/utf8.h"
 
 #include <array>
 

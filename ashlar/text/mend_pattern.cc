@@ -3,10 +3,10 @@
 // are written out: \p{L} becomes \p{L} and the letters added since. What cannot be said is an
 // Error.
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/regex.h"
 #include "ashlar/text/unicode/properties.h"
 #include "ashlar/text/unicode/regex_tables.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <fmt/format.h>
 

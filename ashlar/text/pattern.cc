@@ -1,8 +1,8 @@
 #include "ashlar/text/pattern.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/growth.h"
-#include "ashlar/text/unicode/utf8.h"
 
 namespace ashlar::text {
 

@@ -3,8 +3,8 @@
 #include "ashlar/base/atomic_file.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/mapped_file.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/tokenizer_parts.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
 #include <utility>

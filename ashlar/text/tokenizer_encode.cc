@@ -1,8 +1,8 @@
 // Tokenizer's way from text to ids.
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/tokenizer.h"
 #include "ashlar/text/tokenizer_parts.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <utility>
 

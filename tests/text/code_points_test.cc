@@ -1,6 +1,6 @@
 // Every normalizer and pre-tokenizer over code points, by the hashes of what Hugging Face
 // tokenizers makes of them (tests/oracles/tokenizer_points.py --write).
-#include "ashlar/text/unicode/utf8.h"
+#include "ashlar/base/utf8.h"
 #include "tests/base/paths.h"
 #include "tests/text/fnv.h"
 #include "tests/text/stages.h"

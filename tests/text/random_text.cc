@@ -1,6 +1,6 @@
 #include "tests/text/random_text.h"
 
-#include "ashlar/text/unicode/utf8.h"
+#include "ashlar/base/utf8.h"
 
 namespace ashlar::text {
 namespace {

@@ -1,9 +1,9 @@
 #include "ashlar/text/regex.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/pattern.h"
 #include "ashlar/text/unicode/properties.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <gmock/gmock.h>
 

@@ -1,9 +1,9 @@
 // Properties of whole tokenizers: text and bytes come back, streams equal decode, threads agree.
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/detokenizer.h"
 #include "ashlar/text/tokenizer.h"
-#include "ashlar/text/unicode/utf8.h"
 #include "tests/base/paths.h"
 #include "tests/text/random_text.h"
 #include "tests/text/streamed.h"

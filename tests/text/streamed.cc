@@ -1,8 +1,8 @@
 #include "tests/text/streamed.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/detokenizer.h"
-#include "ashlar/text/unicode/utf8.h"
 
 namespace ashlar::text {
 

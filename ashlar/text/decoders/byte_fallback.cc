@@ -1,7 +1,7 @@
 // ByteFallback: runs of byte tokens (<0xE4><0xB8><0xAD>) become the text they spell. A run that is
 // not UTF-8 gives one U+FFFD for each byte, so a run is known only at its end.
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/decoders/decoder.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <charconv>
 

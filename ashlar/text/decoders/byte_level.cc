@@ -1,8 +1,8 @@
 // ByteLevel: each character of a token stands for a byte. A character may be spread over tokens, so
 // its first bytes wait for the rest.
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/byte_chars.h"
 #include "ashlar/text/decoders/decoder.h"
-#include "ashlar/text/unicode/utf8.h"
 
 namespace ashlar::text {
 namespace {

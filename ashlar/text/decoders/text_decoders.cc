@@ -1,8 +1,8 @@
 // The decoders that edit text: Replace, Fuse, Strip.
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/decoders/decoder.h"
 #include "ashlar/text/pattern.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
 

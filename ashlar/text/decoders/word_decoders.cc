@@ -1,8 +1,8 @@
 // The decoders that put spaces between words: WordPiece, Metaspace, BPEDecoder, CTC, and joining by
 // spaces where a tokenizer names no decoder.
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/decoders/decoder.h"
 #include "ashlar/text/metaspace.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <array>
 #include <utility>

@@ -1,5 +1,6 @@
 #include "ashlar/text/jinja/html_text.h"
 
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/jinja/html_names.h"
 #include "ashlar/text/jinja/text_ops.h"
 #include "ashlar/text/jinja/unicode.h"

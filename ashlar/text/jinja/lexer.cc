@@ -1,6 +1,7 @@
 #include "ashlar/text/jinja/lexer.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/jinja/arithmetic.h"
 #include "ashlar/text/jinja/number_literal.h"
 #include "ashlar/text/jinja/python_text.h"
@@ -40,11 +41,9 @@ class Lexer {
       : where_(where), source_(normalized(source)) {}
 
   std::vector<Token> run() {
-    const size_t invalid = find_invalid_utf8(source_);
-    if (invalid != std::string::npos) {
-      at_ = invalid;
-      fail("not valid UTF-8");
-    }
+    at_ = valid_utf8_prefix(source_);
+    if (at_ < source_.size()) fail("not valid UTF-8");
+    at_ = 0;
     while (at_ < source_.size()) root();
     add(TokenType::kEnd, "");
     return std::move(tokens_);

@@ -1,5 +1,6 @@
 #include "ashlar/text/jinja/python_text.h"
 
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/jinja/dict.h"
 #include "ashlar/text/jinja/fault.h"
 #include "ashlar/text/jinja/object.h"

@@ -1,5 +1,6 @@
 #include "ashlar/text/jinja/string_literal.h"
 
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/jinja/fault.h"
 #include "ashlar/text/jinja/unicode.h"
 

@@ -8,10 +8,6 @@
 
 namespace ashlar::text::jinja {
 
-// Offset of the first byte that is not valid UTF-8 (surrogates and overlong forms are not), or
-// npos.
-size_t find_invalid_utf8(std::string_view text);
-
 // The functions below expect valid UTF-8.
 size_t code_points(std::string_view text);
 // Byte offset of the index-th code point; text.size() when there are fewer.
@@ -20,7 +16,6 @@ size_t byte_offset(std::string_view text, size_t index);
 char32_t next_code_point(std::string_view text, size_t& at);
 // Reads the code point that ends at byte `at` and moves `at` to its start.
 char32_t previous_code_point(std::string_view text, size_t& at);
-void append_utf8(std::string& out, char32_t code);
 
 bool is_space(char32_t code);  // what str.strip() and str.split() take as white space
 bool is_alpha(char32_t code);

@@ -1,11 +1,11 @@
 // The BPE model: words through a cache, else symbols and merges. A long piece (whole texts, where
 // no pre-tokenizer cuts) is first cut wherever no merge reaches across, which changes no token.
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/models/bpe_merges.h"
 #include "ashlar/text/models/bpe_symbols.h"
 #include "ashlar/text/models/model.h"
 #include "ashlar/text/models/word_cache.h"
-#include "ashlar/text/unicode/utf8.h"
 
 namespace ashlar::text {
 namespace {

@@ -1,8 +1,8 @@
 #include "ashlar/text/models/bpe_symbols.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/byte_chars.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
 #include <utility>

@@ -3,11 +3,11 @@
 // its own can be unknown, at a price; unknown neighbours are one. (Kudo, "Subword Regularization",
 // 2018; SentencePiece.)
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/models/byte_trie.h"
 #include "ashlar/text/models/model.h"
 #include "ashlar/text/models/suffix_links.h"
 #include "ashlar/text/models/word_cache.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
 #include <array>

@@ -2,8 +2,8 @@
 // prefix), and so on; a word that cannot be covered is unknown as a whole. (Wu et al., "Google's
 // Neural Machine Translation System", 2016, as BERT uses it.)
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/models/model.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
 

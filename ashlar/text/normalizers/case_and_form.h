@@ -18,7 +18,7 @@ void filter_chars(std::string& text, Keep&& keep);
 
 }  // namespace ashlar::text
 
-#include "ashlar/text/unicode/utf8.h"
+#include "ashlar/base/utf8.h"
 
 namespace ashlar::text {
 

@@ -4,10 +4,10 @@
 // "longest_match", a key of ours, the longest entry from each place on counts, as in SentencePiece.
 #include "ashlar/base/base64.h"
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/growth.h"
 #include "ashlar/text/normalizers/normalizer.h"
 #include "ashlar/text/unicode/graphemes.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
 #include <array>

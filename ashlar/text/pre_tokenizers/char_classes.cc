@@ -1,10 +1,10 @@
 // Pre-tokenizers that cut by kinds of characters: BertPreTokenizer, Whitespace, WhitespaceSplit,
 // Punctuation, Digits; and FixedLength.
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/pre_tokenizers/delimiters.h"
 #include "ashlar/text/pre_tokenizers/pre_tokenizer.h"
 #include "ashlar/text/unicode/bert_tables.h"
 #include "ashlar/text/unicode/properties.h"
-#include "ashlar/text/unicode/utf8.h"
 
 namespace ashlar::text {
 namespace {

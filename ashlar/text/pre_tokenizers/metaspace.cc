@@ -1,9 +1,9 @@
 // Metaspace: SentencePiece's way with spaces, which become a visible sign (U+2581).
 #include "ashlar/text/metaspace.h"
 
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/pre_tokenizers/delimiters.h"
 #include "ashlar/text/pre_tokenizers/pre_tokenizer.h"
-#include "ashlar/text/unicode/utf8.h"
 
 namespace ashlar::text {
 namespace {

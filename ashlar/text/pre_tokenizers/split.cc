@@ -1,9 +1,9 @@
 // Split (a pattern and what becomes of its matches) and CharDelimiterSplit.
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/pattern.h"
 #include "ashlar/text/pre_tokenizers/delimiters.h"
 #include "ashlar/text/pre_tokenizers/pre_tokenizer.h"
 #include "ashlar/text/pre_tokenizers/word_patterns.h"
-#include "ashlar/text/unicode/utf8.h"
 
 namespace ashlar::text {
 namespace {

@@ -1,9 +1,9 @@
 // UnicodeScripts: cuts where the script changes (Latin, Han, ...). Characters of no script stay
 // with what is before them; where they begin a text they vanish, as in the reference.
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/pre_tokenizers/pre_tokenizer.h"
 #include "ashlar/text/unicode/char_runs.h"
 #include "ashlar/text/unicode/script_tables.h"
-#include "ashlar/text/unicode/utf8.h"
 
 namespace ashlar::text {
 namespace {

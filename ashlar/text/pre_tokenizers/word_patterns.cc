@@ -1,8 +1,8 @@
 #include "ashlar/text/pre_tokenizers/word_patterns.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/unicode/properties.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <array>
 

@@ -1,10 +1,10 @@
 #include "ashlar/text/training/bpe_trainer.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/byte_chars.h"
 #include "ashlar/text/training/bpe_json.h"
 #include "ashlar/text/training/pair_corpus.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
 #include <unordered_map>

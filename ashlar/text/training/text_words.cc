@@ -1,6 +1,6 @@
 #include "ashlar/text/training/text_words.h"
 
-#include "ashlar/text/unicode/utf8.h"
+#include "ashlar/base/utf8.h"
 
 namespace ashlar::text {
 

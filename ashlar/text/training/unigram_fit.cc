@@ -1,7 +1,7 @@
 #include "ashlar/text/training/unigram_fit.h"
 
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/models/byte_trie.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,6 @@
 #include "ashlar/text/training/unigram_seed.h"
 
-#include "ashlar/text/unicode/utf8.h"
+#include "ashlar/base/utf8.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,10 +1,10 @@
 #include "ashlar/text/training/unigram_trainer.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/training/pair_corpus.h"
 #include "ashlar/text/training/text_words.h"
 #include "ashlar/text/training/unigram_fit.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,9 +1,9 @@
 #include "ashlar/text/training/word_piece_trainer.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/utf8.h"
 #include "ashlar/text/training/pair_corpus.h"
 #include "ashlar/text/training/text_words.h"
-#include "ashlar/text/unicode/utf8.h"
 
 #include <nlohmann/json.hpp>
 

@@ -1,6 +1,6 @@
 #include "ashlar/text/unicode/graphemes.h"
 
-#include "ashlar/text/unicode/utf8.h"
+#include "ashlar/base/utf8.h"
 
 #include <utf8proc.h>
 

@@ -1,8 +1,8 @@
-#include "ashlar/text/unicode/utf8.h"
+#include "ashlar/base/utf8.h"
 
 #include <cstring>
 
-namespace ashlar::text {
+namespace ashlar {
 
 void append_utf8(std::string& out, char32_t value) {
   const auto put = [&out](char32_t byte) { out.push_back(static_cast<char>(byte)); };
@@ -69,4 +69,4 @@ void append_repaired_utf8(std::string& out, std::string_view bytes) {
   }
 }
 
-}  // namespace ashlar::text
+}  // namespace ashlar

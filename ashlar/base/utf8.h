@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace ashlar::text {
+namespace ashlar {
 
 inline constexpr char32_t kMaxCodePoint = 0x10FFFF;
 inline constexpr std::string_view kReplacementUtf8 = "\xEF\xBF\xBD";  // U+FFFD
@@ -61,4 +61,4 @@ size_t valid_utf8_prefix(std::string_view bytes);
 // Appends bytes with each maximal ill-formed subpart replaced by U+FFFD.
 void append_repaired_utf8(std::string& out, std::string_view bytes);
 
-}  // namespace ashlar::text
+}  // namespace ashlar
