@@ -1,6 +1,7 @@
 #include "ashlar/base/atomic_file.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/human.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/bundle/bundle.h"
 #include "ashlar/bundle/load_weights.h"
 #include "ashlar/cli/flag_checks.h"
@@ -252,7 +253,7 @@ std::string report(const Json& facts) {
   if (facts.contains("metadata")) {
     text += "metadata\n";
     for (const auto& [key, value] : facts["metadata"].items()) {
-      const std::string shown = formats::shown_name(value.get<std::string>());  // in quotes
+      const std::string shown = shown_text(value.get<std::string>());  // in quotes
       fmt::format_to(std::back_inserter(text), "  {} = {}\n", key,
                      std::string_view(shown).substr(1, shown.size() - 2));
     }

@@ -3,6 +3,7 @@
 #include "ashlar/base/edit_distance.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/formats/safetensors_header.h"
 
 #include <cstring>
@@ -57,7 +58,7 @@ void GgufReader::add_part(const std::string& path) {
     const GgufTensor& tensor = header.tensors[i];
     const bool fresh = places_.emplace(tensor.name, Place{parts_.size(), i}).second;
     ASHLAR_CHECK(fresh, "gguf {}: tensor {} is in an earlier part too", path,
-                 shown_name(tensor.name));
+                 shown_text(tensor.name));
     names_.push_back(tensor.name);
     data_bytes_ += static_cast<int64_t>(tensor.bytes);
   }
@@ -74,8 +75,8 @@ const GgufReader::Place& GgufReader::place(const std::string& name) const {
   const auto found = places_.find(name);
   if (found != places_.end()) return found->second;
   const auto near = nearest(name, names_);
-  fail("gguf {}: there is no tensor {}{}", path(), shown_name(name),
-       near ? fmt::format("; the nearest name is {}", shown_name(*near)) : "");
+  fail("gguf {}: there is no tensor {}{}", path(), shown_text(name),
+       near ? fmt::format("; the nearest name is {}", shown_text(*near)) : "");
 }
 
 const GgufTensor& GgufReader::entry(const std::string& name) const {

@@ -1,6 +1,7 @@
 #include "ashlar/formats/gguf_metadata.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/formats/safetensors_header.h"
 
 #include <algorithm>
@@ -31,7 +32,7 @@ bool is_real(GgufKind kind) { return kind == GgufKind::kF32 || kind == GgufKind:
 
 std::string GgufValue::str(size_t most) const {
   const auto element = [&](size_t i) -> std::string {
-    if (kind == GgufKind::kString) return array ? shown_name(strings[i]) : strings[i];
+    if (kind == GgufKind::kString) return array ? shown_text(strings[i]) : strings[i];
     if (kind == GgufKind::kBool) return integers[i] != 0 ? "true" : "false";
     if (kind == GgufKind::kU64) return fmt::format("{}", static_cast<uint64_t>(integers[i]));
     return is_real(kind) ? fmt::format("{:.9g}", reals[i]) : fmt::format("{}", integers[i]);
@@ -50,7 +51,7 @@ const GgufValue* GgufMetadata::find(const std::string& key) const {
 
 void GgufMetadata::add(std::string key, GgufValue value) {
   ASHLAR_CHECK(places_.emplace(key, entries_.size()).second, "{}: key {} appears twice", where_,
-               shown_name(key));
+               shown_text(key));
   entries_.emplace_back(std::move(key), std::move(value));
 }
 

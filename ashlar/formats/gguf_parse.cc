@@ -1,4 +1,5 @@
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/formats/gguf_header.h"
 #include "ashlar/formats/safetensors_header.h"
 
@@ -149,7 +150,7 @@ class Parser {
     what_ = "the table of keys";
     std::string key = string();
     if (key.empty()) bad("a key is empty");
-    what_ = "key " + shown_name(key);
+    what_ = "key " + shown_text(key);
     GgufValue value;
     value.kind = kind();
     uint64_t elements = 1;
@@ -175,7 +176,7 @@ class Parser {
     what_ = "the table of tensors";
     GgufTensor tensor;
     tensor.name = string();
-    what_ = "tensor " + shown_name(tensor.name);
+    what_ = "tensor " + shown_text(tensor.name);
     if (!names_.insert(tensor.name).second) bad("{} appears twice", what_);
     const auto rank = number<uint32_t>();
     if (rank > kMaxRank) bad("{} has {} dims, at most {} are allowed", what_, rank, kMaxRank);
@@ -223,16 +224,16 @@ class Parser {
     const uint64_t room = file_.size() - begin;
     uint64_t end = 0;
     for (const GgufTensor& tensor : header_.tensors) {
-      if (tensor.offset < end) bad("tensor {} overlaps another", shown_name(tensor.name));
+      if (tensor.offset < end) bad("tensor {} overlaps another", shown_text(tensor.name));
       if (tensor.offset > room || tensor.bytes > room - tensor.offset) {
-        bad("tensor {} needs {} bytes from byte {} on, the file has {}", shown_name(tensor.name),
+        bad("tensor {} needs {} bytes from byte {} on, the file has {}", shown_text(tensor.name),
             tensor.bytes, begin + tensor.offset, file_.size());
       }
       // As ggml has it: a tensor begins where the one before ends, up to the alignment.
       const uint64_t wanted = padded_bytes(end, header_.alignment);
       if (tensor.offset != wanted) {
         bad("tensor {} lies at byte {} of the data, wanted {}: a hole that belongs to no tensor",
-            shown_name(tensor.name), tensor.offset, wanted);
+            shown_text(tensor.name), tensor.offset, wanted);
       }
       end = tensor.offset + tensor.bytes;
     }

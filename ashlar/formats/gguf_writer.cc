@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/formats/safetensors_header.h"
 
 #include <cstring>
@@ -77,14 +78,14 @@ std::string format_gguf_header(const GgufMetadata& metadata, std::span<const Ten
   uint64_t offset = 0;
   for (const TensorSpec& tensor : tensors) {
     ASHLAR_CHECK(names.insert(tensor.name).second,
-                 "gguf: cannot write tensor {}: the name is taken", shown_name(tensor.name));
+                 "gguf: cannot write tensor {}: the name is taken", shown_text(tensor.name));
     ASHLAR_CHECK(tensor.shape.rank() >= 1 && tensor.shape.rank() <= 4,
                  "gguf: cannot write tensor {} of shape {}, wanted 1 to 4 dims",
-                 shown_name(tensor.name), tensor.shape.str());
+                 shown_text(tensor.name), tensor.shape.str());
     const int64_t row = tensor.shape[tensor.shape.rank() - 1];
     ASHLAR_CHECK(row % block_elements(tensor.dtype) == 0,
                  "gguf: cannot write tensor {}: its rows of {} are no whole blocks of {}",
-                 shown_name(tensor.name), row, name(tensor.dtype));
+                 shown_text(tensor.name), row, name(tensor.dtype));
     append_string(out, tensor.name);
     append(out, static_cast<uint32_t>(tensor.shape.rank()));
     for (int dim = tensor.shape.rank(); dim-- > 0;) {
@@ -112,7 +113,7 @@ FileRecord write_gguf(const std::string& path, const GgufMetadata& metadata,
     });
     const uint64_t bytes = bytes_in_file(tensor);
     ASHLAR_CHECK(written == bytes, "gguf: tensor {} was given {} bytes, its shape {} has {}",
-                 shown_name(tensor.name), written, tensor.shape.str(), bytes);
+                 shown_text(tensor.name), written, tensor.shape.str(), bytes);
     file.write(std::string(static_cast<size_t>(padded_bytes(bytes, alignment) - bytes), '\0'));
   }
   file.commit();

@@ -4,6 +4,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
+#include "ashlar/base/shown_text.h"
 
 #include <nlohmann/json.hpp>
 
@@ -34,13 +35,13 @@ std::map<std::string, std::string> read_weight_map(const std::string& path) {
   std::map<std::string, std::string> weights;
   for (const auto& [name, file] : map->items()) {
     ASHLAR_CHECK(file.is_string(), "{}: weight_map: the file of {} is not a string", path,
-                 shown_name(name));
+                 shown_text(name));
     const std::string& shard = file.get_ref<const std::string&>();
     // A shard lies beside its index and nowhere else.
     ASHLAR_CHECK(!shard.empty() && shard != "." && shard != ".." &&
                      shard.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos,
                  "{}: weight_map: the file of {} is {}, which is not the plain name of a file",
-                 path, shown_name(name), shown_name(shard));
+                 path, shown_text(name), shown_text(shard));
     weights[name] = shard;
   }
   return weights;
@@ -74,7 +75,7 @@ void SafetensorsReader::add_names(size_t shard, const std::map<std::string, std:
       if (listed == wanted->end()) continue;  // an extra tensor that nobody asks for
       const std::string& found = shards_[shard].file->path();
       ASHLAR_CHECK(listed->second == file_name(found),
-                   "{}: tensor {} is in {}, but the index says {}", path_, shown_name(name),
+                   "{}: tensor {} is in {}, but the index says {}", path_, shown_text(name),
                    file_name(found), listed->second);
     }
     places_.emplace(name, Place{shard, i});
@@ -95,7 +96,7 @@ void SafetensorsReader::open_index(const std::string& path) {
   }
   for (const auto& [name, file] : weights) {
     ASHLAR_CHECK(places_.contains(name), "{}: the index puts tensor {} in {}, which lacks it", path,
-                 shown_name(name), file);
+                 shown_text(name), file);
   }
 }
 
@@ -103,8 +104,8 @@ const SafetensorsReader::Place& SafetensorsReader::place(const std::string& name
   const auto found = places_.find(name);
   if (found != places_.end()) return found->second;
   const auto near = nearest(name, names_);
-  fail("{}: there is no tensor {}{}", path_, shown_name(name),
-       near ? fmt::format("; the nearest name is {}", shown_name(*near)) : "");
+  fail("{}: there is no tensor {}{}", path_, shown_text(name),
+       near ? fmt::format("; the nearest name is {}", shown_text(*near)) : "");
 }
 
 size_t SafetensorsReader::offset(const Place& place) const {

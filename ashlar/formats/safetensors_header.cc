@@ -69,13 +69,11 @@ std::optional<uint64_t> data_bytes(DType dtype, std::span<const uint64_t> dims) 
   return none ? 0 : static_cast<uint64_t>(bytes);
 }
 
-std::string shown_name(std::string_view name) { return shown_text(name); }
-
 uint64_t data_bytes(const TensorSpec& tensor) {
   const auto dims = tensor.shape.dims();
   const auto bytes = data_bytes(tensor.dtype, std::vector<uint64_t>(dims.begin(), dims.end()));
   ASHLAR_CHECK(bytes, "safetensors: cannot write tensor {}: its shape {} overflows",
-               shown_name(tensor.name), tensor.shape.str());
+               shown_text(tensor.name), tensor.shape.str());
   return *bytes;
 }
 
@@ -89,7 +87,7 @@ std::string format_safetensors_header(std::span<const TensorSpec> tensors,
     for (const TensorSpec& tensor : tensors) {
       ASHLAR_CHECK(names.insert(tensor.name).second,
                    "safetensors: cannot write tensor {}: the name is taken",
-                   shown_name(tensor.name));
+                   shown_text(tensor.name));
       const uint64_t end = offset + data_bytes(tensor);
       json += fmt::format("{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}},",
                           nlohmann::json(tensor.name).dump(), safetensors_name(tensor.dtype),

@@ -46,7 +46,4 @@ std::string safetensors_dtype_names();  // "F64, F32, ..."
 std::optional<uint64_t> data_bytes(DType dtype, std::span<const uint64_t> dims);
 uint64_t data_bytes(const TensorSpec& tensor);
 
-// A name as messages show it: quoted, on one line, cut where it is long.
-std::string shown_name(std::string_view name);
-
 }  // namespace ashlar::formats

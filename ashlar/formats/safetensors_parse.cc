@@ -1,4 +1,5 @@
 #include "ashlar/base/error.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/formats/safetensors_header.h"
 
 #include <fmt/ranges.h>
@@ -24,17 +25,17 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
 
   bool key(string_t& name) override {
     if (where_ == Where::kTable) {
-      if (!names_.insert(name).second) bad("{} appears twice", shown_name(name));
-      if (name.find('\0') != std::string::npos) bad("the name {} holds a NUL", shown_name(name));
+      if (!names_.insert(name).second) bad("{} appears twice", shown_text(name));
+      if (name.find('\0') != std::string::npos) bad("the name {} holds a NUL", shown_text(name));
       name_ = name;
     } else if (where_ == Where::kMetadata) {
       if (header_.metadata.contains(name)) {
-        bad("__metadata__: {} appears twice", shown_name(name));
+        bad("__metadata__: {} appears twice", shown_text(name));
       }
       field_ = name;
     } else {
       if (name != "dtype" && name != "shape" && name != "data_offsets") {
-        bad_tensor("unknown field {}", shown_name(name));
+        bad_tensor("unknown field {}", shown_text(name));
       }
       if (!fields_.insert(name).second) bad_tensor("field {} appears twice", name);
       field_ = name;
@@ -99,7 +100,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   }
   bool number_float(number_float_t, const string_t& text) override {
     if (where_ != Where::kNumbers) wrong("a number");
-    bad_tensor("{} holds {}, which is not a whole number of 64 bits", field_, shown_name(text));
+    bad_tensor("{} holds {}, which is not a whole number of 64 bits", field_, shown_text(text));
   }
   bool null() override { wrong("null"); }
   bool boolean(bool) override { wrong("a boolean"); }
@@ -119,7 +120,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
   }
   template <typename... Args>
   [[noreturn]] void bad_tensor(fmt::format_string<Args...> format, Args&&... args) const {
-    bad("tensor {}: {}", shown_name(name_), fmt::format(format, std::forward<Args>(args)...));
+    bad("tensor {}: {}", shown_text(name_), fmt::format(format, std::forward<Args>(args)...));
   }
 
   [[noreturn]] void wrong(std::string_view found) const {
@@ -127,9 +128,9 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
       case Where::kOutside:
         bad("the header is {}, not an object", found);
       case Where::kTable:
-        bad("{} is {}, not an object", shown_name(name_), found);
+        bad("{} is {}, not an object", shown_text(name_), found);
       case Where::kMetadata:
-        bad("__metadata__: {} is {}, not a string", shown_name(field_), found);
+        bad("__metadata__: {} is {}, not a string", shown_text(field_), found);
       case Where::kTensor:
         bad_tensor("{} is {}, not {}", field_, found, field_ == "dtype" ? "a string" : "an array");
       case Where::kNumbers:
@@ -146,7 +147,7 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
     const std::vector<uint64_t>& offsets = numbers_["data_offsets"];
     const std::optional<DType> dtype = dtype_from_safetensors_name(dtype_);
     if (!dtype) {
-      bad_tensor("dtype {} is not one of {}", shown_name(dtype_), safetensors_dtype_names());
+      bad_tensor("dtype {} is not one of {}", shown_text(dtype_), safetensors_dtype_names());
     }
     if (offsets.size() != 2) bad_tensor("data_offsets has {} numbers, not 2", offsets.size());
     const std::optional<uint64_t> bytes = data_bytes(*dtype, dims);
@@ -187,14 +188,14 @@ void check_cover(std::vector<TensorEntry>& tensors, uint64_t data_size, const st
     ASHLAR_CHECK(tensor.end <= data_size,
                  "safetensors {}: tensor {}: data_offsets [{}, {}] reach beyond the {} bytes of "
                  "data in the file; is it truncated?",
-                 path, shown_name(tensor.name), tensor.begin, tensor.end, data_size);
+                 path, shown_text(tensor.name), tensor.begin, tensor.end, data_size);
     ASHLAR_CHECK(tensor.begin >= covered,
                  "safetensors {}: tensor {} at [{}, {}] overlaps tensor {}, which ends at {}", path,
-                 shown_name(tensor.name), tensor.begin, tensor.end,
-                 last == nullptr ? "" : shown_name(last->name), covered);
+                 shown_text(tensor.name), tensor.begin, tensor.end,
+                 last == nullptr ? "" : shown_text(last->name), covered);
     ASHLAR_CHECK(tensor.begin == covered,
                  "safetensors {}: a hole in the data: no tensor covers bytes [{}, {}) before {}",
-                 path, covered, tensor.begin, shown_name(tensor.name));
+                 path, covered, tensor.begin, shown_text(tensor.name));
     covered = tensor.end;
     last = &tensor;
   }

@@ -4,6 +4,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/file_aside.h"
+#include "ashlar/base/shown_text.h"
 
 #include <nlohmann/json.hpp>
 
@@ -37,7 +38,7 @@ FileRecord write_safetensors(const std::string& path, std::vector<TensorSpec> te
     const Tensor tensor = source(spec);
     ASHLAR_CHECK(tensor.dtype() == spec.dtype && tensor.shape() == spec.shape,
                  "safetensors {}: tensor {}: got {} {}, announced {} {}", path,
-                 shown_name(spec.name), name(tensor.dtype()), tensor.shape().str(),
+                 shown_text(spec.name), name(tensor.dtype()), tensor.shape().str(),
                  name(spec.dtype), spec.shape.str());
     file.write(std::span(tensor.data(), tensor.bytes()));
   }
@@ -92,7 +93,7 @@ std::vector<FileRecord> write_model_index(const std::string& folder,
     for (const TensorSpec& tensor : file.tensors) {
       ASHLAR_CHECK(!index["weight_map"].contains(tensor.name),
                    "safetensors: cannot write tensor {}: the name is taken",
-                   shown_name(tensor.name));
+                   shown_text(tensor.name));
       index["weight_map"][tensor.name] = file.name;
       total += data_bytes(tensor);
     }
