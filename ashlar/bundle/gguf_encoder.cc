@@ -5,6 +5,7 @@
 #include "ashlar/bundle/gguf_names.h"
 #include "ashlar/bundle/gguf_windows.h"
 #include "ashlar/models/family.h"
+#include "ashlar/models/max_layers.h"
 
 #include <nlohmann/json.hpp>
 
@@ -22,8 +23,6 @@ struct Architecture {
 };
 constexpr Architecture kArchitectures[] = {
     {"bert", "bert"}, {"nomic-bert", "nomic_bert"}, {"modern-bert", "modernbert"}};
-
-constexpr int64_t kMaxLayers = 10'000;
 
 // Behind "ARCHITECTURE.".
 constexpr std::string_view kKeys[] = {
@@ -126,8 +125,9 @@ models::DecoderConfig config_of(const GgufMetadata& metadata, const TableRows& r
   const std::string prefix = std::string(architecture.name) + ".";
   check_keys(metadata, prefix);
   const int64_t layers = metadata.integer(prefix + "block_count");
-  ASHLAR_CHECK(layers >= 1 && layers <= kMaxLayers, "{}: {}block_count is {}, wanted 1 to {}",
-               metadata.where(), prefix, layers, kMaxLayers);
+  ASHLAR_CHECK(layers >= 1 && layers <= models::kMaxLayers,
+               "{}: {}block_count is {}, wanted 1 to {}", metadata.where(), prefix, layers,
+               models::kMaxLayers);
   const double eps = real(metadata, prefix + "attention.layer_norm_epsilon");
   ordered_json config{
       {"model_type", architecture.model_type},

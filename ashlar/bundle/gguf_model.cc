@@ -6,6 +6,7 @@
 #include "ashlar/bundle/gguf_rope.h"
 #include "ashlar/bundle/gguf_tensors.h"
 #include "ashlar/bundle/gguf_windows.h"
+#include "ashlar/models/max_layers.h"
 
 #include <nlohmann/json.hpp>
 
@@ -19,8 +20,6 @@ namespace {
 using formats::GgufMetadata;
 using formats::GgufReader;
 using nlohmann::ordered_json;
-
-constexpr int64_t kMaxLayers = 10'000;  // lists with an entry for each are made of them
 
 // Keys behind "ARCHITECTURE." that every architecture has, or that change nothing.
 constexpr std::string_view kCommonKeys[] = {
@@ -93,8 +92,9 @@ int64_t read_sizes(const GgufMetadata& metadata, const GgufFamily& family,
     if (!name.empty()) config[std::string(name)] = value;
   };
   const int64_t layers = metadata.integer(prefix + "block_count");
-  ASHLAR_CHECK(layers >= 1 && layers <= kMaxLayers, "{}: {}block_count is {}, wanted 1 to {}",
-               metadata.where(), prefix, layers, kMaxLayers);
+  ASHLAR_CHECK(layers >= 1 && layers <= models::kMaxLayers,
+               "{}: {}block_count is {}, wanted 1 to {}", metadata.where(), prefix, layers,
+               models::kMaxLayers);
   const int64_t width = metadata.integer(prefix + "embedding_length");
   const int64_t heads = metadata.integer(prefix + "attention.head_count");
   const int64_t head_dim =

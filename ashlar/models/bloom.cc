@@ -4,6 +4,7 @@
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
 #include "ashlar/models/llama.h"
+#include "ashlar/models/max_layers.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -38,7 +39,7 @@ DecoderConfig parse(HfConfig& keys) {
   DecoderSizes sizes;
   sizes.vocab = keys.size("vocab_size");
   sizes.width = keys.size("hidden_size");
-  sizes.layers = keys.size("n_layer");
+  sizes.layers = keys.size("n_layer", {}, kMaxLayers);
   sizes.heads = keys.size("n_head");
   ASHLAR_CHECK(sizes.width % sizes.heads == 0, "{}: hidden_size {} is not a multiple of n_head {}",
                keys.where(), sizes.width, sizes.heads);

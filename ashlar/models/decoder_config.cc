@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/models/decoder_graphs.h"
+#include "ashlar/models/max_layers.h"
 
 #include <algorithm>
 #include <cmath>
@@ -12,7 +13,6 @@ namespace {
 
 // Far beyond any model there is, so that a broken config.json is refused before memory is asked
 // for.
-constexpr int64_t kMaxLayers = 10'000;
 constexpr int64_t kMaxWidth = int64_t{1} << 24;  // of a row of anything
 constexpr int64_t kMaxExperts = int64_t{1} << 16;
 constexpr int64_t kMaxRows = int64_t{1} << 28;  // of a table

@@ -7,6 +7,7 @@
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
 #include "ashlar/models/llama.h"
+#include "ashlar/models/max_layers.h"
 #include "ashlar/models/mixture_rules.h"
 
 #include <nlohmann/json.hpp>
@@ -117,7 +118,7 @@ DecoderConfig parse_common(HfConfig& keys, bool interleaved) {
   DecoderSizes sizes;
   sizes.vocab = keys.size("vocab_size");
   sizes.width = keys.size("hidden_size");
-  sizes.layers = keys.size("num_hidden_layers");
+  sizes.layers = keys.size("num_hidden_layers", {}, kMaxLayers);
   sizes.heads = keys.size("num_attention_heads");
   sizes.kv_heads = keys.size("num_key_value_heads", sizes.heads);
   sizes.ffn = keys.size("intermediate_size");

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/models/hf_keys.h"
+#include "ashlar/models/max_layers.h"
 
 #include <nlohmann/json.hpp>
 
@@ -28,7 +29,7 @@ void read_encoder_sizes(HfConfig& keys, DecoderConfig& config) {
   DecoderSizes sizes;
   sizes.vocab = keys.size("vocab_size");
   sizes.width = keys.size("hidden_size");
-  sizes.layers = keys.size("num_hidden_layers");
+  sizes.layers = keys.size("num_hidden_layers", {}, kMaxLayers);
   sizes.heads = keys.size("num_attention_heads");
   sizes.ffn = keys.size("intermediate_size", 4 * sizes.width);
   ASHLAR_CHECK(keys.has("head_dim") || sizes.width % sizes.heads == 0,

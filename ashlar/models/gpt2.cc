@@ -4,6 +4,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
+#include "ashlar/models/max_layers.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -40,7 +41,7 @@ DecoderConfig parse(HfConfig& keys) {
   DecoderSizes sizes;
   sizes.vocab = keys.size("vocab_size");
   sizes.width = keys.size("n_embd");
-  sizes.layers = keys.size("n_layer");
+  sizes.layers = keys.size("n_layer", {}, kMaxLayers);
   sizes.heads = keys.size("n_head");
   ASHLAR_CHECK(sizes.width % sizes.heads == 0, "{}: n_embd {} is not a multiple of n_head {}",
                keys.where(), sizes.width, sizes.heads);

@@ -16,12 +16,6 @@ namespace ashlar::models {
 
 using nlohmann::json;
 
-namespace {
-
-constexpr int64_t kMaxLayers = 10'000;  // as DecoderConfig::validate has it
-
-}  // namespace
-
 struct HfConfig::Impl {
   json document;
   std::string where;   // "dir/config.json"
@@ -69,13 +63,10 @@ void HfConfig::alias(const std::string& key, const std::string& other) {
   if (value != nullptr && impl_->find(key) == nullptr) impl_->document[key] = json(*value);
 }
 
-int64_t HfConfig::size(const std::string& key, std::optional<int64_t> fallback) {
+int64_t HfConfig::size(const std::string& key, std::optional<int64_t> fallback, int64_t most) {
   if (fallback && !has(key)) return *fallback;
   const json& value = impl_->require(key);
   const bool whole = value.is_number_integer();
-  // Lists with an entry for each layer are made before a configuration is whole.
-  const bool layers = key == "num_hidden_layers" || key == "n_layer";
-  const int64_t most = layers ? kMaxLayers : INT32_MAX;
   if (!whole || value.get<double>() < 1 || value.get<double>() > static_cast<double>(most)) {
     impl_->wrong(key, value, fmt::format("an integer from 1 to {}", most));
   }

@@ -26,8 +26,9 @@ class HfConfig {
   // Another name the key goes by; used when the key itself is absent.
   void alias(const std::string& key, const std::string& other);
 
-  // A size: an integer from 1 to 2^31-1. Without a fallback the key is required.
-  int64_t size(const std::string& key, std::optional<int64_t> fallback = std::nullopt);
+  // A size: an integer from 1 to `most`. Without a fallback the key is required.
+  int64_t size(const std::string& key, std::optional<int64_t> fallback = std::nullopt,
+               int64_t most = INT32_MAX);
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
   std::vector<std::string> strings(const std::string& key);  // of a list; none where it is absent
   bool flag(const std::string& key, bool fallback);

@@ -5,6 +5,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
+#include "ashlar/models/max_layers.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -15,7 +16,7 @@ void parse_llama(HfConfig& keys, const LlamaForm& form, DecoderConfig& config) {
   DecoderSizes sizes;
   sizes.vocab = keys.size("vocab_size");
   sizes.width = keys.size("hidden_size");
-  sizes.layers = keys.size("num_hidden_layers");
+  sizes.layers = keys.size("num_hidden_layers", {}, kMaxLayers);
   sizes.heads = keys.size("num_attention_heads");
   const int64_t kv_heads =
       form.kv_heads > 0 && !keys.is_null("num_key_value_heads") ? form.kv_heads : sizes.heads;

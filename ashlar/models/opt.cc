@@ -5,6 +5,7 @@
 #include "ashlar/models/families.h"
 #include "ashlar/models/hf_keys.h"
 #include "ashlar/models/llama.h"
+#include "ashlar/models/max_layers.h"
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -33,7 +34,7 @@ DecoderConfig parse(HfConfig& keys) {
   DecoderSizes sizes;
   sizes.vocab = keys.size("vocab_size");
   sizes.width = keys.size("hidden_size");
-  sizes.layers = keys.size("num_hidden_layers");
+  sizes.layers = keys.size("num_hidden_layers", {}, kMaxLayers);
   sizes.heads = keys.size("num_attention_heads");
   ASHLAR_CHECK(sizes.width % sizes.heads == 0,
                "{}: hidden_size {} is not a multiple of num_attention_heads {}", keys.where(),
