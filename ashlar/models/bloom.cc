@@ -29,8 +29,12 @@ DecoderConfig parse(HfConfig& keys) {
   keys.alias("hidden_size", "n_embed");
   keys.alias("n_layer", "num_hidden_layers");
   keys.alias("n_head", "num_attention_heads");
-  // There transformers leaves out the biases of projections.
-  if (keys.number("pretraining_tp", 1) > 1) keys.only("slow_but_exact", false);
+  ASHLAR_CHECK(
+      keys.number("pretraining_tp", 1) <= 1 || !keys.flag("slow_but_exact", false),
+      "{}: slow_but_exact = true with pretraining_tp above 1 is not supported: transformers "
+      "then leaves out the biases of the dense and dense_4h_to_h projections; set "
+      "slow_but_exact to false to keep them",
+      keys.where());
   // They choose an order of sums, and how other software pads and masks.
   keys.ignore(
       "slow_but_exact skip_bias_add skip_bias_add_qkv unk_token_id "
