@@ -1,7 +1,7 @@
 // An RMS norm of rows of which several ranks have some columns each: sums over columns, and what is
 // done with the sums of whole rows, against the norm of whole rows.
 #include "ashlar/kernels/ref/norm.h"
-#include "tests/kernels/array.h"
+#include "tests/kernels/norm_inputs.h"
 #include "tests/kernels/tier_fixture.h"
 
 #include <fmt/format.h>
@@ -53,12 +53,10 @@ TEST_P(NormSumsTest, PartsOfRowsMakeTheNormOfWholeRows) {
     for (const Size size : {Size{1, 1, 1}, Size{3, 7, 2}, Size{5, 16, 17}, Size{700, 160, 80}}) {
       const auto [rows, left, right] = size;
       const int64_t width = left + right;
-      const Array x(dtype, random_values("x", rows * width, 1.5, 0.5));
-      const Array d_y(dtype, random_values("d_y", rows * width));
-      const Array weight(DType::kF32, random_values("weight", width, 0.3));
+      const NormInputs in(dtype, {rows, width});
       std::vector<double> y(static_cast<size_t>(rows * width)), d_x = y;
       std::vector<double> rstd(static_cast<size_t>(rows));
-      const auto x_values = x.values(), weights = weight.values(), d_values = d_y.values();
+      const auto x_values = in.x.values(), weights = in.weight.values(), d_values = in.d_y.values();
       ref::NormArgs norm;
       norm.rows = rows;
       norm.width = width;
@@ -87,9 +85,9 @@ TEST_P(NormSumsTest, PartsOfRowsMakeTheNormOfWholeRows) {
       Array squares(DType::kF32, std::vector<double>(static_cast<size_t>(rows), 0));
       Array products = squares;
       for (const Part& part : parts) {
-        const Array own = columns(x, rows, part.begin, part.width);
-        const Array own_d_y = columns(d_y, rows, part.begin, part.width);
-        const Array own_weight = weight.slice(part.begin, part.width);
+        const Array own = columns(in.x, rows, part.begin, part.width);
+        const Array own_d_y = columns(in.d_y, rows, part.begin, part.width);
+        const Array own_weight = in.weight.slice(part.begin, part.width);
         const Array own_squares = row_dot(own, own, nullptr, rows);
         const Array own_products = row_dot(own_d_y, own, &own_weight, rows);
         for (int64_t t = 0; t < rows; ++t) {
@@ -100,9 +98,9 @@ TEST_P(NormSumsTest, PartsOfRowsMakeTheNormOfWholeRows) {
       for (const Part& part : parts) {
         const std::string what = fmt::format("{} {} rows, columns {} to {}", name(dtype), rows,
                                              part.begin, part.begin + part.width);
-        const Array own = columns(x, rows, part.begin, part.width);
-        const Array own_d_y = columns(d_y, rows, part.begin, part.width);
-        const Array own_weight = weight.slice(part.begin, part.width);
+        const Array own = columns(in.x, rows, part.begin, part.width);
+        const Array own_d_y = columns(in.d_y, rows, part.begin, part.width);
+        const Array own_weight = in.weight.slice(part.begin, part.width);
         Array found(dtype, rows * part.width), found_d_x = found, found_rstd(DType::kF32, rows);
         NormArgs args;
         args.rows = rows;

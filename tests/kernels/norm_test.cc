@@ -2,6 +2,7 @@
 
 #include "tests/kernels/array.h"
 #include "tests/kernels/central_differences.h"
+#include "tests/kernels/norm_inputs.h"
 #include "tests/kernels/tier_fixture.h"
 
 #include <fmt/format.h>
@@ -12,31 +13,9 @@
 namespace ashlar::kernels {
 namespace {
 
-struct Size {
-  int64_t rows, width;
-};
-constexpr Size kSizes[] = {{1, 1},  {3, 7},  {2, 8},  {5, 9},     {4, 17},
-                           {3, 33}, {1, 80}, {9, 64}, {700, 320}, {5, 1111}};
+constexpr NormSize kSizes[] = {{1, 1},  {3, 7},  {2, 8},  {5, 9},     {4, 17},
+                               {3, 33}, {1, 80}, {9, 64}, {700, 320}, {5, 1111}};
 constexpr double kEps = 1e-5;
-
-// One norm's inputs, already rounded to what the kernel reads.
-struct Inputs {
-  Inputs(DType dtype_of_x, Size size)
-      : dtype(dtype_of_x),
-        rows(size.rows),
-        width(size.width),
-        x(dtype, random_values("x", rows * width, 1.5, 0.5)),
-        weight(DType::kF32, random_values("weight", width, 0.3, 1)),
-        bias(DType::kF32, random_values("bias", width)),
-        d_y(dtype, random_values("d_y", rows * width)),
-        residual_grad(dtype, random_values("residual", rows * width)),
-        old_weight(DType::kF32, random_values("old weight", width)),
-        old_bias(DType::kF32, random_values("old bias", width)) {}
-
-  DType dtype;
-  int64_t rows, width;
-  Array x, weight, bias, d_y, residual_grad, old_weight, old_bias;
-};
 
 struct Outputs {
   Array y, rstd, mean, d_x, d_weight, d_bias;
@@ -44,7 +23,7 @@ struct Outputs {
 };
 
 // All four kernels, forward to backward, on rows [begin, begin + rows) of the inputs.
-Outputs run_kernels(const KernelTable& table, const Team& team, const Inputs& in, bool layer,
+Outputs run_kernels(const KernelTable& table, const Team& team, const NormInputs& in, bool layer,
                     int64_t begin, int64_t rows) {
   const int64_t width = in.width;
   const Array x = in.x.slice(begin * width, rows * width);
@@ -150,10 +129,10 @@ class NormTest : public TierTest {};
 TEST_P(NormTest, MatchesReferenceForEverySizeAndTeam) {
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     for (const bool layer : {false, true}) {
-      for (const Size size : kSizes) {
+      for (const NormSize size : kSizes) {
         const std::string what =
             fmt::format("{} {} {}x{}", layer ? "layer" : "rms", name(dtype), size.rows, size.width);
-        const Inputs in(dtype, size);
+        const NormInputs in(dtype, size);
         Reference start;
         start.d_weight = in.old_weight.values();
         start.d_bias = in.old_bias.values();
@@ -181,7 +160,7 @@ TEST_P(NormTest, MatchesReferenceForEverySizeAndTeam) {
 }
 
 TEST_P(NormTest, RowAloneHasTheBitsItHasAmongMany) {
-  const Inputs in(DType::kBF16, {700, 320});
+  const NormInputs in(DType::kBF16, {700, 320});
   for (const bool layer : {false, true}) {
     Team team = teams()[2].with_scratch();
     const Outputs all = run_kernels(table(), team, in, layer, 0, in.rows);
@@ -194,7 +173,7 @@ TEST_P(NormTest, RowAloneHasTheBitsItHasAmongMany) {
 }
 
 TEST_P(NormTest, OptionalOutputsMayBeLeftOut) {
-  const Inputs in(DType::kF32, {5, 33});
+  const NormInputs in(DType::kF32, {5, 33});
   Array y(DType::kF32, in.x.size());
   NormArgs args;
   args.rows = in.rows;
@@ -219,7 +198,7 @@ TEST_P(NormTest, OptionalOutputsMayBeLeftOut) {
 
 // Each column is one chain: two halves of the rows, the second accumulated, have the bits of all.
 TEST_P(NormTest, WeightGradientsAccumulateToTheBitsOfOneCall) {
-  const Inputs in(DType::kF32, {43, 33});
+  const NormInputs in(DType::kF32, {43, 33});
   const Array rstd(DType::kF32, std::vector<double>(43, 0.7));
   Array d_weight(DType::kF32, in.width), d_bias(DType::kF32, in.width);
   NormWeightGradArgs args;
@@ -251,8 +230,8 @@ ASHLAR_TEST_EACH_TIER(NormTest);
 TEST(NormTiers, VectorTiersGiveEqualBits) {
   TestTeam team(2);
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
-    for (const Size size : {Size{3, 33}, Size{700, 320}}) {
-      const Inputs in(dtype, size);
+    for (const NormSize size : {NormSize{3, 33}, NormSize{700, 320}}) {
+      const NormInputs in(dtype, size);
       for (const bool layer : {false, true}) {
         std::vector<Outputs> outputs;
         for (const IsaTier tier : runnable_vector_tiers()) {
