@@ -21,6 +21,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kModel = "tokenizer.ggml.model";
 constexpr const char* kTokens = "tokenizer.ggml.tokens";
 constexpr const char* kMerges = "tokenizer.ggml.merges";
+constexpr const char* kKinds = "tokenizer.ggml.token_type";
 
 // Of tokenizer.ggml.token_type.
 enum Kind : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kByte = 6 };
@@ -28,14 +29,15 @@ enum Kind : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4,
 class Importer {
  public:
   explicit Importer(const GgufMetadata& metadata)
-      : metadata_(metadata),
-        tokens_(metadata.texts(kTokens)),
-        kinds_(metadata.integers("tokenizer.ggml.token_type")) {
+      : metadata_(metadata), tokens_(metadata.texts(kTokens)), kinds_(metadata.integers(kKinds)) {
     ASHLAR_CHECK(!tokens_.empty(), "{}: tokenizer.ggml.tokens is missing or empty",
                  metadata.where());
     ASHLAR_CHECK(kinds_.empty() || kinds_.size() == tokens_.size(),
-                 "{}: tokenizer.ggml.token_type has {} entries for {} tokens", metadata.where(),
-                 kinds_.size(), tokens_.size());
+                 "{}: {} has {} entries for {} tokens", metadata.where(), kKinds, kinds_.size(),
+                 tokens_.size());
+    ASHLAR_CHECK(kinds_.empty() || metadata.find(kKinds)->kind != formats::GgufKind::kBool,
+                 "{}: {} is an array of bool, wanted an array of integers", metadata.where(),
+                 kKinds);
     for (const char* key : {kTokens, kMerges}) {
       const std::vector<std::string>& texts = metadata.texts(key);
       for (size_t i = 0; i < texts.size(); ++i) {
@@ -465,11 +467,11 @@ text::ChatFiles gguf_chat_files(const GgufMetadata& metadata) {
   constexpr std::string_view kTemplate = "tokenizer.chat_template";
   text::ChatFiles files;
   for (const auto& [key, value] : metadata.entries()) {
-    if (!key.starts_with(kTemplate) || value.array || value.strings.empty()) continue;
+    if (!key.starts_with(kTemplate)) continue;
     const std::string_view rest = std::string_view(key).substr(kTemplate.size());
     if (!rest.empty() && !rest.starts_with('.')) continue;
     files.templates.push_back({rest.empty() ? "default" : std::string(rest.substr(1)),
-                               value.strings[0], metadata.where() + ": " + key});
+                               metadata.text(key), metadata.where() + ": " + key});
   }
   const std::vector<std::string>& tokens = metadata.texts(kTokens);
   const std::pair<const char*, const char*> roles[] = {{"bos_token", "bos"},

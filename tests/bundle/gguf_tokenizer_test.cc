@@ -224,6 +224,35 @@ TEST(GgufTokenizer, WhatIsWrong) {
   EXPECT_EQ(fault(id), "t: tokenizer.ggml.bos_token_id is 1, there are 1 tokens");
 }
 
+TEST(GgufTokenizer, KindsOfTokensAreIntegers) {
+  formats::GgufMetadata metadata("t");
+  metadata.set("tokenizer.ggml.model", "gpt2");
+  metadata.set_texts("tokenizer.ggml.tokens", {"a"});
+  formats::GgufMetadata one = metadata, flags = metadata;
+  one.set_u32("tokenizer.ggml.token_type", 1);
+  EXPECT_EQ(error_of([&] { tokenizer_of(one); }),
+            "t: tokenizer.ggml.token_type is u32, wanted an array of integers");
+  flags.add("tokenizer.ggml.token_type",
+            {.kind = formats::GgufKind::kBool, .array = true, .integers = {1}});
+  EXPECT_EQ(error_of([&] { tokenizer_of(flags); }),
+            "t: tokenizer.ggml.token_type is an array of bool, wanted an array of integers");
+}
+
+TEST(GgufChatFiles, TemplatesAreStrings) {
+  formats::GgufMetadata metadata("t");
+  metadata.set("tokenizer.chat_template", "{{ 1 }}");
+  metadata.set("tokenizer.chat_template.tool_use", "{{ 2 }}");
+  metadata.set_texts("tokenizer.chat_templates", {"tool_use"});  // their names
+  EXPECT_EQ(bundle::gguf_chat_files(metadata).templates.size(), 2u);
+  formats::GgufMetadata number("t"), list("t");
+  number.set_u32("tokenizer.chat_template", 1);
+  EXPECT_EQ(error_of([&] { bundle::gguf_chat_files(number); }),
+            "t: tokenizer.chat_template is u32, wanted a string");
+  list.set_texts("tokenizer.chat_template.rag", {"{{ 1 }}"});
+  EXPECT_EQ(error_of([&] { bundle::gguf_chat_files(list); }),
+            "t: tokenizer.chat_template.rag is an array of string, wanted a string");
+}
+
 // tokenizer.model files and the ids of SentencePiece itself.
 TEST(SentencePieceModel, IdsOfSentencePiece) {
   const auto golden = read_json<nlohmann::json>(test_data("sentencepiece/golden.json"));
