@@ -82,6 +82,18 @@ class Conversation {
   size_t first_ = 0;  // messages that /reset keeps
 };
 
+// The prompt, refused where it is far too long to be cut into tokens.
+std::string prompt_of(const Conversation& conversation, int64_t context) {
+  std::string prompt = conversation.prompt();
+  const size_t most = text::most_prompt_bytes(context);
+  ASHLAR_CHECK(
+      prompt.size() <= most,
+      "the chat template makes {} bytes of the conversation, more than {} for a context of "
+      "{} tokens",
+      prompt.size(), most, context);
+  return prompt;
+}
+
 struct Chat {
   static constexpr const char* kName = "chat";
   static constexpr const char* kHelp = "Talk with a model in the terminal";
@@ -135,7 +147,7 @@ struct Chat {
     conversation.add("user", line);
     try {
       const generate::Generated result = opened.generator().generate(
-          opened.encode(conversation.prompt(), false),
+          opened.encode(prompt_of(conversation, opened.runner().max_context()), false),
           sampling.resolve(opened.bundle().generation()), [&](int32_t, const std::string& text) {
             show_text(text);
             return !interrupt.raised();

@@ -37,7 +37,8 @@ std::optional<text::ChatTemplate> chat_template(const text::ChatFiles& files,
   return text::ChatTemplate::parse(source->source, source->where);
 }
 
-serve::PromptEncoder prompt_encoder(const bundle::Bundle& bundle, const ServeConfig& config) {
+serve::PromptEncoder prompt_encoder(const bundle::Bundle& bundle, const ServeConfig& config,
+                                    int64_t context) {
   std::optional<text::Tokenizer> tokenizer;
   if (bundle.has_tokenizer()) {
     tokenizer = bundle.load_tokenizer();
@@ -46,7 +47,7 @@ serve::PromptEncoder prompt_encoder(const bundle::Bundle& bundle, const ServeCon
   text::ChatFiles files = bundle.chat_files();
   std::optional<text::ChatTemplate> chat = chat_template(files, config.chat_template);
   return {std::move(tokenizer), std::move(chat), std::move(files.special_tokens),
-          bundle.config().vocab};
+          bundle.config().vocab, context};
 }
 
 int64_t unix_time() {
@@ -68,7 +69,7 @@ serve::EngineModel engine_model(const bundle::Bundle& bundle, const ServeConfig&
   info.defaults = sampling_defaults(generation, config);
   std::vector<int32_t> ends;
   for (const int64_t id : generation.eos) ends.push_back(static_cast<int32_t>(id));
-  return {std::move(info), prompt_encoder(bundle, config), std::move(ends)};
+  return {std::move(info), prompt_encoder(bundle, config, context), std::move(ends)};
 }
 
 serve::ModelInfo embedding_info(const embed::Embedder& embedder, const ServeConfig& config) {

@@ -44,11 +44,12 @@ void cut_after_final_message(std::string& text) {
 
 PromptEncoder::PromptEncoder(std::optional<text::Tokenizer> tokenizer,
                              std::optional<text::ChatTemplate> chat_template,
-                             text::SpecialTokens special_tokens, int64_t vocab)
+                             text::SpecialTokens special_tokens, int64_t vocab, int64_t context)
     : tokenizer_(std::move(tokenizer)),
       chat_template_(std::move(chat_template)),
       special_tokens_(std::move(special_tokens)),
-      vocab_(vocab) {}
+      vocab_(vocab),
+      context_(context) {}
 
 const text::Tokenizer& PromptEncoder::need_tokenizer() const {
   if (!tokenizer_) {
@@ -94,6 +95,13 @@ TokenIds PromptEncoder::encode_chat(const ChatPrompt& chat) const {
     }
     std::string text = chat_template_->render(request);
     if (chat.continue_final_message) cut_after_final_message(text);
+    if (text.size() > text::most_prompt_bytes(context_)) {
+      refuse(FaultKind::kContextLength,
+             fmt::format("messages: the chat template makes {} bytes of them, more than {} for a "
+                         "context of {} tokens; shorten them, or mend the template",
+                         text.size(), text::most_prompt_bytes(context_), context_),
+             "messages");
+    }
     return need_tokenizer().encode(text, false);  // the template writes special tokens itself
   } catch (const RequestError&) {
     throw;

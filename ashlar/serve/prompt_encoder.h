@@ -12,10 +12,11 @@ namespace ashlar::serve {
 
 class PromptEncoder {
  public:
-  // Without a tokenizer only token ids are taken; without a template no messages.
+  // Without a tokenizer only token ids are taken; without a template no messages. A template may
+  // make so much text of them as `context` tokens could hold.
   PromptEncoder(std::optional<text::Tokenizer> tokenizer,
                 std::optional<text::ChatTemplate> chat_template, text::SpecialTokens special_tokens,
-                int64_t vocab);
+                int64_t vocab, int64_t context);
 
   // Throws RequestError naming the field.
   TokenIds encode(const Prompt& prompt) const;
@@ -30,7 +31,7 @@ class PromptEncoder {
   std::optional<text::Tokenizer> tokenizer_;
   std::optional<text::ChatTemplate> chat_template_;
   text::SpecialTokens special_tokens_;
-  int64_t vocab_;
+  int64_t vocab_, context_;
 };
 
 }  // namespace ashlar::serve

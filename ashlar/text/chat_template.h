@@ -7,6 +7,9 @@
 #include "ashlar/text/jinja/template.h"
 #include "ashlar/text/jinja/value.h"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -63,6 +66,13 @@ struct ChatFiles {
   // is one, else "default". nullptr when the model has no template; Error for an unknown name.
   const ChatTemplateSource* choose(bool with_tools, std::string_view wanted = {}) const;
 };
+
+// More bytes than a prompt of `context` tokens can be expected to have: what is longer need not be
+// cut into tokens to know that it is too long.
+constexpr size_t most_prompt_bytes(int64_t context) {
+  constexpr int64_t kBytesOfToken = 64, kAtLeast = int64_t{1} << 20;
+  return static_cast<size_t>(std::max(kAtLeast, context * kBytesOfToken));
+}
 
 // Reads chat_template.jinja (which wins over the key chat_template of tokenizer_config.json, a
 // string or a list of {name, template}), additional_chat_templates/*.jinja, and the special tokens

@@ -72,7 +72,8 @@ void EngineFixture::start(const EngineSetup& setup) {
                              .vocab_size = runner_->vocab(),
                              .weight_version = "w1",
                              .defaults = {}},
-                    .encoder = PromptEncoder(std::nullopt, std::nullopt, {}, runner_->vocab()),
+                    .encoder = PromptEncoder(std::nullopt, std::nullopt, {}, runner_->vocab(),
+                                             runner_->max_context()),
                     .end_tokens = {2}};
   engine_ = std::make_unique<Engine>(*runner_, std::move(model), setup.limits, clock_);
 }

@@ -91,7 +91,7 @@ class EngineTest : public ::testing::Test {
         .info = info,
         .encoder = PromptEncoder(bundle.load_tokenizer(),
                                  text::ChatTemplate::parse(source->source, source->where),
-                                 files.special_tokens, runner_->vocab()),
+                                 files.special_tokens, runner_->vocab(), runner_->max_context()),
         .end_tokens = {2}};
     engine_ = std::make_unique<Engine>(*runner_, std::move(model), limits, clock_);
   }

@@ -16,6 +16,8 @@ constexpr const char* kMarkup =
     "{% for m in messages %}<{{ m.role }}>{{ CONTENT }}</{{ m.role }}>{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}";
 
+constexpr int64_t kContext = 512;
+
 // CONTENT of kMarkup: how a template writes out a message.
 PromptEncoder encoder(const std::string& content) {
   std::string source = kMarkup;
@@ -23,7 +25,7 @@ PromptEncoder encoder(const std::string& content) {
   text::Tokenizer tokenizer =
       text::Tokenizer::from_json_file(fmt::format("{}/models/llama/tokenizer.json", test_data()));
   const int32_t vocab = tokenizer.vocab_size();
-  return {std::move(tokenizer), text::ChatTemplate::parse(source, "test"), {}, vocab};
+  return {std::move(tokenizer), text::ChatTemplate::parse(source, "test"), {}, vocab, kContext};
 }
 
 ChatPrompt conversation(const std::string& last) {
@@ -66,6 +68,23 @@ TEST(PromptEncoder, RefusesToContinueWhatTheTemplateLeavesOut) {
     EXPECT_EQ(error.fault().kind, FaultKind::kInvalid);
     EXPECT_EQ(error.fault().param, "continue_final_message");
     EXPECT_THAT(error.what(), HasSubstr("does not write out the final message"));
+  }
+}
+
+// Before it is tokenized, which would take long and much memory.
+TEST(PromptEncoder, RefusesATemplateThatPrintsWithoutEnd) {
+  const PromptEncoder prints = encoder("m.content * 1000000");
+  ChatPrompt prompt;
+  prompt.messages = {{"user", "It goes on and on and on", ""}};
+  try {
+    prints.encode(prompt);
+    FAIL() << "not refused";
+  } catch (const RequestError& error) {
+    EXPECT_EQ(error.fault().kind, FaultKind::kContextLength);
+    EXPECT_EQ(error.fault().param, "messages");
+    EXPECT_STREQ(error.what(),
+                 "messages: the chat template makes 24000024 bytes of them, more than 1048576 for "
+                 "a context of 512 tokens; shorten them, or mend the template");
   }
 }
 
