@@ -86,9 +86,10 @@ DecoderConfig parse2(HfConfig& keys) {
   DecoderConfig config = blank2();
   parse_llama(keys, kQwen2, config);
   config.qkv_bias = keys.flag("qkv_bias", true);
-  const auto end = static_cast<int64_t>(keys.number("max_window_layers", 28));
-  read_layer_types(keys, config, window_of(keys),
-                   [&](int64_t layer) { return layer % 2 == 0 && layer < end; });
+  const double end = keys.number("max_window_layers", 28);
+  read_layer_types(keys, config, window_of(keys), [&](int64_t layer) {
+    return layer % 2 == 0 && static_cast<double>(layer) < end;
+  });
   MixtureConfig defaults = config.mixture;
   defaults.ffn = 1408;
   read_experts(keys, defaults, config);

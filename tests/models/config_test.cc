@@ -283,6 +283,20 @@ TEST(Config, RotaryKeysAreReadWhereTransformersDoes) {
   EXPECT_EQ(parse(mixtral).mixture.experts, 5);
 }
 
+// max_window_layers may be beyond any integer: the first has windows from there on, the other
+// before.
+TEST(Config, WindowsAroundALayerThatIsNotThere) {
+  const auto window = [](const char* fixture) {
+    json config = fixture_config(fixture);
+    config.erase("layer_types");
+    config.update({{"use_sliding_window", true}, {"sliding_window", 8}});
+    config["max_window_layers"] = 1e30;
+    return parse(config).largest_window();
+  };
+  EXPECT_EQ(window("qwen2"), 0);
+  EXPECT_EQ(window("qwen2_moe"), 8);
+}
+
 TEST(Config, HarmlessKeysPass) {
   json config = fixture_config("llama");
   config.update({{"_name_or_path", "x"},
