@@ -37,7 +37,14 @@ function(ashlar_kernel_tiers)
     target_compile_options(ashlar_kernels_${tier} PRIVATE ${ASHLAR_TIER_FLAGS_${tier}})
     if(CMAKE_BUILD_TYPE STREQUAL "Release")
       target_compile_options(ashlar_kernels_${tier} PRIVATE -O3)
-    elseif(ASHLAR_SANITIZE AND tier STREQUAL "avx512_on_avx2")
+    endif()
+    if(ASHLAR_SANITIZE)
+      # Unrolled loops full of checks take minutes to compile. What the three left out would find, a bad
+      # address, the address sanitizer finds where it is used.
+      target_compile_options(ashlar_kernels_${tier} PRIVATE
+        -O1 -fno-unroll-loops -fno-sanitize=null,object-size,pointer-overflow)
+    endif()
+    if(ASHLAR_SANITIZE AND tier STREQUAL "avx512_on_avx2")
       # For comparisons of bits only: the branches of avx512 on the registers of avx2, which both stay.
       target_compile_options(ashlar_kernels_${tier} PRIVATE -fno-sanitize=all)
     endif()

@@ -34,8 +34,8 @@ test  python3-venv           clients that tests use
 test  git                    lists the files to check
 test  clang-format           source format
 bench libbenchmark-dev       benchmarks
-fuzz  clang                  fuzzers
-fuzz  libclang-rt-14-dev     fuzzers
+fuzz  clang-16               sanitizers, fuzzers
+fuzz  libclang-rt-16-dev     sanitizers, fuzzers
 fuzz  lld                    fuzzers: drops what their parsers do not reach
 LIST
 }
