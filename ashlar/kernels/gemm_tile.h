@@ -39,6 +39,9 @@ inline constexpr int kLineFloats = 16;                // of a cache line
 #if defined(__AVX512BF16__)
 inline constexpr bool kHasDot = true;
 ASHLAR_INLINE Vec dot_pairs(Vec acc, Vec a, Vec b) {
+#if defined(__clang__)
+  asm("" : "+v"(a.v));  // clang 16 crashes on a broadcast that is read as pairs of bf16
+#endif
   return {
       _mm512_dpbf16_ps(acc.v, reinterpret_cast<__m512bh>(a.v), reinterpret_cast<__m512bh>(b.v))};
 }
