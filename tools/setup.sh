@@ -36,7 +36,7 @@ test  clang-format           source format
 bench libbenchmark-dev       benchmarks
 fuzz  clang-16               sanitizers, fuzzers
 fuzz  libclang-rt-16-dev     sanitizers, fuzzers
-fuzz  llvm-16              names the lines in what sanitizers report
+fuzz  llvm-16                names the lines in what sanitizers report
 fuzz  lld                    fuzzers: drops what their parsers do not reach
 LIST
 }
