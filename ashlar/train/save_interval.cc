@@ -64,7 +64,7 @@ void SaveInterval::observe(const Seen& seen) {
 }
 
 void SaveInterval::finish_save() {
-  Save save = *std::exchange(under_way_, std::nullopt);
+  SaveCost save = *std::exchange(under_way_, std::nullopt);
   save.slowed_s = std::max(save.slowed_s, 0.0);  // some steps were by chance quicker
   spent_s_ += save.stall_s + save.slowed_s;
   if (++finished_ == kProbes) saves_.clear();
@@ -75,7 +75,7 @@ void SaveInterval::finish_save() {
 void SaveInterval::decide() {
   Decision decision{.step_s = step_s()};
   int64_t steps = 0;
-  for (const Save& save : saves_) {
+  for (const SaveCost& save : saves_) {
     decision.stall_s += save.stall_s;
     decision.slowed_s += save.slowed_s;
     decision.write_s += save.write_s;

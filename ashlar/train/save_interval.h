@@ -13,6 +13,12 @@
 
 namespace ashlar::train {
 
+// What one save has cost.
+struct SaveCost {
+  double stall_s = 0, slowed_s = 0, write_s = 0;
+  int64_t steps = 0;  // while it was written
+};
+
 class SaveInterval {
  public:
   static constexpr double kOverhead = 0.035;  // of the time of training
@@ -41,11 +47,6 @@ class SaveInterval {
   const std::optional<Decision>& decision() const { return decision_; }
 
  private:
-  struct Save {
-    double stall_s = 0, slowed_s = 0, write_s = 0;
-    int64_t steps = 0;  // while it was written
-  };
-
   double step_s() const;  // without saves
   bool affordable() const;
   void finish_save();
@@ -55,8 +56,8 @@ class SaveInterval {
   int64_t every_, last_;      // last: behind which step was saved
   int64_t observed_ = 0;      // steps
   std::deque<double> plain_;  // seconds of the last steps without a save
-  std::optional<Save> under_way_;
-  std::deque<Save> saves_;  // the last ones, finished
+  std::optional<SaveCost> under_way_;
+  std::deque<SaveCost> saves_;  // the last ones, finished
   int64_t finished_ = 0;    // of all
   double spent_s_ = 0;      // that all saves have cost
   std::optional<Decision> decision_;

@@ -24,15 +24,15 @@ using JsonObject = std::vector<JsonMember>;
 struct JsonValue {
   std::variant<std::nullptr_t, bool, int64_t, double, std::string, JsonArray, JsonObject> data;
 
-  JsonValue() : data(nullptr) {}
-  JsonValue(std::nullptr_t) : data(nullptr) {}
-  JsonValue(bool flag) : data(flag) {}
+  JsonValue();
+  JsonValue(std::nullptr_t);
+  JsonValue(bool flag);
   template <std::integral T>
-  requires(!std::same_as<T, bool>) JsonValue(T number) : data(static_cast<int64_t>(number)) {}
-  JsonValue(double number) : data(number) {}
-  JsonValue(std::string text) : data(std::move(text)) {}
-  JsonValue(std::string_view text) : data(std::string(text)) {}
-  JsonValue(const char* text) : data(std::string(text)) {}
+  requires(!std::same_as<T, bool>) JsonValue(T number);
+  JsonValue(double number);
+  JsonValue(std::string text);
+  JsonValue(std::string_view text);
+  JsonValue(const char* text);
   JsonValue(JsonArray items);
   JsonValue(JsonObject members);
 
@@ -48,6 +48,17 @@ struct JsonMember {
   JsonValue value;
 };
 
+// Here, where a member is complete.
+inline JsonValue::JsonValue() : data(nullptr) {}
+inline JsonValue::JsonValue(std::nullptr_t) : data(nullptr) {}
+inline JsonValue::JsonValue(bool flag) : data(flag) {}
+template <std::integral T>
+requires(!std::same_as<T, bool>) JsonValue::JsonValue(T number)
+    : data(static_cast<int64_t>(number)) {}
+inline JsonValue::JsonValue(double number) : data(number) {}
+inline JsonValue::JsonValue(std::string text) : data(std::move(text)) {}
+inline JsonValue::JsonValue(std::string_view text) : data(std::string(text)) {}
+inline JsonValue::JsonValue(const char* text) : data(std::string(text)) {}
 inline JsonValue::JsonValue(JsonArray items) : data(std::move(items)) {}
 inline JsonValue::JsonValue(JsonObject members) : data(std::move(members)) {}
 
