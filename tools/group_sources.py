@@ -36,7 +36,7 @@ def private_names(text):
     """Names that `text` declares for itself alone."""
     lines = [line for region in UNNAMED.findall(text) for line in code_of(region).splitlines()[1:]]
     lines += OUTSIDE.findall(code_of(text))
-    return {name for line in lines if re.match(r"[\w#]", line)
+    return {name for line in lines if re.match(r"[\w#[]", line)
             for found in DECLARED.findall(line) for name in found
             if name and not MACRO.fullmatch(name)} - KEYWORDS
 

@@ -90,7 +90,7 @@ TEST_F(ServeVerbTest, StreamsTheSameText) {
     for (const Json& choice : chunk["choices"]) text += choice["text"].get<std::string>();
   }
   EXPECT_TRUE(done);
-  EXPECT_EQ(text, whole["choices"][0]["text"]);
+  EXPECT_EQ(text, whole["choices"][0]["text"].get<std::string>());
 }
 
 TEST_F(ServeVerbTest, ChatsThroughTheTemplate) {

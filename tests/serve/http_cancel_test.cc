@@ -7,7 +7,7 @@ namespace {
 
 class HttpCancelTest : public HttpTest {};
 
-class Disconnect : public HttpCancelTest, public testing::WithParamInterface<bool> {};
+class Disconnect : public HttpCancelTest, public ::testing::WithParamInterface<bool> {};
 
 TEST_P(Disconnect, CancelsInEveryPhase) {
   const bool reset = GetParam();
@@ -33,7 +33,7 @@ TEST_P(Disconnect, CancelsInEveryPhase) {
   EXPECT_NE(metrics.find(R"(finished_reason="abort",model_name="tiny"} 6)"), std::string::npos);
 }
 
-INSTANTIATE_TEST_SUITE_P(CloseOrReset, Disconnect, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(CloseOrReset, Disconnect, ::testing::Bool());
 
 TEST_F(HttpCancelTest, OneClientsEndDoesNotTouchAnother) {
   start();

@@ -15,7 +15,7 @@
 
 namespace ashlar::serve {
 
-class HttpTest : public testing::Test {
+class HttpTest : public ::testing::Test {
  protected:
   HttpTest() {
     options.port = 0;
