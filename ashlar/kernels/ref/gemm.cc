@@ -7,6 +7,7 @@
 namespace ashlar::kernels::ref {
 
 void gemm(const GemmArgs& args) {
+  if (args.n == 0) return;  // B may be nowhere
   const size_t n = static_cast<size_t>(args.n);
   std::vector<double> row(n);
   for (int64_t i = 0; i < args.m; ++i) {
