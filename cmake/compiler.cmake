@@ -17,7 +17,7 @@ if(ASHLAR_SANITIZE)
   # clang makes -O0 in less than half of the time of -O1; folders.cmake and kernels.cmake
   # optimise what is hot. Fuzzers run long.
   set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g1")
-  if(ASHLAR_FUZZ)
+  if(ASHLAR_FUZZ OR CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
   endif()
 endif()

@@ -12,7 +12,7 @@ target_precompile_headers(ashlar_pch PRIVATE ${ASHLAR_PCH_HEADERS})
 # Sanitizer builds optimise what loops: these folders, and the kernels. With clang -O1 takes two to three
 # times as long as -O0, and wants a precompiled header of its own.
 set(ASHLAR_HOT_FOLDERS "")
-if(ASHLAR_SANITIZE)
+if(ASHLAR_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   set(ASHLAR_HOT_FOLDERS base tensor sim comm schedule runtime text)
   add_library(ashlar_hot_pch OBJECT ${CMAKE_BINARY_DIR}/generated/pch.cc)
   target_compile_options(ashlar_hot_pch PRIVATE -O1)

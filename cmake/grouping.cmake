@@ -1,4 +1,4 @@
-# Sanitizer builds, which CI makes from nothing, compile sources of one target together: most of the time
+# Sanitizer builds with clang, which CI makes from nothing, compile sources of one target together: most of the time
 # of a source is its headers and their templates. The release build compiles each alone, so that it is
 # quick after a change, and shows what a source fails to include.
 
@@ -6,7 +6,7 @@ find_program(ASHLAR_PYTHON python3)
 
 # Compiles the sources of `target` in the groups that tools/group_sources.py makes of them.
 function(ashlar_group target)
-  if(NOT ASHLAR_SANITIZE OR NOT ASHLAR_PYTHON)
+  if(NOT ASHLAR_SANITIZE OR NOT ASHLAR_PYTHON OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     return()
   endif()
   get_target_property(sources ${target} SOURCES)

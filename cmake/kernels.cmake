@@ -38,7 +38,7 @@ function(ashlar_kernel_tiers)
     if(CMAKE_BUILD_TYPE STREQUAL "Release")
       target_compile_options(ashlar_kernels_${tier} PRIVATE -O3)
     endif()
-    if(ASHLAR_SANITIZE)
+    if(ASHLAR_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
       # Unrolled loops full of checks take minutes to compile. What the three left out would find, a bad
       # address, the address sanitizer finds where it is used.
       target_compile_options(ashlar_kernels_${tier} PRIVATE
