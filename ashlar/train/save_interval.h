@@ -58,8 +58,8 @@ class SaveInterval {
   std::deque<double> plain_;  // seconds of the last steps without a save
   std::optional<SaveCost> under_way_;
   std::deque<SaveCost> saves_;  // the last ones, finished
-  int64_t finished_ = 0;    // of all
-  double spent_s_ = 0;      // that all saves have cost
+  int64_t finished_ = 0;        // of all
+  double spent_s_ = 0;          // that all saves have cost
   std::optional<Decision> decision_;
 };
 
