@@ -2,6 +2,7 @@
 // elementwise_dropout.h.
 #include "ashlar/kernels/elementwise_activation.h"
 #include "ashlar/kernels/elementwise_dropout.h"
+#include "ashlar/kernels/gate_row.h"
 #include "ashlar/kernels/rows_parallel.h"
 #include "ashlar/kernels/table.h"
 
@@ -54,9 +55,7 @@ void gated(const GatedArgs& args, const Team& team) {
       const T* gate = static_cast<const T*>(args.gate) + t * args.gate_stride;
       const T* up = static_cast<const T*>(args.up) + t * args.up_stride;
       T* out = static_cast<T*>(args.out) + t * args.width;
-      for_each_vec(args.width, [&](int64_t i, auto count) {
-        store(out + i, function.value(load(gate + i, count)) * load(up + i, count), count);
-      });
+      gate_row(function, gate, up, out, args.width);
     });
   });
 }

@@ -1,8 +1,8 @@
 // The gated MLP with quantised weights, product by product.
 #include "ashlar/kernels/elementwise_activation.h"
 #include "ashlar/kernels/extent.h"
+#include "ashlar/kernels/gate_row.h"
 #include "ashlar/kernels/quant_gemm.h"
-#include "ashlar/kernels/rows_parallel.h"
 #include "ashlar/kernels/table.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
@@ -19,10 +19,8 @@ void apply_gate(const GatedMlpArgs& args, float* gate, const float* up, const Te
   const int64_t width = args.gate.n;
   with_activation(args.activation, [&](auto f) {
     parallel_rows(team, args.gate.m, width, [&](int64_t t) {
-      for_each_vec(width, [&](int64_t i, auto count) {
-        i += t * width;
-        store(gate + i, f.value(load(gate + i, count)) * load(up + i, count), count);
-      });
+      float* row = gate + t * width;
+      gate_row(f, row, up + t * width, row, width);
     });
   });
 }

@@ -4,6 +4,7 @@
 #include "ashlar/kernels/amx/quant_gemm.h"
 #include "ashlar/kernels/amx/quant_product.h"
 #include "ashlar/kernels/elementwise_activation.h"
+#include "ashlar/kernels/gate_row.h"
 #include "ashlar/kernels/quant_bands.h"
 #include "ashlar/kernels/table.h"
 
@@ -33,9 +34,7 @@ void apply_gate(Activation activation, const float (*gates)[kAmxSquare],
                 const float (*ups)[kAmxSquare], float (*to)[kQuantSuper], int64_t column) {
   with_activation(activation, [&](auto f) {
     for (int64_t i = 0; i < kAmxRows; ++i) {
-      for (int64_t k = 0; k < kAmxSquare; k += kLanes) {
-        store(to[i] + column + k, f.value(load(gates[i] + k)) * load(ups[i] + k));
-      }
+      gate_row(f, gates[i], ups[i], to[i] + column, kAmxSquare);
     }
   });
 }
