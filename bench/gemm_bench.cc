@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 
 #include <immintrin.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
@@ -43,11 +44,14 @@ double call_seconds(int threads) {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+// In huge pages where they are to be had, as tensors and the arena are.
 struct Buffer {
   explicit Buffer(int64_t bytes)
-      : size(static_cast<size_t>(bytes) + 64),
-        memory(static_cast<std::byte*>(std::aligned_alloc(4096, (size + 4095) / 4096 * 4096)),
-               &std::free) {}
+      : size((static_cast<size_t>(bytes) + 64 + kHugePage - 1) / kHugePage * kHugePage),
+        memory(static_cast<std::byte*>(std::aligned_alloc(kHugePage, size)), &std::free) {
+    ::madvise(memory.get(), size, MADV_HUGEPAGE);
+  }
+  static constexpr size_t kHugePage = size_t{2} << 20;
   std::byte* data() const { return memory.get(); }
   size_t size;
   std::unique_ptr<std::byte, void (*)(void*)> memory;

@@ -5,7 +5,6 @@
 #include "ashlar/bundle/gguf_names.h"
 #include "ashlar/bundle/gguf_windows.h"
 #include "ashlar/models/family.h"
-#include "ashlar/models/max_layers.h"
 
 #include <nlohmann/json.hpp>
 
@@ -124,10 +123,7 @@ models::DecoderConfig config_of(const GgufMetadata& metadata, const TableRows& r
   const Architecture& architecture = *find_architecture(metadata);
   const std::string prefix = std::string(architecture.name) + ".";
   check_keys(metadata, prefix);
-  const int64_t layers = metadata.integer(prefix + "block_count");
-  ASHLAR_CHECK(layers >= 1 && layers <= models::kMaxLayers,
-               "{}: {}block_count is {}, wanted 1 to {}", metadata.where(), prefix, layers,
-               models::kMaxLayers);
+  const int64_t layers = layer_count(metadata, prefix);
   const double eps = real(metadata, prefix + "attention.layer_norm_epsilon");
   ordered_json config{
       {"model_type", architecture.model_type},

@@ -6,7 +6,6 @@
 #include "ashlar/bundle/gguf_rope.h"
 #include "ashlar/bundle/gguf_tensors.h"
 #include "ashlar/bundle/gguf_windows.h"
-#include "ashlar/models/max_layers.h"
 
 #include <nlohmann/json.hpp>
 
@@ -91,10 +90,7 @@ int64_t read_sizes(const GgufMetadata& metadata, const GgufFamily& family,
   const auto put = [&](std::string_view name, int64_t value) {
     if (!name.empty()) config[std::string(name)] = value;
   };
-  const int64_t layers = metadata.integer(prefix + "block_count");
-  ASHLAR_CHECK(layers >= 1 && layers <= models::kMaxLayers,
-               "{}: {}block_count is {}, wanted 1 to {}", metadata.where(), prefix, layers,
-               models::kMaxLayers);
+  const int64_t layers = layer_count(metadata, prefix);
   const int64_t width = metadata.integer(prefix + "embedding_length");
   const int64_t heads = metadata.integer(prefix + "attention.head_count");
   const int64_t head_dim =

@@ -1,6 +1,7 @@
 #include "ashlar/bundle/gguf_names.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/models/max_layers.h"
 
 #include <fmt/format.h>
 
@@ -130,6 +131,14 @@ std::vector<WeightRule> gguf_rules(const models::DecoderConfig& config, bool mer
     if (rule.tensor.ends_with("norm.weight")) rule.added = family.norm_added;
   }
   return rules;
+}
+
+int64_t layer_count(const formats::GgufMetadata& metadata, const std::string& prefix) {
+  const int64_t layers = metadata.integer(prefix + "block_count");
+  ASHLAR_CHECK(layers >= 1 && layers <= models::kMaxLayers,
+               "{}: {}block_count is {}, wanted 1 to {}", metadata.where(), prefix, layers,
+               models::kMaxLayers);
+  return layers;
 }
 
 void check_layers(const formats::GgufReader& file, std::string_view architecture, int64_t layers) {

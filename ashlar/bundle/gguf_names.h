@@ -20,6 +20,9 @@ std::string gguf_tensor_name(std::string_view parameter);
 // merged_qkv: queries, keys and values lie in one tensor; files of one family differ in that.
 std::vector<models::WeightRule> gguf_rules(const models::DecoderConfig& config, bool merged_qkv);
 
+// `prefix`block_count of a file. Throws Error for a number of layers that no model has.
+int64_t layer_count(const formats::GgufMetadata& metadata, const std::string& prefix);
+
 // Before names are made for what a few bytes may claim: throws Error where the file has fewer
 // tensors than ARCHITECTURE.block_count has layers.
 void check_layers(const formats::GgufReader& file, std::string_view architecture, int64_t layers);

@@ -85,12 +85,8 @@ class Conversation {
 // The prompt, refused where it is far too long to be cut into tokens.
 std::string prompt_of(const Conversation& conversation, int64_t context) {
   std::string prompt = conversation.prompt();
-  const size_t most = text::most_prompt_bytes(context);
-  ASHLAR_CHECK(
-      prompt.size() <= most,
-      "the chat template makes {} bytes of the conversation, more than {} for a context of "
-      "{} tokens",
-      prompt.size(), most, context);
+  const std::string excess = text::prompt_excess(prompt, context);
+  ASHLAR_CHECK(excess.empty(), "messages: {}", excess);
   return prompt;
 }
 

@@ -397,8 +397,9 @@ struct ScatterAddRowsArgs {
 
 // ---------------------------------------------------------------- loss
 // Cross-entropy of logits[t,:] against target[t]; target < 0 is not counted. Logits are overwritten
-// with d_logits = (softmax - onehot) * scale when gradient is set. Loss is per row; the sum over
-// rows is taken in ascending order in f64 by the op.
+// with d_logits = (softmax - onehot) * scale when gradient is set: f32, or rounded to bf16, then V
+// of them from where the row of f32 began. Loss is per row; the sum over rows is taken in ascending
+// order in f64 by the op.
 // Contract: the sum of exp(logit - highest) goes through blocks of kLossBlock logits in ascending
 // order; a block that raises `highest` first scales the 16 lane sums by exp(old - new), then each
 // lane adds as in the row contract. A NaN or +inf among the logits, or no logit above -inf, gives a
@@ -412,8 +413,9 @@ struct CrossEntropyArgs {
   float scale = 1;                   // 1 / valid tokens of the global batch
   float softcap = 0;                 // > 0: a logit counts as softcap * tanh(logit / softcap)
   bool gradient = false;
-  float* loss = nullptr;  // [T] -log softmax(logits)[target], 0 where not counted
-  float* lse = nullptr;   // [T]; may be null
+  float* loss = nullptr;               // [T] -log softmax(logits)[target], 0 where not counted
+  float* lse = nullptr;                // [T]; may be null
+  DType gradient_dtype = DType::kF32;  // or bf16
 };
 
 // The same where each rank has the logits of a slice of the vocabulary, from `first` on. Three
@@ -436,6 +438,7 @@ struct CrossEntropySliceArgs {
   bool gradient = false;
   float *highest = nullptr, *highest_of_all = nullptr, *sum = nullptr, *target = nullptr;  // [T]
   float* loss = nullptr;                                                                   // [T]
+  DType gradient_dtype = DType::kF32;  // or bf16
 };
 
 // ---------------------------------------------------------------- optimizers

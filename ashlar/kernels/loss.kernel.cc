@@ -56,48 +56,72 @@ ASHLAR_INLINE float cap_slope(float capped, float softcap) {
   return 1 - t * t;
 }
 
-// logits = softmax * scale, with a cap times its slope.
-ASHLAR_INLINE void scaled_softmax(float* logits, int64_t vocab, Softmax softmax, float scale,
-                                  float softcap) {
+// What stands in the place of a row of logits: (softmax - onehot) * scale, with a cap times its
+// slope. target: -1 where it is not among these logits.
+template <typename T>
+ASHLAR_INLINE void gradient_row(float* logits, int64_t vocab, Softmax softmax, float scale,
+                                float softcap, int64_t target) {
+  T* to = reinterpret_cast<T*>(logits);  // an element lies at or before the logit it is made of
   const Vec highest = broadcast(softmax.highest);
   const Vec factor = broadcast(scale / softmax.sum);
+  const float of_target = target >= 0 ? logits[target] : 0;
+  const auto write = [&](auto gradient) __attribute__((always_inline)) {
+    for_each_vec(vocab, [&](int64_t i, auto count) {
+      store(to + i, gradient(load(logits + i, count)), count);
+    });
+    if (target < 0) return;
+    const Vec one = broadcast(scale * cap_slope(of_target, softcap));
+    store(to + target, gradient(broadcast(of_target)) - one, 1);
+  };
+  const auto probability = [&](Vec x) __attribute__((always_inline)) {
+    return exp(x - highest) * factor;
+  };
   if (softcap > 0) {
     const Vec inverse = broadcast(1 / softcap);
-    for_each_vec(vocab, [&](int64_t i, auto count) {
-      const Vec x = load(logits + i, count), t = x * inverse;
-      store(logits + i, exp(x - highest) * factor * fnma(t, t, broadcast(1)), count);
+    write([&](Vec x) __attribute__((always_inline)) {
+      const Vec t = x * inverse;
+      return probability(x) * fnma(t, t, broadcast(1));
     });
-    return;
+  } else {
+    write(probability);
   }
-  for_each_vec(vocab, [&](int64_t i, auto count) {
-    store(logits + i, exp(load(logits + i, count) - highest) * factor, count);
-  });
 }
 
-ASHLAR_INLINE void clear(float* logits, int64_t vocab) {
-  for_each_vec(vocab, [&](int64_t i, auto count) { store(logits + i, zero(), count); });
+template <typename T>
+ASHLAR_INLINE void clear(T* to, int64_t count) {
+  for_each_vec(count, [&](int64_t i, auto lanes) { store(to + i, zero(), lanes); });
+}
+
+// Row t of the logits becomes its gradient, 0 where the row is not counted.
+template <typename Args>
+ASHLAR_INLINE void write_gradient(const Args& args, int64_t t, Softmax softmax, int64_t target) {
+  if (!args.gradient) return;
+  float* logits = args.logits + t * args.logits_stride;
+  const auto write = [&]<typename T>(T * to) __attribute__((always_inline)) {
+    if (args.targets[t] < 0) return clear(to, args.vocab);
+    gradient_row<T>(logits, args.vocab, softmax, args.scale, args.softcap, target);
+  };
+  if (args.gradient_dtype == DType::kBF16) {
+    write(reinterpret_cast<bf16*>(logits));
+  } else {
+    write(logits);
+  }
 }
 
 ASHLAR_INLINE void cross_entropy_row(const CrossEntropyArgs& args, int64_t t) {
   float* logits = args.logits + t * args.logits_stride;
   const int32_t target = args.targets[t];
   const bool counted = target >= 0;
-  if (!counted) args.loss[t] = 0;
+  Softmax softmax = {};
+  args.loss[t] = 0;
   if (counted || args.lse != nullptr) {
     if (args.softcap > 0) cap_logits(logits, args.vocab, args.softcap);
-    const Softmax softmax = softmax_of(logits, args.vocab);
+    softmax = softmax_of(logits, args.vocab);
     const float log_sum = log_of(softmax.sum);
     if (args.lse != nullptr) args.lse[t] = softmax.highest + log_sum;
-    if (counted) {
-      args.loss[t] = log_sum - (logits[target] - softmax.highest);
-      if (!args.gradient) return;
-      const float slope = cap_slope(logits[target], args.softcap);
-      scaled_softmax(logits, args.vocab, softmax, args.scale, args.softcap);
-      logits[target] -= args.scale * slope;
-      return;
-    }
+    if (counted) args.loss[t] = log_sum - (logits[target] - softmax.highest);
   }
-  if (args.gradient) clear(logits, args.vocab);
+  write_gradient(args, t, softmax, target);
 }
 
 void cross_entropy(const CrossEntropyArgs& args, const Team& team) {
@@ -127,17 +151,10 @@ void rescale_slice(const CrossEntropySliceArgs& args, const Team& team) {
 
 void cross_entropy_slice(const CrossEntropySliceArgs& args, const Team& team) {
   parallel_rows(team, args.rows, args.vocab, [&](int64_t t) {
-    float* logits = args.logits + t * args.logits_stride;
-    const bool counted = args.targets[t] >= 0;
-    args.loss[t] = counted ? log_of(args.sum[t]) - args.target[t] : 0;
-    if (!args.gradient) return;
-    if (!counted) return clear(logits, args.vocab);
+    args.loss[t] = args.targets[t] >= 0 ? log_of(args.sum[t]) - args.target[t] : 0;
     const int64_t target = args.targets[t] - args.first;
     const bool here = target >= 0 && target < args.vocab;
-    const float slope = here ? cap_slope(logits[target], args.softcap) : 0;
-    scaled_softmax(logits, args.vocab, {args.highest_of_all[t], args.sum[t]}, args.scale,
-                   args.softcap);
-    if (here) logits[target] -= args.scale * slope;
+    write_gradient(args, t, {args.highest_of_all[t], args.sum[t]}, here ? target : -1);
   });
 }
 

@@ -133,4 +133,9 @@ ASHLAR_INLINE auto with_format(DType dtype, F&& f) {
   }
 }
 
+// Whether the format subtracts minima, for which sums of activations are needed.
+ASHLAR_INLINE bool has_minimum(DType dtype) {
+  return with_format(dtype, []<typename F>(F) { return F::kHasMinimum; });
+}
+
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

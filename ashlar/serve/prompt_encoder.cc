@@ -95,13 +95,8 @@ TokenIds PromptEncoder::encode_chat(const ChatPrompt& chat) const {
     }
     std::string text = chat_template_->render(request);
     if (chat.continue_final_message) cut_after_final_message(text);
-    if (text.size() > text::most_prompt_bytes(context_)) {
-      refuse(FaultKind::kContextLength,
-             fmt::format("messages: the chat template makes {} bytes of them, more than {} for a "
-                         "context of {} tokens; shorten them, or mend the template",
-                         text.size(), text::most_prompt_bytes(context_), context_),
-             "messages");
-    }
+    const std::string excess = text::prompt_excess(text, context_);
+    if (!excess.empty()) refuse(FaultKind::kContextLength, "messages: " + excess, "messages");
     return need_tokenizer().encode(text, false);  // the template writes special tokens itself
   } catch (const RequestError&) {
     throw;

@@ -3,9 +3,12 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/mapped_file.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <iterator>
 
 namespace ashlar::text {
 namespace {
@@ -140,6 +143,16 @@ const ChatTemplateSource* ChatFiles::choose(bool with_tools, std::string_view wa
   ASHLAR_CHECK(found != nullptr,
                "the model has no chat template named 'default'; choose one of: {}", names);
   return found;
+}
+
+std::string prompt_excess(std::string_view prompt, int64_t context) {
+  constexpr int64_t kBytesOfToken = 64, kAtLeast = int64_t{1} << 20;
+  const int64_t most = std::max(kAtLeast, context * kBytesOfToken);
+  if (std::ssize(prompt) <= most) return "";
+  return fmt::format(
+      "the chat template makes {} bytes of them, more than {} for a context of {} tokens; shorten "
+      "them, or mend the template",
+      prompt.size(), most, context);
 }
 
 ChatFiles read_chat_files(const std::string& directory) {

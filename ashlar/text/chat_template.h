@@ -7,8 +7,6 @@
 #include "ashlar/text/jinja/template.h"
 #include "ashlar/text/jinja/value.h"
 
-#include <algorithm>
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -67,12 +65,9 @@ struct ChatFiles {
   const ChatTemplateSource* choose(bool with_tools, std::string_view wanted = {}) const;
 };
 
-// More bytes than a prompt of `context` tokens can be expected to have: what is longer need not be
-// cut into tokens to know that it is too long.
-constexpr size_t most_prompt_bytes(int64_t context) {
-  constexpr int64_t kBytesOfToken = 64, kAtLeast = int64_t{1} << 20;
-  return static_cast<size_t>(std::max(kAtLeast, context * kBytesOfToken));
-}
+// What is wrong with a prompt of far more bytes than `context` tokens have: it need not be cut into
+// tokens to know that it is too long. Empty where it may fit.
+std::string prompt_excess(std::string_view prompt, int64_t context);
 
 // Reads chat_template.jinja (which wins over the key chat_template of tokenizer_config.json, a
 // string or a list of {name, template}), additional_chat_templates/*.jinja, and the special tokens

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -132,6 +133,42 @@ TEST_P(LossTest, WithoutGradientLogitsStay) {
   const Outputs without = run_kernel(table(), team, size, logits, targets, 1, false);
   EXPECT_TRUE(without.logits == logits);
   EXPECT_TRUE(without.loss == with.loss);
+}
+
+// In place of the first half of each row; the loss stays.
+TEST_P(LossTest, AGradientOfBF16IsThatOfF32Rounded) {
+  for (const Size size : kSizes) {
+    for (const float softcap : {0.0f, 3.0f}) {
+      const Array logits(DType::kF32, random_values("logits", size.rows * size.stride, 5.0));
+      const auto targets = random_targets(size);
+      const Team team = teams()[1].with_scratch();
+      const Outputs wide = run_kernel(table(), team, size, logits, targets, 0.25f, true, softcap);
+      Outputs narrow{logits, Array(DType::kF32, size.rows), Array(DType::kF32, size.rows)};
+      table().cross_entropy({.rows = size.rows,
+                             .vocab = size.vocab,
+                             .logits = narrow.logits.floats(),
+                             .logits_stride = size.stride,
+                             .targets = targets.data(),
+                             .scale = 0.25f,
+                             .softcap = softcap,
+                             .gradient = true,
+                             .loss = narrow.loss.floats(),
+                             .lse = narrow.lse.floats(),
+                             .gradient_dtype = DType::kBF16},
+                            team);
+      EXPECT_TRUE(narrow.loss == wide.loss && narrow.lse == wide.lse);
+      for (int64_t t = 0; t < size.rows; ++t) {
+        std::vector<bf16> found(static_cast<size_t>(size.vocab));
+        std::memcpy(found.data(), narrow.logits.floats() + t * size.stride,
+                    found.size() * sizeof(bf16));
+        for (int64_t v = 0; v < size.vocab; ++v) {
+          ASSERT_EQ(found[static_cast<size_t>(v)].bits,
+                    to_bf16(wide.logits.floats()[t * size.stride + v]).bits)
+              << "row " << t << ", logit " << v << " of " << size.vocab;
+        }
+      }
+    }
+  }
 }
 
 TEST_P(LossTest, HugeAndInfiniteLogitsAreSane) {

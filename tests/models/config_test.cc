@@ -376,10 +376,10 @@ TEST(Config, ValuesThatCannotBe) {
   EXPECT_EQ(error_with("llama", {{"hidden_size", -64}}),
             "m/config.json: hidden_size is -64, wanted an integer from 1 to 2147483647");
   EXPECT_EQ(error_with("llama", {{"num_hidden_layers", 2000000000}}),
-            "m/config.json: num_hidden_layers is 2000000000, wanted an integer from 1 to 10000");
+            "m/config.json: num_hidden_layers is 2000000000, wanted an integer from 1 to 2000");
   // Whose layers differ: a list of them is made first.
   EXPECT_EQ(error_with("qwen3", {{"num_hidden_layers", 2147483647}}),
-            "m/config.json: num_hidden_layers is 2147483647, wanted an integer from 1 to 10000");
+            "m/config.json: num_hidden_layers is 2147483647, wanted an integer from 1 to 2000");
   EXPECT_EQ(error_with("llama", {{"head_dim", 1 << 30}}),
             "m/config.json: head size is 1073741824, wanted 1 to 4194304");
   EXPECT_EQ(error_with("llama", {{"hidden_size", 64.5}}),

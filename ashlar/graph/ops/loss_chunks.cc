@@ -29,9 +29,13 @@ struct Chunk {
   const float* bias;  // may be null
   int64_t first, rows;
   float* logits;
+  DType gradient_dtype;  // of what stands in their place
 
   int64_t vocab() const { return weight.shape[0]; }
   int64_t width() const { return x.shape[1]; }
+  int64_t gradient_stride() const {
+    return vocab() * (int64_t{sizeof(float)} / size_of(gradient_dtype));
+  }
   std::byte* x_data() const { return x.data + first * width() * size_of(x.dtype); }
   kernels::MatrixView weight_rows() const { return {weight.data, weight.dtype, width(), 1}; }
 
@@ -52,7 +56,7 @@ struct Chunk {
     args.m = rows;
     args.n = width();
     args.r = vocab();
-    args.a = {logits, DType::kF32, vocab(), 1};
+    args.a = {logits, gradient_dtype, gradient_stride(), 1};
     args.b = weight_rows();
     args.c = d_x.data + first * width() * size_of(d_x.dtype);
     args.c_dtype = d_x.dtype;
@@ -64,7 +68,7 @@ struct Chunk {
     args.m = vocab();
     args.n = width();
     args.r = rows;
-    args.a = {logits, DType::kF32, 1, vocab()};
+    args.a = {logits, gradient_dtype, 1, gradient_stride()};
     args.b = {x_data(), x.dtype, width(), 1};
     args.c = grad.data;
     args.c_stride = width();
@@ -81,6 +85,11 @@ struct Chunk {
     return args;
   }
 };
+
+// As in PyTorch's autocast: rounded where activations are. That of a bias is summed from f32.
+DType gradient_dtype(const Operand& x, const LossHead& head) {
+  return x.dtype == DType::kBF16 && head.bias == nullptr ? DType::kBF16 : DType::kF32;
+}
 
 // Ranks that share the vocabulary cut the rows alike, so that their chunks meet.
 int64_t chunk_rows(const Operand& x, const Operand& weight,
@@ -101,10 +110,13 @@ struct ScratchLayout {
     loss_offset = align(weight.shape[0] * column);
     exchange_offset = loss_offset + align(column);
     gemm_offset = exchange_offset + (slice ? align(kExchanged * column) : 0);
-    const Chunk chunk{x, weight, nullptr, 0, rows, nullptr};
-    const int64_t gemm = std::max({table.gemm_scratch(chunk.forward(), threads),
-                                   table.gemm_scratch(chunk.input_grad(x), threads),
-                                   table.gemm_scratch(chunk.weight_grad(weight, false), threads)});
+    int64_t gemm = 0;
+    for (const DType dtype : {DType::kF32, x.dtype}) {  // of the gradient, with a bias or without
+      const Chunk chunk{x, weight, nullptr, 0, rows, nullptr, dtype};
+      gemm = std::max({gemm, table.gemm_scratch(chunk.forward(), threads),
+                       table.gemm_scratch(chunk.input_grad(x), threads),
+                       table.gemm_scratch(chunk.weight_grad(weight, false), threads)});
+    }
     bytes = gemm_offset + gemm;
   }
 };
@@ -211,22 +223,24 @@ void run_loss(const KernelCall& call, const LossHead& head, const LossOutputs& o
   const auto softcap = static_cast<float>(head.softcap);
   const float* bias = head.bias != nullptr ? head.bias->as<float>() : nullptr;
   const bool gradient = out.d_x != nullptr || out.grad != nullptr;
+  const DType dtype = gradient_dtype(x, head);
   double total = 0;
   for (int64_t first = 0; first < x.shape[0]; first += layout.rows) {
     const int64_t rows = std::min(layout.rows, x.shape[0] - first);
-    const Chunk chunk{x, weight, bias, first, rows, logits};
+    const Chunk chunk{x, weight, bias, first, rows, logits, dtype};
     call.table.gemm(chunk.forward(), team);
     const int32_t* targets = call.inputs[2].as<int32_t>() + first;
+    const auto loss_of = [&]<typename Args>(Args) {
+      Args args =
+          loss_args<Args>(rows, chunk.vocab(), logits, targets, scale, softcap, gradient, losses);
+      args.gradient_dtype = dtype;
+      return args;
+    };
     if (slice) {
-      cross_entropy_of_slices(call.comm, *slice, numbers,
-                              loss_args<KernelSteps::Args>(rows, chunk.vocab(), logits, targets,
-                                                           scale, softcap, gradient, losses),
+      cross_entropy_of_slices(call.comm, *slice, numbers, loss_of(KernelSteps::Args{}),
                               KernelSteps{call.table, team});
     } else {
-      call.table.cross_entropy(
-          loss_args<kernels::CrossEntropyArgs>(rows, chunk.vocab(), logits, targets, scale, softcap,
-                                               gradient, losses),
-          team);
+      call.table.cross_entropy(loss_of(kernels::CrossEntropyArgs{}), team);
     }
     for (int64_t i = 0; i < rows; ++i) total += static_cast<double>(losses[i]);
     if (out.d_x != nullptr) call.table.gemm(chunk.input_grad(*out.d_x), team);

@@ -21,134 +21,160 @@ struct Product {
   const GemmArgs& args;
   const AmxPlan& plan;
   const Team& team;
-  Lines a, b;  // b: where it is not packed as it is
-  std::byte *packed_a, *packed_b, *of_threads;
-  float* area_sums;
+  Lines a, b;             // b: where it is not packed as it is
+  std::byte* shared;      // the packed operand of all
+  float* area_sums;       // where r takes several spans
+  std::byte* of_threads;  // a block of a strip, then the strip's sums
+  int64_t block_bytes, sums_bytes;
+
+  int64_t a_step() const { return plan.a_planes * plan.a_plane; }
+  int64_t b_step() const { return plan.b_planes * kAmxPair; }
+
+  // Steps of r in [r0, r1) of the 32 lines from m of A, or n of B.
+  void pack_a(int64_t m, int64_t end, int64_t r0, int64_t r1, std::byte* to) const {
+    pack_planes<true>(a, m, end, r0, r1, plan.a_rows, args.m > kAmxRows, to);
+  }
+  void pack_b(int64_t n, int64_t end, int64_t r0, int64_t r1, std::byte* to) const {
+    pack_planes<false>(b, n, end, r0, r1, kAmxRows, true, to);
+  }
 };
 
-void pack_area(const Product& g, const Area& area, bool with_a, bool with_b) {
-  const int64_t groups = with_a ? ceil_div(area.m1 - area.m0, kAmxSquare) : 0;
-  const int64_t panels = with_b ? ceil_div(area.n1 - area.n0, kAmxSquare) : 0;
-  const int64_t blocks = ceil_div(steps_of(area), g.plan.block);
-  const auto pack = [&](int64_t task, int) {
-    const int64_t block = task % blocks, i = task / blocks;
-    const int64_t r0 = area.r0 + block * g.plan.block * kAmxStep;
+void pack_shared(const Product& g, const Area& area) {
+  const int64_t lines = g.plan.shares_a ? area.m1 - area.m0 : area.n1 - area.n0;
+  const int64_t steps = steps_of(area), blocks = ceil_div(steps, g.plan.block);
+  parallel_for(g.team, ceil_div(lines, kAmxSquare) * blocks, [&](int64_t task, int) {
+    const int64_t s = task % blocks * g.plan.block, unit = task / blocks;
+    const int64_t r0 = area.r0 + s * kAmxStep;
     const int64_t r1 = lesser(r0 + g.plan.block * kAmxStep, area.r1);
-    if (i < groups) {
-      std::byte* to = g.packed_a + (i * steps_of(area) + block * g.plan.block) * g.plan.a_planes *
-                                       g.plan.a_plane;
-      pack_planes<true>(g.a, area.m0 + i * kAmxSquare, area.m1, r0, r1, g.plan.a_rows,
-                        g.args.m > kAmxRows, to);
+    if (g.plan.shares_a) {
+      g.pack_a(area.m0 + unit * kAmxSquare, area.m1, r0, r1,
+               g.shared + (unit * steps + s) * g.a_step());
     } else {
-      const int64_t panel = i - groups, n = area.n0 + panel * kAmxSquare;
-      std::byte* to =
-          g.packed_b + (panel * steps_of(area) + block * g.plan.block) * g.plan.b_planes * kAmxPair;
-      pack_planes<false>(g.b, n, area.n1, r0, r1, kAmxRows, true, to);
+      g.pack_b(area.n0 + unit * kAmxSquare, area.n1, r0, r1,
+               g.shared + (unit * steps + s) * g.b_step());
     }
-  };
-  if (groups + panels > 0) parallel_for(g.team, (groups + panels) * blocks, pack);
+  });
 }
 
-// Rows [m0, m1) and columns [n0, n1) of C over a span of r; sums of (m0, n0), rows stride apart.
-struct TileTask {
+// A strip of an area: rows [m0, m1) and columns [n0, n1) of C over a span of r.
+struct Strip {
   const Product& g;
   const Area& area;
   int64_t m0, m1, n0, n1;
-  float* sums;
+  float* sums;  // of (m0, n0), rows stride apart
   int64_t stride;
-  std::byte* block_of_b;  // of this thread
+  std::byte* own;  // a block of the strip; B as it is: a step of it
 
-  // The 32 rows from m by the columns from n, over steps [s, s + steps).
-  void multiply(int64_t m, int64_t n, int64_t s, int64_t steps, const std::byte* b, bool first,
-                AmxAhead ahead) const {
+  // The 32 rows from m by the columns from n, over `steps` steps from a and b on.
+  void multiply(int64_t m, int64_t n, int64_t steps, const std::byte* a, const std::byte* b,
+                bool first, AmxAhead ahead) const {
     const AmxPlan& plan = g.plan;
     const AmxSquare square = m1 - m > kAmxRows
                                  ? pick_amx_square<true>(plan.a_planes, plan.b_planes)
                                  : pick_amx_square<false>(plan.a_planes, plan.b_planes);
-    square(steps, a_at(m, s), plan.a_plane, b, sums + (m - m0) * stride + (n - n0), stride, !first,
-           ahead);
-  }
-  const std::byte* a_at(int64_t m, int64_t s) const {
-    const int64_t group = (m - area.m0) / kAmxSquare;
-    return g.packed_a + (group * steps_of(area) + s) * g.plan.a_planes * g.plan.a_plane;
+    square(steps, a, plan.a_plane, b, sums + (m - m0) * stride + (n - n0), stride, !first, ahead);
   }
 
   // B as pack_b wrote it: pairs of r, side by side for 32 columns. The last step may end early.
-  void multiply_as_is(int64_t m, int64_t n, int64_t s, int64_t steps, bool first,
-                      AmxAhead ahead) const {
+  void multiply_as_is(int64_t m, int64_t n, int64_t s, int64_t steps, const std::byte* a,
+                      bool first, AmxAhead ahead) const {
     const int64_t units = (g.args.r + 1) / 2, r = area.r0 + s * kAmxStep;
     const std::byte* b =
         static_cast<const std::byte*>(g.args.packed_b) + (n * units + r / 2 * kAmxSquare) * 4;
     const int64_t whole = lesser(steps, (units - r / 2) / kAmxRows);
     if (g.plan.few_rows) ahead = {b + kAmxAhead, kAmxPair};
-    if (whole > 0) multiply(m, n, s, whole, b, first, ahead);
+    if (whole > 0) multiply(m, n, whole, a, b, first, ahead);
     if (whole == steps) return;
     const int64_t left = (units - r / 2 - whole * kAmxRows) * kAmxSquare;
-    float* rest = reinterpret_cast<float*>(block_of_b);
+    float* rest = reinterpret_cast<float*>(own);
     const float* from = reinterpret_cast<const float*>(b + whole * kAmxPair);
     for (int64_t i = 0; i < kAmxPair / 4; i += kLanes) {
       store(rest + i, i < left ? load(from + i) : zero());
     }
-    multiply(m, n, s + whole, 1, block_of_b, first && whole == 0, {});
+    multiply(m, n, 1, a + whole * g.a_step(), own, first && whole == 0, {});
   }
 
-  // While 32 rows are multiplied, those that follow are fetched.
-  AmxAhead ahead_of(int64_t m, int64_t n, int64_t s, int64_t steps) const {
-    if (m + kAmxSquare >= m1) return {};
-    const int64_t step = g.plan.a_planes * g.plan.a_plane;
-    const int64_t each = round_up(ceil_div(step, ceil_div(n1 - n0, kAmxSquare)), 64);
-    const int64_t done = (n - n0) / kAmxSquare * each * steps;
-    if (done + each * steps > step * steps) return {};
-    return {a_at(m + kAmxSquare, s) + done, each};
+  void pack(int64_t s, int64_t steps) const {
+    const int64_t r0 = area.r0 + s * kAmxStep, r1 = lesser(r0 + steps * kAmxStep, area.r1);
+    if (g.plan.shares_a) {
+      for (int64_t n = n0; n < n1; n += kAmxSquare) g.pack_b(n, n1, r0, r1, own_unit(n - n0));
+    } else {
+      for (int64_t m = m0; m < m1; m += kAmxSquare) g.pack_a(m, m1, r0, r1, own_unit(m - m0));
+    }
+  }
+  std::byte* own_unit(int64_t line) const {
+    const int64_t step = g.plan.shares_a ? g.b_step() : g.a_step();
+    return own + line / kAmxSquare * g.plan.block * step;
+  }
+  const std::byte* shared_unit(int64_t line, int64_t s) const {
+    const int64_t step = g.plan.shares_a ? g.a_step() : g.b_step();
+    return g.shared + (line / kAmxSquare * steps_of(area) + s) * step;
+  }
+
+  // While the strip's unit i of n is multiplied by 32 shared lines, its part of those that follow
+  // is fetched.
+  AmxAhead ahead_of(const std::byte* next, int64_t i, int64_t n, int64_t steps) const {
+    const int64_t step = g.plan.shares_a ? g.a_step() : g.b_step();
+    const int64_t each = round_up(ceil_div(step, n), 64);
+    return i * each < step ? AmxAhead{next + i * each * steps, each} : AmxAhead{};
+  }
+
+  // The block of `steps` steps from s on.
+  void multiply_block(int64_t s, int64_t steps) const {
+    const bool first = s == 0 && area.r0 == 0;
+    const int64_t shared_lines = g.plan.shares_a ? m1 - m0 : n1 - n0;
+    const int64_t own_lines = g.plan.shares_a ? n1 - n0 : m1 - m0;
+    const int64_t units = ceil_div(own_lines, kAmxSquare);
+    for (int64_t i = 0; i < shared_lines; i += kAmxSquare) {
+      const std::byte* shared = shared_unit(i, s);
+      const std::byte* next = shared_unit(i + kAmxSquare, s);
+      const bool last = i + kAmxSquare >= shared_lines;
+      for (int64_t j = 0; j < own_lines; j += kAmxSquare) {
+        const AmxAhead ahead = last ? AmxAhead{} : ahead_of(next, j / kAmxSquare, units, steps);
+        if (g.plan.b_as_is) {
+          multiply_as_is(m0 + i, n0 + j, s, steps, shared, first, ahead);
+        } else if (g.plan.shares_a) {
+          multiply(m0 + i, n0 + j, steps, shared, own_unit(j), first, ahead);
+        } else {
+          multiply(m0 + j, n0 + i, steps, own_unit(j), shared, first, ahead);
+        }
+      }
+    }
   }
 
   void run() const {
-    const int64_t steps = steps_of(area), planes = g.plan.b_planes;
-    for (int64_t s = 0; s < steps; s += g.plan.block) {
-      const int64_t count = lesser(g.plan.block, steps - s);
-      const bool first = s == 0 && area.r0 == 0;
-      for (int64_t m = m0; m < m1; m += kAmxSquare) {
-        for (int64_t n = n0; n < n1; n += kAmxSquare) {
-          const AmxAhead ahead = ahead_of(m, n, s, count);
-          if (g.plan.b_as_is) {
-            multiply_as_is(m, n, s, count, first, ahead);
-          } else if (g.plan.few_rows) {  // all in one group
-            const int64_t r = area.r0 + s * kAmxStep;
-            pack_planes<false>(g.b, n, n1, r, lesser(r + count * kAmxStep, area.r1), kAmxRows, true,
-                               block_of_b);
-            multiply(m, n, s, count, block_of_b, first, {});
-          } else {
-            const int64_t panel = (n - area.n0) / kAmxSquare;
-            multiply(m, n, s, count, g.packed_b + (panel * steps + s) * planes * kAmxPair, first,
-                     ahead);
-          }
-        }
-      }
+    for (int64_t s = 0; s < steps_of(area); s += g.plan.block) {
+      const int64_t steps = lesser(g.plan.block, steps_of(area) - s);
+      if (!g.plan.b_as_is) pack(s, steps);
+      multiply_block(s, steps);
     }
   }
 };
 
 void multiply_area(const Product& g, const Area& area) {
   const AmxPlan& plan = g.plan;
-  const int64_t tiles_m = ceil_div(area.m1 - area.m0, plan.tile_m);
-  const int64_t tiles_n = ceil_div(area.n1 - area.n0, plan.tile_n);
-  parallel_for(g.team, tiles_m * tiles_n, [&](int64_t task, int thread) {
-    std::byte* own = g.of_threads + thread * kAmxThreadBytes;
-    TileTask t = {
-        g, area, 0, 0, 0, 0, reinterpret_cast<float*>(own), plan.tile_n, own + kAmxSumsBytes};
-    t.m0 = area.m0 + task % tiles_m * plan.tile_m;
-    t.m1 = lesser(t.m0 + plan.tile_m, area.m1);
-    t.n0 = area.n0 + task / tiles_m * plan.tile_n;
-    t.n1 = lesser(t.n0 + plan.tile_n, area.n1);
+  const int64_t begin = plan.shares_a ? area.n0 : area.m0, end = plan.shares_a ? area.n1 : area.m1;
+  const int64_t units = ceil_div(end - begin, kAmxSquare);
+  const int64_t strips = amx_strips(plan, units, g.team.threads);
+  parallel_for(g.team, strips, [&](int64_t i, int thread) {
+    const int64_t first = begin + units * i / strips * kAmxSquare;
+    const int64_t last = lesser(begin + units * (i + 1) / strips * kAmxSquare, end);
+    std::byte* own = g.of_threads + thread * (g.block_bytes + g.sums_bytes);
+    float* sums = reinterpret_cast<float*>(own + g.block_bytes);
+    Strip strip = {g, area, area.m0, area.m1, area.n0, area.n1, sums, 0, own};
+    (plan.shares_a ? strip.n0 : strip.m0) = first;
+    (plan.shares_a ? strip.n1 : strip.m1) = last;
+    strip.stride = round_up(strip.n1 - strip.n0, kAmxSquare);
     if (plan.area_bytes > 0) {
-      t.stride = plan.area_n;
-      t.sums = g.area_sums + (t.m0 - area.m0) * t.stride + (t.n0 - area.n0);
+      strip.stride = plan.area_n;
+      strip.sums = g.area_sums + (strip.m0 - area.m0) * strip.stride + (strip.n0 - area.n0);
     }
     amx_configure(plan.a_rows);
-    t.run();
+    strip.run();
     amx_release();
     if (area.r1 == g.args.r) {
-      finish_tile(g.args, t.sums, t.stride, t.m0, t.m1 - t.m0, t.n0, t.n1 - t.n0);
+      finish_tile(g.args, strip.sums, strip.stride, strip.m0, strip.m1 - strip.m0, strip.n0,
+                  strip.n1 - strip.n0);
     }
   });
 }
@@ -174,27 +200,20 @@ int64_t gemm_scratch(const GemmArgs& args, int threads) {
 void gemm(const GemmArgs& args, const Team& team) {
   if (is_quantised(args)) return amx_quant_gemm(args, team);
   if (!is_ours(args) || args.m == 0 || args.n == 0 || args.r == 0) return other_gemm(args, team);
-  const AmxPlan plan = plan_amx(args, team.threads);
-  std::byte* scratch = team.scratch;
-  const auto take = [&](int64_t bytes) {
-    std::byte* taken = scratch;
-    scratch += bytes;
-    return taken;
-  };
-  std::byte* packed_a = take(plan.a_bytes);
-  std::byte* packed_b = take(plan.b_bytes);
-  float* area_sums = reinterpret_cast<float*>(take(plan.area_bytes));
+  const AmxPlan plan = plan_amx(args);
+  std::byte* const area_sums = team.scratch + plan.shared_bytes;
   const Product g = {args,
                      plan,
                      team,
                      {args.a.data, args.a.dtype, args.a.row_stride, args.a.col_stride},
                      {args.b.data, args.b.dtype, args.b.col_stride, args.b.row_stride},
-                     packed_a,
-                     packed_b,
-                     scratch,
-                     area_sums};
-  for_each_area(args, plan, [&](const Area& area, bool a_stays, bool b_stays) {
-    pack_area(g, area, !a_stays, plan.b_bytes > 0 && !b_stays);
+                     team.scratch,
+                     reinterpret_cast<float*>(area_sums),
+                     area_sums + plan.area_bytes,
+                     amx_block_bytes(args),
+                     amx_sums_bytes(args)};
+  for_each_area(args, plan, [&](const Area& area, bool, bool) {
+    pack_shared(g, area);
     multiply_area(g, area);
   });
 }

@@ -18,7 +18,8 @@
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
-ASHLAR_INLINE int planes_of(DType dtype) { return dtype == DType::kF32 ? 3 : 1; }
+inline constexpr int kAmxMostPlanes = 3;
+ASHLAR_INLINE int planes_of(DType dtype) { return dtype == DType::kF32 ? kAmxMostPlanes : 1; }
 
 // planes[i] has bf16 in the upper halves of its lanes; the lower ones are to be ignored.
 template <int kPlanes>

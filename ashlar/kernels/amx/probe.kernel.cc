@@ -26,7 +26,8 @@ float multiply_tiles(int64_t steps) {
       if constexpr (kBytes) {
         multiply_bytes();
       } else {
-        amx_multiply_pairs<true>();
+        amx_multiply<0, 4, 6>(), amx_multiply<1, 4, 7>();
+        amx_multiply<2, 5, 6>(), amx_multiply<3, 5, 7>();
       }
     }
   }

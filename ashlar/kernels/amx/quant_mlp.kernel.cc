@@ -81,12 +81,7 @@ struct Inner {
 };
 
 void round_rows(const GatedMlpArgs& args, const AmxRounded& to, const Team& team) {
-  const auto sums = [](const GemmArgs& product) {
-    bool has = false;
-    with_format(product.packed_dtype, [&]<typename F>(F) { has = F::kHasMinimum; });
-    return has;
-  };
-  const bool with_sums = sums(args.gate) || sums(args.up);
+  const bool with_sums = has_minimum(args.gate.packed_dtype) || has_minimum(args.up.packed_dtype);
   parallel_for(team, to.groups, [&](int64_t group, int) {
     if (with_sums) {
       amx_round_group<true>(args.gate, group, to);

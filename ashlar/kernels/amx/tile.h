@@ -61,45 +61,60 @@ ASHLAR_INLINE void amx_multiply_bytes() {
   }
 }
 
-// Tiles 0-3: sums, upper rows first. 4, 5: A, upper and lower. 6, 7: B, left and right.
+// Tiles 0-3: sums, upper rows first. 4, 5: A, upper and lower. 6, 7: B, left and right. The four
+// products with a new pair of tiles of A, of B, or of both. A tile is loaded right
+// before it is used first: the processor multiplies meanwhile what the last pair left to do.
 template <bool kLower>
-ASHLAR_INLINE void amx_load_a(const std::byte* a) {
+ASHLAR_INLINE void amx_next_a(const std::byte* a) {
   amx_load<4>(a, kAmxBytes);
-  if (kLower) amx_load<5>(a + kAmxTile, kAmxBytes);
-}
-ASHLAR_INLINE void amx_load_b(const std::byte* b) {
-  amx_load<6>(b, 2 * kAmxBytes);
-  amx_load<7>(b + kAmxBytes, 2 * kAmxBytes);
-}
-template <bool kLower>
-ASHLAR_INLINE void amx_multiply_pairs() {
   amx_multiply<0, 4, 6>();
   amx_multiply<1, 4, 7>();
-  if (kLower) {
-    amx_multiply<2, 5, 6>();
-    amx_multiply<3, 5, 7>();
-  }
+  if (!kLower) return;
+  amx_load<5>(a + kAmxTile, kAmxBytes);
+  amx_multiply<2, 5, 6>();
+  amx_multiply<3, 5, 7>();
+}
+template <bool kLower>
+ASHLAR_INLINE void amx_next_b(const std::byte* b) {
+  amx_load<6>(b, 2 * kAmxBytes);
+  amx_multiply<0, 4, 6>();
+  if (kLower) amx_multiply<2, 5, 6>();
+  amx_load<7>(b + kAmxBytes, 2 * kAmxBytes);
+  amx_multiply<1, 4, 7>();
+  if (kLower) amx_multiply<3, 5, 7>();
+}
+template <bool kLower>
+ASHLAR_INLINE void amx_next_both(const std::byte* a, const std::byte* b) {
+  amx_load<6>(b, 2 * kAmxBytes);
+  amx_load<4>(a, kAmxBytes);
+  amx_multiply<0, 4, 6>();
+  amx_load<7>(b + kAmxBytes, 2 * kAmxBytes);
+  amx_multiply<1, 4, 7>();
+  if (!kLower) return;
+  amx_load<5>(a + kAmxTile, kAmxBytes);
+  amx_multiply<2, 5, 6>();
+  amx_multiply<3, 5, 7>();
 }
 
 // One step of r of operands in planes (planes.h): the products of planes i and j with i + j <
 // 3, the largest last.
 template <bool kLower, int kA, int kB>
 ASHLAR_INLINE void amx_step(const std::byte* a, int64_t a_plane, const std::byte* b) {
-  const auto load_a = [&](int plane) { amx_load_a<kLower>(a + plane * a_plane); };
-  const auto load_b = [&](int plane) { amx_load_b(b + plane * kAmxPair); };
-  if constexpr (kA == 3) {
-    load_a(2), load_b(0), amx_multiply_pairs<kLower>();
-    load_a(1), amx_multiply_pairs<kLower>();
-    if constexpr (kB == 3) load_b(1), amx_multiply_pairs<kLower>();
+  const std::byte *a1 = a + a_plane, *a2 = a + 2 * a_plane;
+  const std::byte *b1 = b + kAmxPair, *b2 = b + 2 * kAmxPair;
+  if constexpr (kA == 1 && kB == 1) {
+    amx_next_both<kLower>(a, b);
+  } else if constexpr (kB == 1) {
+    amx_next_both<kLower>(a2, b);
+    amx_next_a<kLower>(a1), amx_next_a<kLower>(a);
+  } else if constexpr (kA == 1) {
+    amx_next_both<kLower>(a, b1);
+    amx_next_b<kLower>(b2), amx_next_b<kLower>(b);
+  } else {
+    amx_next_both<kLower>(a2, b);
+    amx_next_a<kLower>(a1), amx_next_b<kLower>(b1);
+    amx_next_a<kLower>(a), amx_next_b<kLower>(b2), amx_next_b<kLower>(b);
   }
-  load_a(0);
-  if constexpr (kB == 3) {
-    if constexpr (kA != 3) load_b(1);
-    amx_multiply_pairs<kLower>();
-    load_b(2), amx_multiply_pairs<kLower>();
-  }
-  if constexpr (kA != 3 || kB == 3) load_b(0);
-  amx_multiply_pairs<kLower>();
 }
 
 // What will be read later on, `bytes` (a multiple of 64) for each step from `from` on, to be

@@ -4,6 +4,7 @@
 #include "ashlar/text/jinja/format.h"
 #include "ashlar/text/jinja/methods.h"
 #include "ashlar/text/jinja/operators.h"
+#include "ashlar/text/jinja/python_text.h"
 #include "ashlar/text/jinja/runtime.h"
 #include "ashlar/text/jinja/text_ops.h"
 #include "ashlar/text/jinja/unicode.h"
@@ -14,10 +15,16 @@
 namespace ashlar::text::jinja {
 namespace {
 
-// An argument that becomes part of a markup result is escaped first.
-std::string into(const Value& self, const Value& argument) {
-  return self.is_markup() && !argument.is_markup() ? escape_html(argument.string())
-                                                   : argument.string();
+// Part of the result of a method of `self`. Markup takes any value, as escaped text; other text
+// faults for what is none.
+std::string into(Runtime& runtime, const Value& self, const Value& argument,
+                 std::string_view method) {
+  if (argument.is_markup()) return argument.string();
+  if (self.is_markup()) return escape_html(str(runtime, argument));
+  if (!argument.is_string()) {
+    fault("{}(): expected str instances, found {}", method, type_name(argument));
+  }
+  return argument.string();
 }
 
 std::optional<std::string_view> optional_text(const BoundArguments& bound, size_t i) {
@@ -100,9 +107,9 @@ Value partition(Runtime& runtime, const Value& self, const Arguments& arguments)
 
 Value replace_method(Runtime& runtime, const Value& self, const Arguments& arguments) {
   const BoundArguments bound("replace", arguments, {"old", "new", "count"}, 2);
-  bound.string(1);
-  return Value::string_like(self, replace(runtime, self.string(), bound.string(0),
-                                          into(self, bound[1]), bound.integer(2, -1)));
+  const std::string to = into(runtime, self, bound[1], "replace");
+  return Value::string_like(
+      self, replace(runtime, self.string(), bound.string(0), to, bound.integer(2, -1)));
 }
 
 // The part of the text that str.find(sub, start, end) and the like look at, in bytes.
@@ -202,10 +209,7 @@ Value join_method(Runtime& runtime, const Value& self, const Arguments& argument
   std::string out;
   bool first = true;
   for (const Value& item : iterate(runtime, bound[0])) {
-    if (!item.is_string()) {
-      fault("join(): expected str instances, found {}", type_name(item));
-    }
-    const std::string text = into(self, item);
+    const std::string text = into(runtime, self, item, "join");
     runtime.pay_bytes(text.size() + self.string().size());
     if (!first) out += self.string();
     out += text;
