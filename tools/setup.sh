@@ -29,6 +29,7 @@ test  libopenmpi-dev         runs across processes
 test  openmpi-bin            runs across processes
 test  iproute2               runs across network namespaces
 test  procps                 looks for processes that are left
+test  qemu-user              runs on older processors
 test  python3                test runner, source checks
 test  python3-venv           clients that tests use
 test  git                    lists the files to check

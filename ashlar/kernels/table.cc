@@ -81,9 +81,11 @@ void fill(IsaTier tier, KernelTable& table) {
 
 constexpr size_t kTiers = static_cast<size_t>(IsaTier::kAmx) + 1;
 
+// Only what runs here: a tier's fill_x is compiled for it too, and may store two entries by one of
+// its instructions.
 std::array<KernelTable, kTiers> make_tables() {
   std::array<KernelTable, kTiers> tables{};
-  for (const IsaTier tier : all_isa_tiers()) fill(tier, tables[static_cast<size_t>(tier)]);
+  for (const IsaTier tier : runnable_isa_tiers()) fill(tier, tables[static_cast<size_t>(tier)]);
   return tables;
 }
 
