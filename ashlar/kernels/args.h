@@ -64,7 +64,8 @@ struct MatrixView {  // element (i, j) at data[i * row_stride + j * col_stride]
 struct GemmArgs {
   int64_t m = 0, n = 0, r = 0;
   MatrixView a;                      // [M,R] f32 | bf16 | f16
-  MatrixView b;                      // [R,N] the same; ignored when packed_b is set
+  MatrixView b;                      // [R,N] the same; ignored where B is packed
+  bool b_is_packed = false;          // known before there is data, when scratch is planned
   const void* packed_b = nullptr;    // B as pack_b wrote it (same tier)
   DType packed_dtype = DType::kF32;  // its element type
   void* c = nullptr;                 // [M,N] row stride c_stride, f32 | bf16 | f16

@@ -228,7 +228,7 @@ void multiply_nothing(const GemmArgs& args) {
 }
 
 bool has_quantised_b(const GemmArgs& args) {
-  return args.packed_b != nullptr && is_block(args.packed_dtype);
+  return args.b_is_packed && is_block(args.packed_dtype);
 }
 
 int64_t gemm_scratch(const GemmArgs& args, int threads) {

@@ -77,16 +77,16 @@ ASHLAR_INLINE bool fits_one_span(const GemmArgs& args, int64_t a_units, int64_t 
 }
 
 static void choose_kernels(GemmPlan& plan, const GemmArgs& args) {
-  const DType b_dtype = args.packed_b != nullptr ? args.packed_dtype : args.b.dtype;
+  const DType b_dtype = args.b_is_packed ? args.packed_dtype : args.b.dtype;
   const bool dot = kHasDot && args.a.dtype == DType::kBF16 && b_dtype == DType::kBF16;
-  const bool b_pairs = b_dtype == DType::kBF16 && (dot || args.packed_b != nullptr);
-  const bool b_halves = b_dtype == DType::kF16 && args.packed_b != nullptr;
+  const bool b_pairs = b_dtype == DType::kBF16 && (dot || args.b_is_packed);
+  const bool b_halves = b_dtype == DType::kF16 && args.b_is_packed;
   plan.inner = dot ? Inner::kDot : b_pairs ? Inner::kWiden : b_halves ? Inner::kHalf : Inner::kF32;
   plan.a_unit = dot ? Unit::kPair : Unit::kF32;
   plan.b_unit = b_pairs ? Unit::kPair : b_halves ? Unit::kHalves : Unit::kF32;
   plan.a_is_packed = args.m == 1 && args.a.col_stride == 1 &&
                      (dot ? args.r % 2 == 0 : args.a.dtype == DType::kF32);
-  plan.pack_b = args.packed_b != nullptr     ? PackB::kBefore
+  plan.pack_b = args.b_is_packed             ? PackB::kBefore
                 : args.m <= kMaxRowsOnTheFly ? PackB::kOnTheFly
                                              : PackB::kShared;
 }
@@ -165,7 +165,7 @@ static int64_t scratch_bound(const GemmArgs& args, int threads) {
   GemmPlan plan = {};
   choose_kernels(plan, args);
   const int64_t a_units = units_of(plan.a_unit, args.r);
-  const int64_t b_units = args.packed_b != nullptr ? 0 : units_of(plan.b_unit, args.r);
+  const int64_t b_units = args.b_is_packed ? 0 : units_of(plan.b_unit, args.r);
   const int64_t rows = round_up(args.m, kTileRows), cols = round_up(args.n, kTileCols);
   int64_t bytes = lesser((rows * a_units + cols * b_units) * kUnitBytes, kPackedBytes) + 64;
   if (!fits_one_span(args, a_units, b_units)) {

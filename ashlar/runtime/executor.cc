@@ -134,7 +134,18 @@ void Executor::bind_program(const graph::Program& program, BoundProgram& bound) 
     }
     bind(node.inputs, step.inputs, target.inputs);
     bind(node.outputs, step.outputs, target.outputs);
+    check_scratch(step, target);
   }
+}
+
+// Planned before there was memory; a kernel trusts it.
+void Executor::check_scratch(const graph::Step& planned, const BoundStep& bound) const {
+  const graph::Node& node = *bound.node;
+  const int64_t wanted =
+      node.op->scratch_bytes(bound.inputs, bound.outputs, table_, pool_.threads());
+  ASHLAR_CHECK(wanted <= planned.scratch_bytes,
+               "executor: op {} ({}) needs {} bytes of scratch memory, {} were planned", node.name,
+               node.op->kind(), wanted, planned.scratch_bytes);
 }
 
 int Executor::input_index(const std::string& name) const {

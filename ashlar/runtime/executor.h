@@ -104,6 +104,7 @@ class Executor {
   };
 
   void bind_program(const graph::Program& program, BoundProgram& bound);
+  void check_scratch(const graph::Step& planned, const BoundStep& bound) const;
   graph::Operand make_operand(graph::ValueId id, const graph::Location& location) const;
   std::byte* place(const graph::Location& location, SlotPair slot) const;
   BoundProgram& prepare(int program, const graph::Bindings& bindings, SlotPair slot);

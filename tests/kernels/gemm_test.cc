@@ -194,6 +194,30 @@ TEST_P(Gemm, ScratchIsBoundedAndGrowsWithTheProduct) {
   }
 }
 
+// The same where weights are packed, which is known before there is data. Some tiers hand few rows
+// to another kernel.
+TEST_P(Gemm, ScratchBesidePackedWeightsGrowsWithTheRows) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kQ8_0, DType::kQ4K}) {
+    for (const int64_t n : {1, 96, 5632}) {
+      for (const int64_t r : {256, 5632}) {
+        int64_t last = 0;
+        for (int64_t m = 1; m < 600; m = m < 50 ? m + 1 : m + 31) {
+          GemmArgs args;
+          args.m = m;
+          args.n = n;
+          args.r = r;
+          args.a.row_stride = r;
+          args.b_is_packed = true;
+          args.packed_dtype = dtype;
+          const int64_t scratch = table().gemm_scratch(args, 2);
+          EXPECT_GE(scratch, last) << name(dtype) << " " << m << " x " << n << " x " << r;
+          last = scratch;
+        }
+      }
+    }
+  }
+}
+
 // args.h states one order of sums; only VDPBF16PS on two bf16 operands and AMX have others.
 TEST(GemmTiers, VectorTiersGiveEqualBits) {
   const std::vector<IsaTier> tiers = runnable_vector_tiers();

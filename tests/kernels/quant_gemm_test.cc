@@ -103,6 +103,7 @@ TEST_P(QuantGemm, BiasAndResidualAndActivationFollow) {
   args.n = weights.n;
   args.r = weights.r;
   args.a = {rows.data(), rows.dtype(), weights.r, 1};
+  args.b_is_packed = true;
   args.packed_b = b.data();
   args.packed_dtype = weights.format;
   args.c = c.data();

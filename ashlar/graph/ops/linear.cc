@@ -27,6 +27,7 @@ GemmArgs forward_args(std::span<const Operand> in, const Operand& y, PackedWeigh
   args.n = y.shape[1];
   args.a = rows_of(in[LinearOp::kX]);
   if (packed) {
+    args.b_is_packed = true;
     args.packed_b = in[LinearOp::kWeight].data;
     args.packed_dtype = packed.format;
   } else {

@@ -182,12 +182,12 @@ void multiply_area(const Product& g, const Area& area) {
 bool is_ours(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16; }
 // Packed weights of f32 are not: one row would wait for their planes longer than for memory.
 bool is_ours(const GemmArgs& args) {
-  if (args.packed_b != nullptr) return is_ours(args.a.dtype) && args.packed_dtype == DType::kBF16;
+  if (args.b_is_packed) return is_ours(args.a.dtype) && args.packed_dtype == DType::kBF16;
   return is_ours(args.a.dtype) && is_ours(args.b.dtype);
 }
 
 bool is_quantised(const GemmArgs& args) {
-  return args.packed_b != nullptr && multiplies(args.packed_dtype) && args.m >= kAmxQuantLeastRows;
+  return args.b_is_packed && multiplies(args.packed_dtype) && args.m >= kAmxQuantLeastRows;
 }
 
 int64_t gemm_scratch(const GemmArgs& args, int threads) {

@@ -54,13 +54,13 @@ ASHLAR_INLINE int64_t amx_strip_lines(int64_t shared) {
 static AmxPlan plan_amx(const GemmArgs& args) {
   AmxPlan p = {};
   p.a_planes = planes_of(args.a.dtype);
-  p.b_planes = planes_of(args.packed_b != nullptr ? args.packed_dtype : args.b.dtype);
+  p.b_planes = planes_of(args.b_is_packed ? args.packed_dtype : args.b.dtype);
   p.a_rows = lesser(args.m, kAmxRows);
   p.a_plane = (args.m > kAmxRows ? 2 : 1) * p.a_rows * kAmxBytes;
   const int64_t steps = ceil_div(args.r, kAmxStep);
   p.block = lesser(kAmxBlockPlanes / greater_of(p.a_planes, p.b_planes), steps);
   p.few_rows = args.m <= kAmxFewRows;
-  p.b_as_is = args.packed_b != nullptr;
+  p.b_as_is = args.b_is_packed;
   p.shares_a = p.b_as_is || p.few_rows || args.m <= args.n;
   // Few rows read what is packed from end to end.
   if (p.few_rows && p.b_as_is) p.block = steps;
@@ -99,7 +99,7 @@ static int64_t amx_sums_bytes(const GemmArgs& args) {
 
 // Enough for the arguments and for any smaller m, n and r.
 static int64_t amx_scratch_bound(const GemmArgs& args, int threads) {
-  const DType b = args.packed_b != nullptr ? args.packed_dtype : args.b.dtype;
+  const DType b = args.b_is_packed ? args.packed_dtype : args.b.dtype;
   const int64_t rows = round_up(args.m, kAmxSquare), cols = round_up(args.n, kAmxSquare);
   const int64_t shared_rows = lesser(rows, kAmxSharedLines);
   const int64_t shared_cols = lesser(cols, kAmxSharedLines);
