@@ -125,10 +125,6 @@ int64_t Dataset::text_bytes() const {
   return total;
 }
 
-int64_t Dataset::max_sequences(int64_t rows) const {
-  return isolate_ ? rows * seq_ : rows * 2;  // a row may end in padding
-}
-
 std::vector<int64_t> Dataset::row_counts() const {
   std::vector<int64_t> counts;
   for (const auto& rows : packed_) counts.push_back(rows->rows());

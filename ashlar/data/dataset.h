@@ -37,9 +37,6 @@ class Dataset {
   const std::vector<std::unique_ptr<TokenSet>>& sources() const { return sources_; }
   const std::vector<std::unique_ptr<PackedRows>>& packed() const { return packed_; }
 
-  // The most sequences that a microbatch of `rows` rows can have.
-  int64_t max_sequences(int64_t rows) const;
-
   // shape.seq is set to ours. The maker looks into this Dataset. What is hidden goes by the seed,
   // or in order is always the same.
   BatchMaker shuffled(BatchShape shape, uint64_t seed) const;

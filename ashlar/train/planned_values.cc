@@ -131,8 +131,7 @@ class Activations {
 
 std::vector<PlannedValue> planned_activations(const TrainConfig& config) {
   const Ranks ranks(config, 0);
-  const int64_t tokens = ranks.microbatch(config.train) * config.train.seq;
-  const StepSpec spec = step_spec(config, model_config(config), ranks, tokens);
+  const StepSpec spec = step_spec(config, model_config(config), ranks);
   return Activations(spec, config.train.seq).list();
 }
 

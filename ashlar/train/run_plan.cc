@@ -52,9 +52,7 @@ std::vector<Phase> phases_of(Kind kind) {
 struct RankModel {
   RankModel(const TrainConfig& config, const models::DecoderConfig& model, int rank, int on_a_host)
       : ranks(config, rank, on_a_host),
-        // Documents that must not see each other are sequences of their own; how many there are
-        // does not change what values take.
-        spec(step_spec(config, model, ranks, ranks.microbatch(config.train) * config.train.seq)),
+        spec(step_spec(config, model, ranks)),
         max(largest_microbatch(spec)) {
     if (spec.schedule) {
       chunks = build_chunks(spec);

@@ -137,8 +137,7 @@ void Run::load(const graph::Graph& graph, runtime::VariableStore& store) const {
 }
 
 void Run::build_step() {
-  const int64_t rows = ranks_.microbatch(config_.train);
-  const StepSpec spec = step_spec(config_, source_.config, ranks_, train_data_.max_sequences(rows));
+  const StepSpec spec = step_spec(config_, source_.config, ranks_);
   schedule_ = spec.schedule;
   const auto seed = static_cast<uint64_t>(config_.train.seed);
   const char* optimizer = config_.train.optimizer == Optimizer::kMuon ? "muon" : "adamw";

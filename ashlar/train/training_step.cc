@@ -41,16 +41,17 @@ void split_at_norm(const graph::Graph& graph, graph::PlannedPrograms& plan) {
 }  // namespace
 
 StepSpec step_spec(const TrainConfig& config, const models::DecoderConfig& model,
-                   const Ranks& ranks, int64_t max_seqs) {
+                   const Ranks& ranks) {
   const TrainSection& train = config.train;
+  const int64_t tokens = ranks.microbatch(train) * train.seq;
   StepSpec spec{.model = model,
                 .update = UpdateRule::of(train),
                 .dtype = train.dtype,
                 .master = train.master,
                 .grad_dtype = train.grad_dtype,
                 .recompute = config.recompute,
-                .max_tokens = ranks.microbatch(train) * train.seq,
-                .max_seqs = max_seqs,
+                .max_tokens = tokens,
+                .max_seqs = tokens,
                 .shard = ranks.shard_plan(config),
                 .rank = ranks.rank(),
                 .optimistic = config.parallel.optimistic,

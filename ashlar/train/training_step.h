@@ -42,9 +42,11 @@ struct StepSpec {
   int64_t bucket_bytes = passes::kBucketBytes;      // of gradients that ranks sum at once
 };
 
-// As a configuration describes the step of one rank. max_seqs: of a microbatch.
+// As a configuration describes the step of one rank. Documents that may not see each other are
+// sequences of their own: a microbatch has room for as many as tokens, so that what is planned goes
+// by no data.
 StepSpec step_spec(const TrainConfig& config, const models::DecoderConfig& model,
-                   const Ranks& ranks, int64_t max_seqs);
+                   const Ranks& ranks);
 // The most that a microbatch of the rank binds.
 graph::Bindings largest_microbatch(const StepSpec& spec);
 

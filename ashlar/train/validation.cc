@@ -39,7 +39,7 @@ Validation::Validation(const models::DecoderConfig& config, DType dtype, Master 
       rows_(over.plan, over.ranks == nullptr ? 0 : over.ranks->rank()),
       maker_(data.in_order(validation_shape(rows, over.ranks))),
       batch_(maker_.reserve()) {
-  const graph::Bindings max = rows_.bindings(rows, data.seq(), data.max_sequences(rows));
+  const graph::Bindings max = rows_.bindings(rows, data.seq(), rows * data.seq());
   const passes::ShardedGraph sharded = validation_graph(config, dtype, master, max, over);
   if (over.schedule != nullptr) {
     pipeline_.emplace(sharded, *over.schedule, *over.stores, max, table, pool, *over.ranks);

@@ -123,7 +123,6 @@ TEST_F(DatasetTest, EachSourceOfABlendIsPackedAsItIs) {
   config_.data.train = {dir_.path("a.txt"), dir_.path("chat.jsonl")};
   EXPECT_THAT(rows(train()),
               ElementsAre("abcd|bcde", "efgh|fgh<e>", "abcd|_cd<e>", "xy<e><e>|y<e>__"));
-  EXPECT_EQ(train().max_sequences(2), 8);  // neighbours of a row do not see each other
   const uint64_t blend = train().fingerprint();
   config_.data.packing = Packing::kStream;
   config_.data.isolate = true;

@@ -260,7 +260,7 @@ TEST_F(LoaderTest, SequencesStayWithinTheirBound) {
       maker.make(s * 4, step);
       most = std::max(most, step.microbatches[0].sequences());
     }
-    EXPECT_LE(most, data.max_sequences(4));
+    EXPECT_LE(most, 4 * data.seq());
     EXPECT_GE(most, isolate ? 8 : 4);
   }
 }

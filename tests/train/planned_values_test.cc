@@ -54,8 +54,7 @@ TEST(PlannedValues, AreAsLargeAsTheRanksHaveThem) {
     ASSERT_GT(values.size(), 20);
     const int ranks = Mesh::standard(config.mesh.sizes()).size();
     for (int rank = 0; rank < ranks; ++rank) {
-      const StepSpec spec =
-          step_spec(config, model_config(config), Ranks(config, rank), config.train.seq);
+      const StepSpec spec = step_spec(config, model_config(config), Ranks(config, rank));
       const passes::ShardedGraph sharded = build_sharded_graph(spec);
       const graph::Bindings bindings = largest_microbatch(spec);
       size_t i = 0;

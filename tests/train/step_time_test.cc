@@ -59,8 +59,7 @@ TEST_F(StepTime, OfOneRankIsThatOfItsOps) {
   const RunPlan planned = plan(one, {});
   EXPECT_EQ(planned.processors, 1);
   EXPECT_EQ(planned.microbatches, 4);
-  const TrainingGraph training =
-      build_training_graph(step_spec(one, planned.model, Ranks(one, 0), 2 * one.train.seq));
+  const TrainingGraph training = build_training_graph(step_spec(one, planned.model, Ranks(one, 0)));
   double wanted = 0;
   for (const graph::Node& node : training.graph.nodes()) {
     wanted += PhaseTimer::of(node.phase) * (node.phase < Phase::kReduce ? 4 : 1);
