@@ -36,7 +36,12 @@ function(ashlar_kernel_tiers)
     target_compile_definitions(ashlar_kernels_${tier} PRIVATE ASHLAR_TIER_NAMESPACE=${tier})
     target_compile_options(ashlar_kernels_${tier} PRIVATE ${ASHLAR_TIER_FLAGS_${tier}})
     if(CMAKE_BUILD_TYPE STREQUAL "Release")
-      target_compile_options(ashlar_kernels_${tier} PRIVATE -O3)
+      if(tier STREQUAL "scalar" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        # -O3 unrolls its loops over lanes, ten times as long to compile.
+        target_compile_options(ashlar_kernels_${tier} PRIVATE -O2 -ftree-vectorize -fvect-cost-model=dynamic)
+      else()
+        target_compile_options(ashlar_kernels_${tier} PRIVATE -O3)
+      endif()
     endif()
     if(ASHLAR_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
       # Unrolled loops full of checks take minutes to compile. What the three left out would find, a bad
