@@ -5,7 +5,7 @@ usage: compare_gemm.py [--bench build/release/bench/gemm_bench] [--isa TIER] [--
                        [--rounds 3] [--seconds 0.2] [--only TEXT]
 Builds gemm_bench. torch and numpy come from the environment (`./dev oracles` makes one: build/oracles/venv). Each
 round times every contestant for some tenths of a second; the fastest call of each counts. With one thread all are
-timed by the processor time of the thread, which other programs disturb less. Writes bench/results/gemm.md: GFLOP/s,
+timed by the processor time of the thread, which other programs disturb less. Writes bench/results/gemm-TIER.md: GFLOP/s,
 and ours by the best of the others', where 0.95 (bf16: 0.9) is wanted.
 """
 import argparse
@@ -132,7 +132,7 @@ def main():
         lines += table(ours, dtype, args, clock)
     ours.stdin.close()
     ours.wait()
-    (ROOT / "bench" / "results" / "gemm.md").write_text("\n".join(lines).rstrip() + "\n")
+    (ROOT / "bench" / "results" / f"gemm-{machine['isa']}.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ usage: compare_infer.py [--quick] [--models llama-160m,...] [--formats q8_0,q4_0
                         [--ashlar build/release/ashlar] [--without openvino] [--again]
 Makes the models (random weights) and the peers' virtual environments below build/peers, then runs each work (prefill
 of 512 tokens; decode of 1, 8 and 16 sequences; decode at a context of 4096) by each contestant in turns, and writes
-bench/results/infer.md and .json: medians, ratios to the peers, shares of this machine's limit as `ashlar bench`
+bench/results/infer-TIER.md and .json: medians, ratios to the peers, shares of this machine's limit as `ashlar bench`
 probes it in the same runs. --quick: llama-160m alone, without the long context. What was measured stays in
 build/peers/infer.jsonl, so that a run that was cut off goes on where it was; --again forgets it.
 """
@@ -160,7 +160,7 @@ def summarise(done, args, models, works):
 
 def write_results(rows, args):
     machine, date = rows[-1]["machine"], datetime.date.today().isoformat()
-    stem = ROOT / "bench" / "results" / "infer"
+    stem = ROOT / "bench" / "results" / f"infer-{machine['isa']}"
     stem.with_suffix(".json").write_text(json.dumps({"date": date, "results": rows}, indent=1) + "\n")
     probe = machine["probe"]
     quick = " --quick" if args.quick else ""

@@ -6,7 +6,7 @@ usage: compare_train.py [--ashlar build/release/ashlar] [--shapes char-10m,gpt2-
 Each round times Ashlar, eager PyTorch and compiled PyTorch once, in turns, so that all meet the same
 machine. The ratio is that of the medians over the rounds, against the better of the two PyTorches (> 1: we
 are faster). PYTHON is one that has torch; without it a virtual environment is made below build/.
-Writes bench/results/train-DTYPE.md and .json with the machine, the commands and every figure.
+Writes bench/results/train-DTYPE-TIER.md and .json with the machine, the commands and every figure.
 Exit code 1 when a ratio is below 1.
 """
 import argparse
@@ -64,7 +64,7 @@ def write_results(results, args):
     folder = ROOT / "bench" / "results"
     folder.mkdir(exist_ok=True)
     machine, date = results[0]["machine"], datetime.date.today().isoformat()
-    stem = folder / f"train-{args.dtype}"
+    stem = folder / f"train-{args.dtype}-{machine['isa']}"
     stem.with_suffix(".json").write_text(json.dumps({"date": date, "results": results}, indent=1) + "\n")
     probe = machine["probe"]
     lines = [
