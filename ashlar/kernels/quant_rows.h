@@ -10,9 +10,11 @@ namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 struct QuantRow {  // one block of a row
   int8_t codes[kQuantBlock];
-  float scale;        // of its super-block
-  float sum;          // of the codes
-  int32_t starts[2];  // - the weights' offset * the sum of the codes, of each sub-block
+  float scale;  // of its super-block
+  float sum;    // of the codes
+  // Of each sub-block, - the weights' offset * the sum of the codes; where nibbles are summed, the
+  // offset in the last plane, and in halves (vec_bytes.h).
+  int32_t starts[2];
 };
 inline constexpr int64_t kQuantRowBytes = sizeof(QuantRow);
 
@@ -54,18 +56,18 @@ ASHLAR_INLINE void quantise_block(const T* x, const QuantScale& by, QuantRow& ou
   const Ints low = quantise(x, by), high = quantise(x + kLanes, by);
   store_bytes(out.codes, low);
   store_bytes(out.codes + kLanes, high);
-  int32_t sum;
-  if constexpr (F::kSubBlocks == 2) {
-    const auto high_sum = static_cast<int32_t>(reduce_add(to_floats(high)));
-    sum = static_cast<int32_t>(reduce_add(to_floats(low))) + high_sum;
-    out.starts[0] = -F::kOffset * (sum - high_sum);
-    out.starts[1] = -F::kOffset * high_sum;
+  out.sum = reduce_add(to_floats(low + high));
+  if constexpr (!kSumsBytes) {
+    constexpr int kOfLastPlane = F::kOffset >> 4 * (F::kPlanes - 1);
+    nibble_starts<F::kSubBlocks == 1>(out.codes, -kOfLastPlane, out.starts);
+  } else if constexpr (F::kSubBlocks == 2) {
+    const auto last = static_cast<int32_t>(reduce_add(to_floats(high)));
+    out.starts[0] = -F::kOffset * (static_cast<int32_t>(out.sum) - last);
+    out.starts[1] = -F::kOffset * last;
   } else {
-    sum = static_cast<int32_t>(reduce_add(to_floats(low + high)));
-    out.starts[0] = -F::kOffset * sum;
+    out.starts[0] = -F::kOffset * static_cast<int32_t>(out.sum);
   }
   out.scale = by.scale;
-  out.sum = static_cast<float>(sum);
 }
 
 // f(first block, one behind the last, how they are rounded), of each super-block of a row.

@@ -21,63 +21,79 @@ inline constexpr int kQuantRows = 2;
 inline constexpr int kQuantPanels = 1;
 #endif
 
-// sums[i][p]: sum over sub-block `sub` of block b of (code - offset) * the row's code.
+// sums[i][p]: sum over sub-block `sub` of block b of (code - offset) * the row's code. For
+// processors that sum bytes.
 template <typename F, int kRows, int kPanels>
 ASHLAR_INLINE void dot_block(const std::byte* const (&panels)[kPanels], int64_t b, int phase,
                              int sub, const QuantRow* rows, Ints (&sums)[kRows][kPanels]) {
   constexpr int kSteps = static_cast<int>(kBlockWords) / F::kSubBlocks;
-  static_assert(kSteps <= kMostNibbleSteps);
   const int first = sub * kSteps;
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 2
     for (int p = 0; p < kPanels; ++p) sums[i][p] = ints(rows[i].starts[sub]);
   }
-  if constexpr (kSumsBytes) {
 #pragma GCC unroll 8
-    for (int g = 0; g < kSteps; ++g) {
-      Ints codes[kPanels];
+  for (int g = 0; g < kSteps; ++g) {
+    Ints codes[kPanels];
 #pragma GCC unroll 2
-      for (int p = 0; p < kPanels; ++p) codes[p] = F::codes(panels[p], b, phase, first + g);
+    for (int p = 0; p < kPanels; ++p) codes[p] = F::codes(panels[p], b, phase, first + g);
 #pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        const Ints x = broadcast_word(rows[i].codes + 4 * (first + g));
+    for (int i = 0; i < kRows; ++i) {
+      const Ints x = broadcast_word(rows[i].codes + 4 * (first + g));
 #pragma GCC unroll 2
-        for (int p = 0; p < kPanels; ++p) sums[i][p] = dot_bytes(sums[i][p], codes[p], x);
-      }
-    }
-  } else {
-#pragma GCC unroll 2
-    for (int plane = 0; plane < F::kPlanes; ++plane) {
-      NibbleSums s[kRows][kPanels];
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        for (int p = 0; p < kPanels; ++p) s[i][p] = zero_nibble_sums();
-      }
-#pragma GCC unroll 8
-      for (int g = 0; g < kSteps; ++g) {
-        for (int p = 0; p < kPanels; ++p) {
-          const Ints codes = F::plane(panels[p], b, phase, first + g, plane);
-#pragma GCC unroll 16
-          for (int i = 0; i < kRows; ++i) {
-            const Ints x = broadcast_word(rows[i].codes + 4 * (first + g));
-            s[i][p] = dot_nibbles(s[i][p], codes, x);
-          }
-        }
-      }
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        for (int p = 0; p < kPanels; ++p) {
-          const Ints t = total(s[i][p]);
-          sums[i][p] = sums[i][p] + (plane == 0 ? t : shift_left<4>(t));
-        }
-      }
+      for (int p = 0; p < kPanels; ++p) sums[i][p] = dot_bytes(sums[i][p], codes[p], x);
     }
   }
 }
 
-// Products of that many rows leave the processor no time to run ahead of them to the next blocks.
-inline constexpr int kLeastRowsAhead = 3;
+// totals[i]: multiplier * that sum and what was there. For processors that sum nibbles; the offset
+// is taken from the last plane's, in which it is a small number (quant_rows.h). Sums of few rows
+// leave registers for both planes; for more, words of the rows are read again for each plane.
+template <typename F, int kRows>
+ASHLAR_INLINE void add_planes(const std::byte* panel, int64_t b, int phase, int sub,
+                              const QuantRow* rows, Ints (&totals)[kRows][1]) {
+  constexpr int kSteps = static_cast<int>(kBlockWords) / F::kSubBlocks;
+  static_assert(kSteps <= kMostNibbleSteps);
+  constexpr int kAtOnce = kRows <= 2 ? F::kPlanes : 1, kLast = F::kPlanes - 1;
+  const int first = sub * kSteps;
+  const Ints multiplier = F::multiplier(panel, b, sub);
+#pragma GCC unroll 2
+  for (int plane = 0; plane < F::kPlanes; plane += kAtOnce) {
+    if constexpr (kAtOnce < F::kPlanes) asm volatile("" ::: "memory");  // or they go to the stack
+    NibbleSums sums[kAtOnce][kRows];
+#pragma GCC unroll 2
+    for (int k = 0; k < kAtOnce; ++k) {
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        const bool starts = plane + k == kLast && F::kOffset != 0;
+        sums[k][i] = nibble_sums(starts ? rows[i].starts[sub] : 0);
+      }
+    }
+#pragma GCC unroll 8
+    for (int g = 0; g < kSteps; ++g) {
+#pragma GCC unroll 2
+      for (int k = 0; k < kAtOnce; ++k) {
+        const Ints codes = F::plane(panel, b, phase, first + g, plane + k);
+#pragma GCC unroll 16
+        for (int i = 0; i < kRows; ++i) {
+          const Ints x = broadcast_word(rows[i].codes + 4 * (first + g));
+          sums[k][i] = dot_nibbles(sums[k][i], codes, x);
+        }
+      }
+    }
+#pragma GCC unroll 2
+    for (int k = 0; k < kAtOnce; ++k) {
+      const Ints by = plane + k == 0 ? multiplier : shift_left<4>(multiplier);
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) totals[i][0] = add_scaled(totals[i][0], sums[k][i], by);
+    }
+  }
+}
+
+// Products of that many rows leave the processor no time to run ahead of them to the next blocks;
+// nor do those of one, where nibbles are summed: a block is too many instructions.
+inline constexpr int kLeastRowsAhead = kSumsBytes ? 3 : 1;
 inline constexpr int64_t kBytesAhead = 2048;
 
 // Fetches what lies kBytesAhead behind block b of a panel: at its end, the next panel's.
@@ -96,6 +112,11 @@ ASHLAR_INLINE void add_block(const std::byte* const (&panels)[kPanels], int64_t 
                              const QuantRow* rows, Ints (&totals)[kRows][kPanels]) {
 #pragma GCC unroll 2
   for (int sub = 0; sub < F::kSubBlocks; ++sub) {
+    if constexpr (!kSumsBytes) {
+      static_assert(kPanels == 1);
+      add_planes<F>(panels[0], b, phase, sub, rows, totals);
+      continue;
+    }
     Ints sums[kRows][kPanels];
     dot_block<F>(panels, b, phase, sub, rows, sums);
 #pragma GCC unroll 2

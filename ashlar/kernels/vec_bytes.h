@@ -2,7 +2,8 @@
 // (signed), four products to a lane. Sums are exact, so every tier gives the same ones.
 //
 //   Bytes sums: the processor sums four products a lane itself (VNNI); codes of up to 8 bits.
-//   Nibble sums: elsewhere; codes of up to 4 bits, kMostNibbleSteps steps before total().
+//   Nibble sums: elsewhere; codes of up to 4 bits, kMostNibbleSteps steps. A lane's sum is that of
+//   two halves of 16 bits: of the first two products of every four, and of the last two.
 #pragma once
 
 #include "ashlar/kernels/vec.h"
@@ -31,15 +32,6 @@ inline constexpr bool kSumsBytes = true;
 ASHLAR_INLINE Ints dot_bytes(Ints sum, Ints codes, Ints x) {
   return {_mm512_dpbusd_epi32(sum.v, codes.v, x.v)};
 }
-struct NibbleSums {
-  Ints sum;
-};
-ASHLAR_INLINE NibbleSums zero_nibble_sums() { return {ints(0)}; }
-ASHLAR_INLINE NibbleSums dot_nibbles(NibbleSums s, Ints codes, Ints x) {
-  return {dot_bytes(s.sum, codes, x)};
-}
-ASHLAR_INLINE Ints total(NibbleSums s) { return s.sum; }
-
 // load_bytes, load_shorts: 16 of them, zero- or sign-extended. add_short_products: sum + a * b, of
 // lanes that fit 16 bits.
 ASHLAR_INLINE Ints load_bytes(const uint8_t* p) {
@@ -63,19 +55,36 @@ ASHLAR_INLINE void store_bytes(int8_t* p, Ints a) {
 
 inline constexpr bool kSumsBytes = false;
 ASHLAR_INLINE Ints dot_bytes(Ints sum, Ints, Ints) { return sum; }
-struct NibbleSums {  // 16-bit sums of two products
+struct NibbleSums {
   __m256i lo, hi;
 };
-ASHLAR_INLINE NibbleSums zero_nibble_sums() {
-  return {_mm256_setzero_si256(), _mm256_setzero_si256()};
+// Every lane's, from its two halves.
+ASHLAR_INLINE NibbleSums nibble_sums(int32_t halves) {
+  return {_mm256_set1_epi32(halves), _mm256_set1_epi32(halves)};
 }
 ASHLAR_INLINE NibbleSums dot_nibbles(NibbleSums s, Ints codes, Ints x) {
-  return {_mm256_add_epi16(s.lo, _mm256_maddubs_epi16(codes.lo, x.lo)),
-          _mm256_add_epi16(s.hi, _mm256_maddubs_epi16(codes.hi, x.hi))};
+  s.lo = _mm256_add_epi16(s.lo, _mm256_maddubs_epi16(codes.lo, x.lo));
+  s.hi = _mm256_add_epi16(s.hi, _mm256_maddubs_epi16(codes.hi, x.hi));
+  // Step by step: GCC would add the products as a tree, and keep them all on the stack for it.
+  asm("" : "+x"(s.lo), "+x"(s.hi));
+  return s;
 }
-ASHLAR_INLINE Ints total(NibbleSums s) {
-  const __m256i ones = _mm256_set1_epi16(1);
-  return {_mm256_madd_epi16(s.lo, ones), _mm256_madd_epi16(s.hi, ones)};
+// sum + s * by, where `by` fits 16 bits.
+ASHLAR_INLINE Ints add_scaled(Ints sum, NibbleSums s, Ints by) {
+  const Ints both = (by & ints(0xffff)) | shift_left<16>(by);
+  return sum + Ints{_mm256_madd_epi16(s.lo, both.lo), _mm256_madd_epi16(s.hi, both.hi)};
+}
+// by * the sums of codes 0..15 and of 16..31, or of all, in halves.
+template <bool kAll>
+ASHLAR_INLINE void nibble_starts(const int8_t* codes, int by, int32_t (&starts)[2]) {
+  __m256i sums = _mm256_maddubs_epi16(_mm256_set1_epi8(1),
+                                      _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
+  if constexpr (kAll) sums = _mm256_add_epi16(sums, _mm256_permute4x64_epi64(sums, 0x4e));
+  sums = _mm256_add_epi16(sums, _mm256_shuffle_epi32(sums, 0x4e));
+  sums = _mm256_add_epi16(sums, _mm256_shuffle_epi32(sums, 0xb1));
+  sums = _mm256_mullo_epi16(sums, _mm256_set1_epi16(static_cast<int16_t>(by)));
+  starts[0] = _mm256_extract_epi32(sums, 0);
+  starts[1] = _mm256_extract_epi32(sums, 4);
 }
 
 ASHLAR_INLINE Ints load_bytes(const uint8_t* p) {
@@ -114,15 +123,6 @@ ASHLAR_INLINE Ints dot_bytes(Ints sum, Ints codes, Ints x) {
   }
   return sum;
 }
-struct NibbleSums {
-  Ints sum;
-};
-ASHLAR_INLINE NibbleSums zero_nibble_sums() { return {ints(0)}; }
-ASHLAR_INLINE NibbleSums dot_nibbles(NibbleSums s, Ints codes, Ints x) {
-  return {dot_bytes(s.sum, codes, x)};
-}
-ASHLAR_INLINE Ints total(NibbleSums s) { return s.sum; }
-
 template <typename T>
 ASHLAR_INLINE Ints load_bytes(const T* p) {
   Ints a;
@@ -135,6 +135,16 @@ ASHLAR_INLINE void store_bytes(int8_t* p, Ints a) {
   for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int8_t>(a.lane[i]);
 }
 
+#endif
+
+#if defined(__AVX512F__) || !defined(__AVX2__)
+// Where bytes are summed these are not called.
+struct NibbleSums {};
+ASHLAR_INLINE NibbleSums nibble_sums(int32_t) { return {}; }
+ASHLAR_INLINE NibbleSums dot_nibbles(NibbleSums s, Ints, Ints) { return s; }
+ASHLAR_INLINE Ints add_scaled(Ints sum, NibbleSums, Ints) { return sum; }
+template <bool kAll>
+ASHLAR_INLINE void nibble_starts(const int8_t*, int, int32_t (&)[2]) {}
 #endif
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

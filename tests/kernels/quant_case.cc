@@ -117,12 +117,14 @@ RowMap by_block(int64_t r, const std::function<double(const RoundedBlock&, size_
 
 }  // namespace
 
-QuantWeights random_weights(DType format, int64_t n, int64_t r) {
+QuantWeights random_weights(DType format, int64_t n, int64_t r, std::optional<std::byte> code) {
   QuantWeights w = {format, n, r, {}, {}};
   const int64_t blocks = n * r / block_elements(format);
   w.blocks.resize(static_cast<size_t>(blocks * size_of(format)));
   const std::vector<int32_t> bytes = random_ids("codes", std::ssize(w.blocks), 256);
-  for (size_t i = 0; i < bytes.size(); ++i) w.blocks[i] = static_cast<std::byte>(bytes[i]);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    w.blocks[i] = code.value_or(static_cast<std::byte>(bytes[i]));
+  }
   const std::vector<int32_t> scales = random_ids("scales", 2 * blocks, 7000);
   size_t next = 0;
   for (int64_t b = 0; b < blocks; ++b) {

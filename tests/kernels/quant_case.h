@@ -7,6 +7,7 @@
 #include "tests/kernels/tier_fixture.h"
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 namespace ashlar::kernels {
@@ -19,8 +20,9 @@ struct QuantWeights {
   std::vector<std::byte> blocks;  // [N] rows, as GGUF has them
   std::vector<double> values;     // [N,R], what the blocks mean
 };
-// Any codes and small scales; scales between 2^-9 and 2^-6.
-QuantWeights random_weights(DType format, int64_t n, int64_t r);
+// Any codes (or all bytes `code`) and small scales; scales between 2^-9 and 2^-6.
+QuantWeights random_weights(DType format, int64_t n, int64_t r,
+                            std::optional<std::byte> code = std::nullopt);
 
 std::vector<std::byte> packed(const KernelTable& table, const QuantWeights& weights);
 

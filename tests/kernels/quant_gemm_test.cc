@@ -55,6 +55,25 @@ TEST_P(QuantGemm, ReductionsOfAnyNumberOfBlocks) {
   }
 }
 
+// Codes and activations at their ends, all of one sign or in turns, where sums of 16 bits are
+// largest.
+TEST_P(QuantGemm, CodesAtTheirEnds) {
+  constexpr int64_t kM = 7, kN = 16, kR = 512;
+  for (const DType format : kQuantFormats) {
+    for (const int code : {0x00, 0x0f, 0x7f, 0x80, 0xf0, 0xff}) {
+      const QuantWeights weights = random_weights(format, kN, kR, static_cast<std::byte>(code));
+      for (const size_t period : {1, 2, 3, 4, 16, 100'000}) {
+        std::vector<double> values(kM * kR);
+        for (size_t i = 0; i < values.size(); ++i) values[i] = i / period % 2 == 0 ? -1 : 0.9;
+        const Array rows(DType::kF32, values);
+        SCOPED_TRACE(testing::Message()
+                     << name(format) << " codes " << code << " period " << period);
+        expect_close(multiply(teams()[0], weights, rows), product_reference(weights, rows), "c");
+      }
+    }
+  }
+}
+
 // Activations lose half a step of their super-block at most, scales half a multiplier.
 TEST_P(QuantGemm, StaysWithinTheBoundOfItsFormats) {
   for (const DType format : kQuantFormats) {
