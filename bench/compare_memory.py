@@ -4,7 +4,7 @@
 usage: compare_memory.py [--ashlar build/release/ashlar] [--shapes gpt2-124m,...] [--dtypes f32,bf16] [--python PYTHON]
 What is wanted is 0.7 of PyTorch's for gpt2-124m in f32. What Ashlar planned before it ran stands beside what it took.
 PYTHON is one that has torch; without it a virtual environment is made below build/.
-Writes bench/results/memory.md. Exit code 1 when the target is missed.
+Writes bench/results/memory-TIER.md. Exit code 1 when the target is missed.
 """
 import argparse
 import datetime
@@ -40,11 +40,11 @@ def main():
     lines = [
         "# The memory of training", "",
         f"{machine['cpu']}, tier {machine['isa']}, Ashlar {machine['version']} {machine['revision']}, PyTorch "
-        f"{theirs['torch']}, {datetime.date.today():%d %B %Y}. Made by `python3 bench/compare_memory.py`: resident "
-        f"peaks in GB, PyTorch eager (bf16: autocast). Wanted: {TARGET} of PyTorch's for {TARGET_SHAPE[0]} in "
+        f"{theirs['torch']}, {datetime.date.today():%d %B %Y}. Made by `python3 bench/compare_memory.py --dtypes {args.dtypes}`: "
+        f"resident peaks in GB, PyTorch eager (bf16: autocast). Wanted: {TARGET} of PyTorch's for {TARGET_SHAPE[0]} in "
         f"{TARGET_SHAPE[1]}.", "",
         "| shape | batch x seq | dtype | planned | Ashlar | PyTorch | ratio |", "|---|---|---|---|---|---|---|", *rows]
-    (ROOT / "bench" / "results" / "memory.md").write_text("\n".join(lines) + "\n")
+    (ROOT / "bench" / "results" / f"memory-{machine['isa']}.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     return 0 if met else 1
 

@@ -116,6 +116,7 @@ struct BenchTrain {
     spec.model = model.decoder(model.vocab, seq);
     spec.update.decay = train::Decay::kAll;  // as the peer's script has it
     spec.dtype = dtype;
+    spec.recompute = train::TrainConfig{}.recompute;
     spec.max_tokens = batch * seq;
     spec.max_seqs = batch;
     runtime::VariableStore store(1);

@@ -2,6 +2,7 @@
 
 #include "ashlar/graph/ops/attention.h"
 #include "ashlar/graph/ops/collective.h"
+#include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/passes/rewrite.h"
 
 #include <algorithm>
@@ -23,6 +24,20 @@ bool gathers_rows(const Node& node) {
   return gather != nullptr && !gather->variable();
 }
 
+template <typename Op>
+bool is(const Node& node) {
+  return dynamic_cast<const Op*>(node.op.get()) != nullptr;
+}
+
+// Whether a mode that takes nodes one by one computes this one again.
+bool is_taken_alone(const Node& node, Recompute mode) {
+  return mode == Recompute::kSelective ? is<graph::AttentionOp>(node) || gathers_rows(node)
+                                       : is<graph::ActivationOp>(node) || is<graph::GatedOp>(node);
+}
+bool takes_nodes(Recompute mode) {
+  return mode == Recompute::kSelective || mode == Recompute::kActivations;
+}
+
 // For every node the segment that is computed again as one, or kKeep.
 std::vector<int> segments_of(const Graph& graph, Recompute mode) {
   int layers = 0;
@@ -33,9 +48,8 @@ std::vector<int> segments_of(const Graph& graph, Recompute mode) {
   for (size_t i = 0; i < segments.size(); ++i) {
     const Node& node = graph.nodes()[i];
     if (node.phase != Phase::kForward || node.layer < 0) continue;
-    if (mode == Recompute::kSelective) {
-      const bool attends = dynamic_cast<const graph::AttentionOp*>(node.op.get()) != nullptr;
-      if (attends || gathers_rows(node)) segments[i] = static_cast<int>(i);
+    if (takes_nodes(mode)) {
+      if (is_taken_alone(node, mode)) segments[i] = static_cast<int>(i);
     } else {
       segments[i] = node.layer / together;
     }
@@ -82,13 +96,13 @@ class Pass {
   bool is_lost(ValueId id) const { return id.valid() && segment_of(id) != kKeep && !kept_[at(id)]; }
 
   // What enters a segment is kept: the next segment's input, or what the graph reads behind the
-  // last. Of attention alone nothing is, since what reads it is not computed again.
+  // last. Of nodes taken alone nothing is, since what reads them is not computed again.
   void find_kept(Recompute mode) {
     kept_.assign(graph_.values().size(), false);
     for (size_t i = 0; i < segments_.size(); ++i) {
       const Node& node = graph_.nodes()[i];
       if (node.phase != Phase::kForward) continue;
-      if (mode == Recompute::kSelective && segments_[i] == kKeep) continue;
+      if (takes_nodes(mode) && segments_[i] == kKeep) continue;
       for (const ValueId input : node.inputs) {
         if (input.valid() && segment_of(input) != segments_[i]) kept_[at(input)] = true;
       }

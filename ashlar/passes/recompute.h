@@ -11,14 +11,15 @@ namespace ashlar::passes {
 
 enum class Recompute : uint8_t {
   kNone,
-  kFull,       // keeps what enters a layer
-  kSelective,  // keeps all but what attention returns, and under sequence parallelism what was
-               // gathered for a layer's products (Korthikanti et al. 2022)
-  kSqrt,       // keeps what enters every ceil(sqrt(layers))-th layer
+  kFull,         // keeps what enters a layer
+  kSelective,    // keeps all but what attention returns, and under sequence parallelism what was
+                 // gathered for a layer's products (Korthikanti et al. 2022)
+  kActivations,  // keeps all but what activation functions return: one pass over what entered
+  kSqrt,         // keeps what enters every ceil(sqrt(layers))-th layer
 };
 
 // Runs behind differentiate and precision, before fuse. What is computed again is of phase B,
-// stands before the first node that needs anything of its layer (attention, group of layers), and
+// stands before the first node that needs anything of its layer (node, group of layers), and
 // is marked.
 graph::Graph recompute(const graph::Graph& graph, Recompute mode);
 

@@ -305,6 +305,7 @@ void TrainConfig::bind(ConfigBinder& b) {
                               {{"none", passes::Recompute::kNone},
                                {"full", passes::Recompute::kFull},
                                {"selective", passes::Recompute::kSelective},
+                               {"activations", passes::Recompute::kActivations},
                                {"sqrt", passes::Recompute::kSqrt}},
                               "which activations backward computes again instead of keeping them");
   b.section("model", model);

@@ -167,7 +167,7 @@ struct TrainConfig {
   MeshSection mesh;
   ParallelSection parallel;
   CommSection comm;
-  passes::Recompute recompute = passes::Recompute::kNone;
+  passes::Recompute recompute = passes::Recompute::kActivations;
 
   void bind(ConfigBinder& b);
   int64_t data_ranks() const { return mesh.data * mesh.expert; }  // those with rows of their own

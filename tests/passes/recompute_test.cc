@@ -27,7 +27,8 @@ using graph::Phase;
 using graph::ValueId;
 using testing::SmallModelOptions;
 
-const std::vector<Recompute> kModes = {Recompute::kFull, Recompute::kSelective, Recompute::kSqrt};
+const std::vector<Recompute> kModes = {Recompute::kFull, Recompute::kSelective,
+                                       Recompute::kActivations, Recompute::kSqrt};
 
 std::vector<SmallModelOptions> models() {
   return {{.layers = 5, .dropout = 0.2},
@@ -213,6 +214,7 @@ TEST(Recompute, TakesTheMemoryOfWhatIsNotKept) {
   // Of a layer the context of all heads and their log-sums are no longer kept.
   const int64_t context = tokens * model.width * 4, log_sums = tokens * model.heads * 4;
   EXPECT_EQ(none - slot(Recompute::kSelective), model.layers * (context + log_sums));
+  EXPECT_EQ(none - slot(Recompute::kActivations), model.layers * tokens * model.ffn * 4);
   // One tensor a layer, and what is outside the layers.
   const int64_t full = slot(Recompute::kFull), root = slot(Recompute::kSqrt);
   EXPECT_EQ(full - root, (model.layers - 3) * tokens * model.width * 4);
