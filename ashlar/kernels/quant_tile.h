@@ -115,19 +115,19 @@ ASHLAR_INLINE void add_block(const std::byte* const (&panels)[kPanels], int64_t 
     if constexpr (!kSumsBytes) {
       static_assert(kPanels == 1);
       add_planes<F>(panels[0], b, phase, sub, rows, totals);
-      continue;
-    }
-    Ints sums[kRows][kPanels];
-    dot_block<F>(panels, b, phase, sub, rows, sums);
+    } else {
+      Ints sums[kRows][kPanels];
+      dot_block<F>(panels, b, phase, sub, rows, sums);
 #pragma GCC unroll 2
-    for (int p = 0; p < kPanels; ++p) {
-      const Ints multiplier = F::multiplier(panels[p], b, sub);
+      for (int p = 0; p < kPanels; ++p) {
+        const Ints multiplier = F::multiplier(panels[p], b, sub);
 #pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        if constexpr (F::kShortSums) {
-          totals[i][p] = add_short_products(totals[i][p], sums[i][p], multiplier);
-        } else {
-          totals[i][p] = totals[i][p] + sums[i][p] * multiplier;
+        for (int i = 0; i < kRows; ++i) {
+          if constexpr (F::kShortSums) {
+            totals[i][p] = add_short_products(totals[i][p], sums[i][p], multiplier);
+          } else {
+            totals[i][p] = totals[i][p] + sums[i][p] * multiplier;
+          }
         }
       }
     }
