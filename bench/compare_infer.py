@@ -92,7 +92,11 @@ def limit(result, work):
     """Tokens a second that this machine's memory and multipliers allow."""
     _, _, sequences, _ = WORKS[work]
     rates = result["machine"]["probe"]
-    peak = rates.get("int8_ops", rates["f32_flops"]) if result["dtype"].startswith("q") else rates["f32_flops"]
+    peak = rates["f32_flops"]
+    if result["dtype"].startswith("q"):
+        peak = rates.get("int8_ops", peak)
+    if result["dtype"].startswith("q4"):
+        peak = rates.get("int4_ops", peak)
     seconds = [sequences * result["flops_per_token"] / peak]
     if work.startswith("decode"):
         seconds.append(result["matrix_bytes"] / rates["read_bytes_per_s"])
@@ -168,7 +172,8 @@ def write_results(rows, args):
         "# Inference: Ashlar, llama.cpp and OpenVINO GenAI (int8)", "",
         f"{date}, {machine['cpu']}, {probe['threads']} threads, tier {machine['isa']}, Ashlar {machine['version']} "
         f"{machine['revision']}. Probe of the machine: {probe['read_bytes_per_s'] / 1e9:.1f} GB/s read, "
-        f"{probe['f32_flops'] / 1e9:.0f} GFLOP/s f32, {probe.get('int8_ops', 0) / 1e9:.0f} Gop/s int8.", "",
+        f"{probe['f32_flops'] / 1e9:.0f} GFLOP/s f32, {probe.get('int8_ops', 0) / 1e9:.0f} Gop/s int8, "
+        f"{probe.get('int4_ops', probe.get('int8_ops', 0)) / 1e9:.0f} by codes of four bits.", "",
         f"Made by `python3 bench/compare_infer.py{quick} --rounds {args.rounds}`: in turns, {args.rounds} rounds, "
         "medians of tokens a second. The limit is what memory and multipliers allow, probed in the same runs.", "",
         "| model | format | work | Ashlar | llama.cpp | OpenVINO | to llama.cpp | to OpenVINO | share of limit |",

@@ -123,9 +123,7 @@ Times run(const KernelTable& table, ThreadPool& pool, const Problem& p, double b
     for (int64_t i = 0; i < copies; ++i) {
       table.pack_b(args.b, p.r, p.n, 0, p.n, p.dtype, packed.emplace_back(bytes).data());
     }
-    args.b_is_packed = true;
-    args.packed_b = packed[0].data();
-    args.packed_dtype = p.dtype;
+    args.set_packed(packed[0].data(), p.dtype);
   }
   const int64_t scratch_bytes = table.gemm_scratch(args, pool.threads());
   const Buffer scratch(scratch_bytes);

@@ -55,16 +55,17 @@ struct BenchMachine {
   }
 
   std::string as_text(const kernels::MachineProbe& probe) const {
-    std::string text =
-        fmt::format("{}, {}\n{:>8}{:>14}{:>16}{:>16}{:>14}", cpu_info().model, name(probe.tier),
-                    "threads", "read GB/s", "f32 GFLOP/s", "bf16 GFLOP/s", "int8 GOP/s");
+    std::string text = fmt::format("{}, {}\n{:>8}{:>14}{:>16}{:>16}{:>14}{:>14}", cpu_info().model,
+                                   name(probe.tier), "threads", "read GB/s", "f32 GFLOP/s",
+                                   "bf16 GFLOP/s", "int8 GOP/s", "int4 GOP/s");
     const auto giga = [](const std::optional<double>& rate) {
       return rate ? fmt::format("{:.1f}", *rate / 1e9) : std::string("-");
     };
     for (const kernels::ProbeRates& rates : probe.rates) {
-      text += fmt::format("\n{:>8}{:>14}{:>16}{:>16}{:>14}", rates.threads, giga(rates.read_bytes),
-                          giga(rates.f32_operations), giga(rates.bf16_operations),
-                          giga(rates.int8_operations));
+      text += fmt::format("\n{:>8}{:>14}{:>16}{:>16}{:>14}{:>14}", rates.threads,
+                          giga(rates.read_bytes), giga(rates.f32_operations),
+                          giga(rates.bf16_operations), giga(rates.int8_operations),
+                          giga(rates.int4_operations));
     }
     return text;
   }

@@ -7,6 +7,7 @@
 #include "ashlar/graph/ops/gated_mlp.h"
 #include "ashlar/graph/ops/grouped_linear.h"
 #include "ashlar/graph/ops/linear.h"
+#include "ashlar/graph/ops/linear_group.h"
 #include "ashlar/plan/roofline.h"
 
 #include <fmt/format.h>
@@ -30,6 +31,8 @@ DType multiplied(const graph::Node& node, DType compute) {
     packed = grouped->packed();
   } else if (const auto* mlp = dynamic_cast<const graph::GatedMlpOp*>(node.op.get())) {
     packed = mlp->weights().gate;
+  } else if (const auto* group = dynamic_cast<const graph::LinearGroupOp*>(node.op.get())) {
+    packed = group->weights().front();
   }
   return is_block(packed.format) ? packed.format : compute;
 }

@@ -22,6 +22,7 @@ Json to_json(const kernels::ProbeRates& rates) {
             {"f32_flops", rates.f32_operations}};
   if (rates.bf16_operations) json["bf16_flops"] = *rates.bf16_operations;
   if (rates.int8_operations) json["int8_ops"] = *rates.int8_operations;
+  if (rates.int4_operations) json["int4_ops"] = *rates.int4_operations;
   return json;
 }
 
@@ -38,6 +39,7 @@ kernels::ProbeRates better(const kernels::ProbeRates& a, const kernels::ProbeRat
   best.f32_operations = std::max(a.f32_operations, b.f32_operations);
   best.bf16_operations = std::max(a.bf16_operations, b.bf16_operations);  // empty is the least
   best.int8_operations = std::max(a.int8_operations, b.int8_operations);
+  best.int4_operations = std::max(a.int4_operations, b.int4_operations);
   return best;
 }
 
@@ -59,7 +61,10 @@ std::string machine_json(const MachineFlags& machine, const kernels::ProbeRates&
 }
 
 double peak_operations(const kernels::ProbeRates& rates, DType dtype) {
-  if (is_block(dtype)) return rates.int8_operations.value_or(rates.f32_operations);
+  const double of_bytes = rates.int8_operations.value_or(rates.f32_operations);
+  if (dtype == DType::kQ4_0 || dtype == DType::kQ4K)
+    return rates.int4_operations.value_or(of_bytes);
+  if (is_block(dtype)) return of_bytes;
   return dtype == DType::kBF16 ? rates.bf16_operations.value_or(rates.f32_operations)
                                : rates.f32_operations;
 }

@@ -52,6 +52,8 @@ constexpr bool multiplies(DType format) {
          format == DType::kQ6K;
 }
 
+inline constexpr int kMostProducts = 4;  // of a group
+
 struct MatrixView {  // element (i, j) at data[i * row_stride + j * col_stride]
   const void* data = nullptr;
   DType dtype = DType::kF32;
@@ -76,6 +78,12 @@ struct GemmArgs {
   Activation activation = Activation::kNone;
   const void* residual = nullptr;  // [M,N], dtype of C, row stride residual_stride
   int64_t residual_stride = 0;
+
+  void set_packed(const void* data, DType dtype) {
+    b_is_packed = true;
+    packed_b = data;
+    packed_dtype = dtype;
+  }
 };
 
 // ---------------------------------------------------------------- attention

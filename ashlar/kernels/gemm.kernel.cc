@@ -12,6 +12,8 @@ namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 namespace {
 
+namespace base = ASHLAR_BASE_NAMESPACE;
+
 struct Gemm {
   const GemmArgs& args;
   const GemmPlan& plan;
@@ -232,13 +234,13 @@ bool has_quantised_b(const GemmArgs& args) {
 }
 
 int64_t gemm_scratch(const GemmArgs& args, int threads) {
-  return has_quantised_b(args) ? quant_gemm_scratch(args) : scratch_bound(args, threads);
+  return has_quantised_b(args) ? base::quant_gemm_scratch(&args, 1) : scratch_bound(args, threads);
 }
 
 void gemm(const GemmArgs& args, const Team& team) {
   if (args.m == 0 || args.n == 0) return;
   if (args.r == 0) return multiply_nothing(args);
-  if (has_quantised_b(args)) return quant_gemm(args, team);
+  if (has_quantised_b(args)) return base::quant_gemm(&args, 1, team);
   const GemmPlan plan = plan_gemm(args, team.threads);
   std::byte* scratch = team.scratch;
   const auto take = [&](int64_t bytes) {
@@ -264,6 +266,14 @@ void gemm(const GemmArgs& args, const Team& team) {
   });
 }
 
+int64_t gemm_group_scratch(const GemmArgs* products, int count, int) {
+  return base::quant_gemm_scratch(products, count);
+}
+
+void gemm_group(const GemmArgs* products, int count, const Team& team) {
+  if (products->m > 0) base::quant_gemm(products, count, team);
+}
+
 int64_t packed_columns(DType dtype) { return is_block(dtype) ? kLanes : kTileCols; }
 
 Unit packed_unit(DType dtype) {
@@ -271,13 +281,13 @@ Unit packed_unit(DType dtype) {
 }
 
 int64_t packed_b_bytes(DType dtype, int64_t r, int64_t n) {
-  if (is_block(dtype)) return quant_packed_bytes(dtype, r, n);
+  if (is_block(dtype)) return base::quant_packed_bytes(dtype, r, n);
   return round_up(n, kTileCols) * units_of(packed_unit(dtype), r) * 4;
 }
 
 void pack_b(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,
             DType packed_dtype, void* packed) {
-  if (is_block(packed_dtype)) return quant_pack(b, r, n, n_begin, n_end, packed);
+  if (is_block(packed_dtype)) return base::quant_pack(b, r, n, n_begin, n_end, packed);
   const Unit unit = packed_unit(packed_dtype);
   const Lines lines = {b.data, b.dtype, b.col_stride, b.row_stride};
   n_end = lesser(n_end, n);
@@ -299,6 +309,8 @@ void fill_gemm(KernelTable& table) {
   table.packed_columns = packed_columns;
   table.gemm_scratch = gemm_scratch;
   table.gemm = gemm;
+  table.gemm_group_scratch = gemm_group_scratch;
+  table.gemm_group = gemm_group;
 }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

@@ -133,6 +133,7 @@ MachineProbe probe_machine(IsaTier tier, const std::vector<int>& thread_counts, 
     rates.f32_operations = prober.arithmetic_rate(table.f32).value();
     rates.bf16_operations = prober.arithmetic_rate(table.bf16_dot);
     rates.int8_operations = prober.arithmetic_rate(table.int8_dot);
+    rates.int4_operations = prober.arithmetic_rate(table.int4_dot);
     probe.rates.push_back(rates);
   }
   return probe;

@@ -25,7 +25,8 @@ struct ProbeRates {
   double read_bytes = 0;
   double f32_operations = 0;
   std::optional<double> bf16_operations;  // dot products; none: the tier has no such instruction
-  std::optional<double> int8_operations;  // the same; without VNNI those of four bits by eight
+  std::optional<double> int8_operations;  // the same
+  std::optional<double> int4_operations;  // four bits by eight; none: they take as long as those
 };
 
 struct MachineProbe {

@@ -1,6 +1,9 @@
 // Loops that do nothing but keep the load ports or the multipliers busy.
 #include "ashlar/kernels/probe_table.h"
-#include "ashlar/kernels/vec_bytes.h"
+#include "ashlar/kernels/vec.h"
+#if defined(__AVX2__) && !defined(__AVX512F__)
+#include "ashlar/kernels/vec_pairs.h"
+#endif
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 namespace {
@@ -86,33 +89,44 @@ float int8_dots(int64_t steps) {
   return reduce_add(to_floats(total));
 }
 constexpr ArithmeticLoop kInt8Dot = {int8_dots, 2 * 4 * kLanes* kVecs};
+constexpr ArithmeticLoop kInt4Dot = {};
 #elif defined(__AVX2__)
+// A register of sums is of 16 numbers by codes of four bits, of 8 by codes of eight.
 constexpr int kSums = 6;
-// Codes of four bits, whose products two instructions add up. Each sum takes two registers of 16.
-float int8_dots(int64_t steps) {
-  Ints ones = ints(0x01010101);
-  NibbleSums sums[kSums];
+template <typename Sum, typename Dot>
+ASHLAR_INLINE void dots(int64_t steps, Ints ones, Sum (&sums)[kSums], Dot&& dot) {
 #pragma GCC unroll 6
   for (int k = 0; k < kSums; ++k) sums[k] = {start(k).lo, start(k).hi};
   for (int64_t i = 0; i < steps; ++i) {
 #pragma GCC unroll 6
     for (int k = 0; k < kSums; ++k) {
       asm volatile("" : "+x"(ones.lo), "+x"(ones.hi));  // or one product would serve all
-      sums[k] = dot_nibbles(sums[k], ones, ones);
+      sums[k] = dot(sums[k], ones);
     }
   }
+}
+float int4_dots(int64_t steps) {
+  NibbleSums sums[kSums];
+  dots(steps, ints(0x01010101), sums, [](NibbleSums s, Ints x) { return dot_nibbles(s, x, x); });
   Ints all = ints(0);
-#pragma GCC unroll 6
-  for (int k = 0; k < kSums; ++k) all = add_scaled(all, sums[k], ints(1));
+  for (const NibbleSums& sum : sums) all = add_scaled(all, sum, ints(1));
   return reduce_add(to_floats(all));
 }
-constexpr ArithmeticLoop kInt8Dot = {int8_dots, 2 * 4 * kLanes* kSums};
+float int8_dots(int64_t steps) {
+  Ints sums[kSums];
+  dots(steps, ints(0x00010001), sums, [](Ints sum, Ints x) { return dot_pairs(sum, x, x.lo); });
+  Ints all = ints(0);
+  for (const Ints& sum : sums) all = all + sum;
+  return reduce_add(to_floats(all));
+}
+constexpr ArithmeticLoop kInt8Dot = {int8_dots, 2 * 2 * kLanes* kSums};
+constexpr ArithmeticLoop kInt4Dot = {int4_dots, 2 * 4 * kLanes* kSums};
 #else
-constexpr ArithmeticLoop kInt8Dot = {};
+constexpr ArithmeticLoop kInt8Dot = {}, kInt4Dot = {};
 #endif
 
 }  // namespace
 
-void fill_probe(ProbeTable& table) { table = {read, kF32, kBf16Dot, kInt8Dot}; }
+void fill_probe(ProbeTable& table) { table = {read, kF32, kBf16Dot, kInt8Dot, kInt4Dot}; }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

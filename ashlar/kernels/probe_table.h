@@ -17,7 +17,8 @@ struct ProbeTable {
   float (*read)(const float* data, int64_t count) = nullptr;  // sums
   ArithmeticLoop f32;
   ArithmeticLoop bf16_dot;  // VDPBF16PS
-  ArithmeticLoop int8_dot;  // VPDPBUSD; VPMADDUBSW and VPADDW by codes of four bits
+  ArithmeticLoop int8_dot;  // VPDPBUSD; VPMADDWD and VPADDD without VNNI
+  ArithmeticLoop int4_dot;  // codes of four bits by eight, where that is faster: VPMADDUBSW, VPADDW
 };
 
 }  // namespace ashlar::kernels

@@ -6,6 +6,9 @@
 #include "ashlar/kernels/gemm_epilogue.h"
 #include "ashlar/kernels/quant_bands.h"
 #include "ashlar/kernels/quant_tile.h"
+#if defined(__AVX2__) && !defined(__AVX512F__)
+#include "ashlar/kernels/quant_wide.h"
+#endif
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
@@ -34,9 +37,12 @@ QuantPlan plan_quant(const GemmArgs& args, int threads) {
 }
 
 template <typename F>
-void round_tile(const GemmArgs& args, const QuantPlan& p, int64_t tile, QuantRow* rows) {
+using RowOf = typename QuantRowOf<F>::type;
+
+template <typename F>
+void round_tile(const GemmArgs& args, const QuantPlan& p, int64_t tile, RowOf<F>* rows) {
   const int64_t first = tile * p.tile_rows, count = lesser(p.tile_rows, args.m - first);
-  QuantRow* to = rows + first * p.blocks;
+  RowOf<F>* to = rows + first * p.blocks;
   with_elements(args.a, [&](const auto* a) {
     for (int64_t i = 0; i < count; ++i) {
       const auto* x = a + (first + i) * args.a.row_stride;
@@ -52,37 +58,63 @@ int64_t panel_bytes(int64_t r) {
   return F::panel_bytes(r / kQuantBlock);
 }
 
-template <typename F>
-void multiply(const GemmArgs& args, const QuantPlan& p, const QuantRow* rows, const Team& team) {
-  const int64_t stride = panel_bytes<F>(args.r);
-  parallel_for(team, p.bands * p.columns, [&](int64_t task, int) {
-    const int64_t band = task / p.columns, column = task % p.columns;
-    const int64_t last_tile = lesser(p.tiles, (band + 1) * p.band_tiles);
-    const int64_t last_panel = lesser(p.panels, (column + 1) * p.task_panels);
-    constexpr int64_t kStride = kQuantPanels * kLanes;
-    float sums[kBandTiles * kQuantRows * kStride];
-    // Panels that several tiles meet are cut along r, so that a piece stays in the L1 cache.
-    const int64_t first_tile = band * p.band_tiles;
-    const int64_t span = last_tile - first_tile > 1 ? kSpanBlocks : p.blocks;
-    for (int64_t panel = column * p.task_panels; panel < last_panel; panel += kQuantPanels) {
-      const std::byte* b = static_cast<const std::byte*>(args.packed_b) + panel * stride;
-      const int64_t n0 = panel * kLanes, panels = lesser(kQuantPanels, last_panel - panel);
-      const int64_t columns = lesser(panels * kLanes, args.n - n0);
-      const int64_t first_row = first_tile * p.tile_rows;
-      for (int64_t begin = 0; begin < p.blocks; begin += span) {
-        const int64_t end = lesser(p.blocks, begin + span);
-        for (int64_t tile = first_tile; tile < last_tile; ++tile) {
-          const int64_t m0 = tile * p.tile_rows, count = lesser(p.tile_rows, args.m - m0);
-          const QuantTile run = pick_quant_tile<F>(count, panels);
-          float* of_tile = sums + (m0 - first_row) * kStride;
-          run(b, stride, rows + m0 * p.blocks, begin, end, of_tile, kStride);
-          // C is written while the next tile is computed.
-          if (end == p.blocks) finish_tile(args, of_tile, kStride, m0, count, n0, columns);
-        }
-      }
-    }
+// The rows of A as the format of one product wants them.
+int64_t rows_bytes(const GemmArgs& args) {
+  return with_format(args.packed_dtype, [&]<typename F>(F) {
+    const int64_t blocks = args.m * (args.r / kQuantBlock);
+    return round_up(blocks * static_cast<int64_t>(sizeof(RowOf<F>)), 64);
   });
 }
+
+template <typename F>
+void round_rows(const GemmArgs& args, const QuantPlan& p, std::byte* rows, const Team& team) {
+  auto* to = reinterpret_cast<RowOf<F>*>(rows);
+  if (args.m <= kRowsAlone) {
+    for (int64_t tile = 0; tile < p.tiles; ++tile) round_tile<F>(args, p, tile, to);
+  } else {
+    parallel_for(team, p.tiles, [&](int64_t tile, int) { round_tile<F>(args, p, tile, to); });
+  }
+}
+
+// A band of rows by some panels.
+template <typename F>
+void run_task(const GemmArgs& args, const QuantPlan& p, const std::byte* rounded, int64_t task) {
+  const auto* rows = reinterpret_cast<const RowOf<F>*>(rounded);
+  const int64_t stride = panel_bytes<F>(args.r);
+  const int64_t band = task / p.columns, column = task % p.columns;
+  const int64_t last_panel = lesser(p.panels, (column + 1) * p.task_panels);
+  const int64_t m0 = band * p.band_tiles * p.tile_rows;
+  const int64_t m1 = lesser(args.m, m0 + p.band_tiles * p.tile_rows);
+  const RowBand<RowOf<F>> of_rows = {rows + m0 * p.blocks, m1 - m0, p.tile_rows, p.blocks};
+  float sums[kBandTiles * kQuantRows * kQuantStride];
+  // Panels that several tiles meet are cut along r, so that a piece stays in the L1 cache.
+  const int64_t span = m1 - m0 > p.tile_rows ? kSpanBlocks : p.blocks;
+  for (int64_t panel = column * p.task_panels; panel < last_panel; panel += kQuantPanels) {
+    const PanelGroup b = {static_cast<const std::byte*>(args.packed_b) + panel * stride, stride,
+                          lesser(kQuantPanels, last_panel - panel)};
+    const int64_t n0 = panel * kLanes, columns = lesser(b.count * kLanes, args.n - n0);
+    for (int64_t begin = 0; begin < p.blocks; begin += span) {
+      const int64_t end = lesser(p.blocks, begin + span);
+      add_span<F>(of_rows, b, begin, end, sums, [&](int64_t m, int64_t count) {
+        if (end < p.blocks) return;
+        // C is written while the next tile is computed.
+        finish_tile(args, sums + m * kQuantStride, kQuantStride, m0 + m, count, n0, columns);
+      });
+    }
+  }
+}
+
+// The first product that wants rows of the format of product i.
+int first_alike(const GemmArgs* products, int i) {
+  int first = 0;
+  while (products[first].packed_dtype != products[i].packed_dtype) ++first;
+  return first;
+}
+
+struct QuantProduct {
+  QuantPlan plan;
+  const std::byte* rows;
+};
 
 }  // namespace
 
@@ -109,20 +141,36 @@ void quant_pack(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int6
   });
 }
 
-int64_t quant_gemm_scratch(const GemmArgs& args) {
-  return args.m * (args.r / kQuantBlock) * kQuantRowBytes;
+int64_t quant_gemm_scratch(const GemmArgs* products, int count) {
+  int64_t bytes = 0;
+  for (int i = 0; i < count; ++i) {
+    if (first_alike(products, i) == i) bytes += rows_bytes(products[i]);
+  }
+  return bytes;
 }
 
-void quant_gemm(const GemmArgs& args, const Team& team) {
-  const QuantPlan p = plan_quant(args, team.threads);
-  auto* rows = reinterpret_cast<QuantRow*>(team.scratch);
-  with_format(args.packed_dtype, [&]<typename F>(F) {
-    if (args.m <= kRowsAlone) {
-      for (int64_t tile = 0; tile < p.tiles; ++tile) round_tile<F>(args, p, tile, rows);
-    } else {
-      parallel_for(team, p.tiles, [&](int64_t tile, int) { round_tile<F>(args, p, tile, rows); });
+void quant_gemm(const GemmArgs* products, int count, const Team& team) {
+  QuantProduct all[kMostProducts];
+  std::byte* scratch = team.scratch;
+  int64_t tasks = 0;
+  for (int i = 0; i < count; ++i) {
+    const GemmArgs& args = products[i];
+    all[i].plan = plan_quant(args, team.threads);
+    tasks += all[i].plan.bands * all[i].plan.columns;
+    if (const int first = first_alike(products, i); first < i) {
+      all[i].rows = all[first].rows;
+      continue;
     }
-    multiply<F>(args, p, rows, team);
+    all[i].rows = scratch;
+    with_format(args.packed_dtype,
+                [&]<typename F>(F) { round_rows<F>(args, all[i].plan, scratch, team); });
+    scratch += rows_bytes(args);
+  }
+  parallel_for(team, tasks, [&](int64_t task, int) {
+    int i = 0;
+    for (int64_t own; task >= (own = all[i].plan.bands * all[i].plan.columns); ++i) task -= own;
+    with_format(products[i].packed_dtype,
+                [&]<typename F>(F) { run_task<F>(products[i], all[i].plan, all[i].rows, task); });
   });
 }
 

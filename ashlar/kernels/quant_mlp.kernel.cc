@@ -33,8 +33,9 @@ GemmArgs into(GemmArgs args, float* c) {
 }
 
 int64_t gated_mlp_scratch(const GatedMlpArgs& args, int) {
-  const int64_t first = greater_of(quant_gemm_scratch(args.gate), quant_gemm_scratch(args.up));
-  return 2 * inner_bytes(args) + greater_of(first, quant_gemm_scratch(args.down));
+  const GemmArgs first[] = {args.gate, args.up};
+  return 2 * inner_bytes(args) +
+         greater_of(quant_gemm_scratch(first, 2), quant_gemm_scratch(&args.down, 1));
 }
 
 void gated_mlp(const GatedMlpArgs& args, const Team& team) {
@@ -44,12 +45,12 @@ void gated_mlp(const GatedMlpArgs& args, const Team& team) {
   Team rest = team;
   rest.scratch += 2 * inner_bytes(args);
   rest.scratch_bytes -= 2 * inner_bytes(args);
-  quant_gemm(into(args.gate, gate), rest);
-  quant_gemm(into(args.up, up), rest);
+  const GemmArgs first[] = {into(args.gate, gate), into(args.up, up)};
+  quant_gemm(first, 2, rest);
   apply_gate(args, gate, up, team);
   GemmArgs down = args.down;
   down.a = {gate, DType::kF32, down.r, 1};
-  quant_gemm(down, rest);
+  quant_gemm(&down, 1, rest);
 }
 
 }  // namespace

@@ -16,7 +16,11 @@ struct QuantRow {  // one block of a row
   // offset in the last plane, and in halves (vec_bytes.h).
   int32_t starts[2];
 };
-inline constexpr int64_t kQuantRowBytes = sizeof(QuantRow);
+// As format F wants it.
+template <typename F>
+struct QuantRowOf {
+  using type = QuantRow;
+};
 
 // Smaller super-blocks count as 0: 127 / most would overflow.
 inline constexpr float kLeastScaled = 0x1.0p-119f;

@@ -216,4 +216,29 @@ ASHLAR_INLINE QuantTile pick_quant_tile(int64_t rows, int64_t panels) {
   return &quant_tile<F, kRows, kQuantPanels>;
 }
 
+// Rows in tiles of tile_rows (the last one may have fewer), a tile's blocks one after the other.
+template <typename Row>
+struct RowBand {
+  const Row* rows;
+  int64_t count, tile_rows, blocks;
+};
+struct PanelGroup {  // up to kQuantPanels
+  const std::byte* first;
+  int64_t bytes, count;  // of a panel
+};
+inline constexpr int64_t kQuantStride = kQuantPanels * kLanes;
+
+// sums[i * kQuantStride + p * 16 + j], as quant_tile has them, of all rows of a band;
+// done(first row, rows) after each tile.
+template <typename F, typename Done>
+void add_span(const RowBand<QuantRow>& band, const PanelGroup& b, int64_t begin, int64_t end,
+              float* sums, Done&& done) {
+  for (int64_t m = 0; m < band.count; m += band.tile_rows) {
+    const int64_t rows = lesser(band.tile_rows, band.count - m);
+    pick_quant_tile<F>(rows, b.count)(b.first, b.bytes, band.rows + m * band.blocks, begin, end,
+                                      sums + m * kQuantStride, kQuantStride);
+    done(m, rows);
+  }
+}
+
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

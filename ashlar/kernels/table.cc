@@ -44,11 +44,15 @@
 ASHLAR_FILL_TIER(scalar)
 #if defined(__x86_64__)
 ASHLAR_FILL_TIER(avx2)
-ASHLAR_FILL_TIER(avx512_on_avx2)
 ASHLAR_FILL_TIER(avx512)
-ASHLAR_FILL_TIER(avx512bf16)
+// Over the entries of the tier's base (cmake/kernels.cmake).
+namespace ashlar::kernels::avx512_on_avx2 {
+void fill_gemm(KernelTable& table);
+}
+namespace ashlar::kernels::avx512bf16 {
+void fill_gemm(KernelTable& table);
+}
 namespace ashlar::kernels::amx {
-// Over the entries of avx512.
 void fill_gemm(KernelTable& table);
 void fill_quant_mlp(KernelTable& table);
 }  // namespace ashlar::kernels::amx
@@ -64,11 +68,13 @@ void fill(IsaTier tier, KernelTable& table) {
     case IsaTier::kAvx2:
       return avx2::fill(table);
     case IsaTier::kAvx512OnAvx2:
-      return avx512_on_avx2::fill(table);
+      avx2::fill(table);
+      return avx512_on_avx2::fill_gemm(table);
     case IsaTier::kAvx512:
       return avx512::fill(table);
     case IsaTier::kAvx512Bf16:
-      return avx512bf16::fill(table);
+      avx512::fill(table);
+      return avx512bf16::fill_gemm(table);
     case IsaTier::kAmx:
       avx512::fill(table);
       amx::fill_gemm(table);

@@ -3,6 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/graph/ops/grouped_linear.h"
 #include "ashlar/graph/ops/linear.h"
+#include "ashlar/passes/merge_linears.h"
 #include "ashlar/passes/merge_mlp.h"
 #include "ashlar/passes/rewrite.h"
 
@@ -80,7 +81,7 @@ Graph pack(const Graph& inference, const kernels::KernelTable& table) {
         packed_weight(rewrite.result(), inference.value(node.inputs[input]).variable, table);
     rewrite.copy(node, packing.op, std::move(inputs));
   }
-  return merge_mlps(rewrite.take());
+  return merge_linears(merge_mlps(rewrite.take()));
 }
 
 }  // namespace ashlar::passes

@@ -81,9 +81,7 @@ Array run_gemm(const KernelTable& table, TestTeam& team, const GemmCase& s, cons
   const Array packed = s.packed ? pack(table, s, args.b) : Array(DType::kF32, 0);
   if (s.packed) {
     args.b = {};
-    args.b_is_packed = true;
-    args.packed_b = packed.data();
-    args.packed_dtype = s.b;
+    args.set_packed(packed.data(), s.b);
   }
   args.c = c.memory.data();
   args.c_dtype = s.c;

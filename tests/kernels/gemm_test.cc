@@ -207,8 +207,7 @@ TEST_P(Gemm, ScratchBesidePackedWeightsGrowsWithTheRows) {
           args.n = n;
           args.r = r;
           args.a.row_stride = r;
-          args.b_is_packed = true;
-          args.packed_dtype = dtype;
+          args.set_packed(nullptr, dtype);
           const int64_t scratch = table().gemm_scratch(args, 2);
           EXPECT_GE(scratch, last) << name(dtype) << " " << m << " x " << n << " x " << r;
           last = scratch;

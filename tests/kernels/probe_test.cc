@@ -39,14 +39,16 @@ TEST_P(ProbeTest, MeasuresEveryThreadCountAndWhatTheTierHas) {
     EXPECT_DOUBLE_EQ(rates.read_bytes, 1'000'004 / TickingClock::kTick);
     const double f32 = rates.f32_operations;
     EXPECT_GT(f32, 0);
-    // In one instruction there are 2 bf16 or 4 byte products where there is 1 of f32; on amx, one
-    // of f32 takes 6 of bf16.
+    // In one instruction there are 2 bf16 or 4 byte products where there is 1 of f32; on avx2 2
+    // byte products, and 4 by codes of four bits; on amx, one of f32 takes 6 of bf16.
     const bool amx = GetParam() == IsaTier::kAmx;
     const double bf16 = (amx ? 6 : 2) * f32;
     EXPECT_DOUBLE_EQ(rates.bf16_operations.value_or(bf16), bf16);
-    if (!amx) {
-      EXPECT_DOUBLE_EQ(rates.int8_operations.value_or(4 * f32), 4 * f32);
+    const bool avx2 = GetParam() == IsaTier::kAvx2 || GetParam() == IsaTier::kAvx512OnAvx2;
+    if (!amx && multiplies_bytes) {
+      EXPECT_DOUBLE_EQ(rates.int8_operations.value(), (avx2 ? 2 : 4) * f32);
     }
+    EXPECT_EQ(rates.int4_operations, avx2 ? std::optional(4 * f32) : std::nullopt);
     EXPECT_EQ(rates.bf16_operations.has_value(), amx || GetParam() == IsaTier::kAvx512Bf16);
     EXPECT_EQ(rates.int8_operations.has_value(), multiplies_bytes);
   }

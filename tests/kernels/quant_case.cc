@@ -156,9 +156,7 @@ Array run_product(const KernelTable& table, TestTeam& team, const QuantWeights& 
   args.n = w.n;
   args.r = w.r;
   args.a = {rows.data(), rows.dtype(), w.r, 1};
-  args.b_is_packed = true;
-  args.packed_b = packed.data();
-  args.packed_dtype = w.format;
+  args.set_packed(packed.data(), w.format);
   Array c(DType::kF32, args.m * args.n);
   args.c = c.data();
   args.c_stride = args.n;

@@ -122,9 +122,7 @@ TEST_P(QuantGemm, BiasAndResidualAndActivationFollow) {
   args.n = weights.n;
   args.r = weights.r;
   args.a = {rows.data(), rows.dtype(), weights.r, 1};
-  args.b_is_packed = true;
-  args.packed_b = b.data();
-  args.packed_dtype = weights.format;
+  args.set_packed(b.data(), weights.format);
   args.c = c.data();
   args.c_stride = args.n;
   args.bias = bias.floats();
@@ -133,6 +131,56 @@ TEST_P(QuantGemm, BiasAndResidualAndActivationFollow) {
   args.residual_stride = args.n;
   table().gemm(args, teams()[2].with_scratch(table().gemm_scratch(args, 3)));
   expect_close(c, wanted, "c");
+}
+
+// Products of one A at once, of one format and of several, have the bits of each alone.
+TEST_P(QuantGemm, AGroupHasTheBitsOfItsProducts) {
+  using enum DType;
+  constexpr int64_t kR = 768;
+  constexpr int64_t kOutputs[] = {70, 16, 33, 130};
+  const std::vector<DType> groups[] = {
+      {kQ8_0, kQ8_0, kQ8_0}, {kQ4_0, kQ4_0}, {kQ4K, kQ4K, kQ6K, kQ4K}, {kQ8_0, kQ4_0, kQ6K}};
+  size_t turn = 0;
+  for (const std::vector<DType>& formats : groups) {
+    std::vector<QuantWeights> weights;
+    std::vector<std::vector<std::byte>> bytes;
+    for (size_t i = 0; i < formats.size(); ++i) {
+      weights.push_back(random_weights(formats[i], kOutputs[i], kR));
+      bytes.push_back(packed(table(), weights.back()));
+    }
+    for (const int64_t m : {1, 4, 9, 130}) {
+      TestTeam& team = teams()[turn++ % 3];
+      const Array rows = some_rows(kF32, m, kR), bias(kF32, random_values("bias", 130));
+      std::vector<Array> found, wanted;
+      std::vector<GemmArgs> products(formats.size());
+      for (size_t i = 0; i < formats.size(); ++i) {
+        found.emplace_back(kF32, m * kOutputs[i]);
+        wanted.push_back(found.back());
+      }
+      for (size_t i = 0; i < formats.size(); ++i) {
+        GemmArgs& args = products[i];
+        args.m = m;
+        args.n = kOutputs[i];
+        args.r = kR;
+        args.a = {rows.data(), kF32, kR, 1};
+        args.set_packed(bytes[i].data(), formats[i]);
+        args.c_stride = args.n;
+        if (i == 1) args.bias = bias.floats();
+        args.c = wanted[i].data();
+        table().gemm(args, team.with_scratch(table().gemm_scratch(args, team.threads())));
+        args.c = found[i].data();
+      }
+      const int count = static_cast<int>(products.size());
+      const int64_t scratch = table().gemm_group_scratch(products.data(), count, team.threads());
+      table().gemm_group(products.data(), count, team.with_scratch(scratch));
+      for (size_t i = 0; i < formats.size(); ++i) {
+        EXPECT_EQ(found[i], wanted[i])
+            << name(formats[i]) << ", product " << i << " of " << count << ", " << m << " rows";
+      }
+      for (GemmArgs& args : products) args.m = 1;  // what serves many rows serves fewer
+      EXPECT_LE(table().gemm_group_scratch(products.data(), count, team.threads()), scratch);
+    }
+  }
 }
 
 // A super-block that holds a NaN or an infinity makes its row NaN and no other; blocks of zeros and

@@ -28,9 +28,7 @@ class QuantMlp : public TierTest {
     args.m = m;
     args.n = w.blocks.n;
     args.r = w.blocks.r;
-    args.b_is_packed = true;
-    args.packed_b = w.packed.data();
-    args.packed_dtype = w.blocks.format;
+    args.set_packed(w.packed.data(), w.blocks.format);
     return args;
   }
 

@@ -17,9 +17,7 @@
 ASHLAR_DECLARE(scalar)
 #if defined(__x86_64__)
 ASHLAR_DECLARE(avx2)
-ASHLAR_DECLARE(avx512_on_avx2)
 ASHLAR_DECLARE(avx512)
-ASHLAR_DECLARE(avx512bf16)
 #endif
 
 namespace ashlar::kernels {
@@ -32,14 +30,12 @@ Map map_of(IsaTier tier) {
   switch (tier) {
 #if defined(__x86_64__)
     case IsaTier::kAvx2:
+    case IsaTier::kAvx512OnAvx2:  // the same objects
       return avx2::map_vec_math;
-    case IsaTier::kAvx512OnAvx2:
-      return avx512_on_avx2::map_vec_math;
     case IsaTier::kAvx512:
-    case IsaTier::kAmx:  // the same objects
-      return avx512::map_vec_math;
     case IsaTier::kAvx512Bf16:
-      return avx512bf16::map_vec_math;
+    case IsaTier::kAmx:
+      return avx512::map_vec_math;
 #endif
     default:
       return scalar::map_vec_math;

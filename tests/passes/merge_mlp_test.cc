@@ -2,15 +2,12 @@
 #include "ashlar/passes/merge_mlp.h"
 
 #include "ashlar/base/cpu.h"
-#include "ashlar/base/philox.h"
 #include "ashlar/graph/builder.h"
 #include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/passes/pack.h"
-#include "ashlar/passes/plan_memory.h"
 #include "ashlar/passes/store_weights.h"
-#include "ashlar/runtime/executor.h"
-#include "ashlar/runtime/pack_weights.h"
+#include "tests/passes/packed_run.h"
 
 #include <gtest/gtest.h>
 
@@ -74,46 +71,13 @@ TEST(MergeMlp, LeavesWhatTheKernelDoesNotCompute) {
   EXPECT_EQ(count({.activations = DType::kBF16}), 0);
 }
 
-std::vector<float> random_values(std::string_view name, int64_t count) {
-  const RandomStream random(1, name);
-  std::vector<float> values;
-  for (int64_t i = 0; i < count; ++i) {
-    values.push_back(static_cast<float>(random.block(static_cast<uint64_t>(i))[0]) * 0x1p-32f -
-                     0.5f);
-  }
-  return values;
-}
-
-std::vector<float> run(const graph::Graph& graph, IsaTier tier, int64_t tokens) {
-  ThreadPool pool(2);
-  const kernels::KernelTable& table = kernels::kernel_table(tier);
-  runtime::VariableStore store(3);
-  for (const graph::Variable& variable : graph.variables()) {
-    if (variable.kind != graph::VariableKind::kParameter) continue;
-    Tensor tensor(DType::kF32, variable.shape);
-    std::ranges::copy(random_values(variable.name, tensor.elements()), tensor.as<float>());
-    store.put(variable.name, tensor.to(variable.dtype));
-  }
-  runtime::pack_weights(graph, store, table, pool);
-  store.add_missing(graph);
-  graph::Bindings bindings;
-  bindings[graph::Symbol::kTokens] = tokens;
-  auto plan =
-      plan_memory(graph, {.max = bindings, .slots = 1, .table = &table, .threads = pool.threads()});
-  runtime::Executor executor(graph, std::move(plan), store, table, pool);
-  const std::vector<float> x = random_values("x", tokens * kWidth);
-  executor.bind_input("x", x.data());
-  executor.run(0, bindings, {});
-  const graph::Operand y = executor.output("y", bindings);
-  return {y.as<float>(), y.as<float>() + y.shape.elements()};
-}
-
 TEST(MergeMlp, KeepsEveryBit) {
   for (const IsaTier tier : all_isa_tiers()) {
     if (!can_run(tier)) continue;
     for (const int64_t tokens : {1, 7, 50}) {
       const graph::Graph apart = packed({.between_is_output = true}, tier);
-      EXPECT_EQ(run(packed({}, tier), tier, tokens), run(apart, tier, tokens))
+      EXPECT_EQ(run_packed(packed({}, tier), tier, tokens, kWidth).at("y"),
+                run_packed(apart, tier, tokens, kWidth).at("y"))
           << name(tier) << ", " << tokens << " tokens";
     }
   }

@@ -15,9 +15,7 @@ kernels::GemmArgs product(const Operand& weight, const PackedWeight& packed, int
   args.m = rows;
   args.n = packed.outputs;
   args.r = inner;
-  args.b_is_packed = true;
-  args.packed_b = weight.data;
-  args.packed_dtype = packed.format;
+  args.set_packed(weight.data, packed.format);
   return args;
 }
 

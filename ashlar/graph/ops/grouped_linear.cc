@@ -30,9 +30,7 @@ struct Forward {
     args.r = k;
     args.a = {at(x, first_row * k), x.dtype, k, 1};
     if (packed) {
-      args.b_is_packed = true;
-      args.packed_b = at(weight, expert * weight.shape[1]);
-      args.packed_dtype = packed.format;
+      args.set_packed(at(weight, expert * weight.shape[1]), packed.format);
     } else {
       args.b = {at(weight, expert * n * k), weight.dtype, 1, k};
     }

@@ -27,9 +27,7 @@ GemmArgs forward_args(std::span<const Operand> in, const Operand& y, PackedWeigh
   args.n = y.shape[1];
   args.a = rows_of(in[LinearOp::kX]);
   if (packed) {
-    args.b_is_packed = true;
-    args.packed_b = in[LinearOp::kWeight].data;
-    args.packed_dtype = packed.format;
+    args.set_packed(in[LinearOp::kWeight].data, packed.format);
   } else {
     args.b = columns_of(in[LinearOp::kWeight]);
   }

@@ -14,6 +14,8 @@ namespace {
 
 int64_t (*other_scratch)(const GemmArgs& args, int threads);
 void (*other_gemm)(const GemmArgs& args, const Team& team);
+int64_t (*other_group_scratch)(const GemmArgs* products, int count, int threads);
+void (*other_group)(const GemmArgs* products, int count, const Team& team);
 
 int64_t steps_of(const Area& area) { return ceil_div(area.r1 - area.r0, kAmxStep); }
 
@@ -218,9 +220,26 @@ void gemm(const GemmArgs& args, const Team& team) {
   });
 }
 
+int64_t gemm_group_scratch(const GemmArgs* products, int count, int threads) {
+  int64_t bytes = other_group_scratch(products, count, threads);  // a later call has fewer rows
+  for (int i = 0; i < count; ++i) {
+    bytes = greater_of(bytes, amx_quant_scratch(products[i], threads));
+  }
+  return bytes;
+}
+
+void gemm_group(const GemmArgs* products, int count, const Team& team) {
+  if (!is_quantised(*products)) return other_group(products, count, team);
+  for (int i = 0; i < count; ++i) amx_quant_gemm(products[i], team);
+}
+
 }  // namespace
 
 void fill_gemm(KernelTable& table) {
+  other_group_scratch = table.gemm_group_scratch;
+  other_group = table.gemm_group;
+  table.gemm_group_scratch = gemm_group_scratch;
+  table.gemm_group = gemm_group;
   other_scratch = table.gemm_scratch;
   other_gemm = table.gemm;
   table.gemm_scratch = gemm_scratch;
