@@ -56,7 +56,8 @@ TEST_P(Table, NoEntryIsAnotherBasesCode) {
 
 TEST_P(Table, GemmIsOfTheTierItself) {
   for (const IsaTier other : runnable_isa_tiers()) {
-    if (other != GetParam()) EXPECT_NE(table().gemm, kernel_table(other).gemm) << name(other);
+    if (other == GetParam()) continue;
+    EXPECT_NE(table().gemm, kernel_table(other).gemm) << name(other);
   }
 }
 
