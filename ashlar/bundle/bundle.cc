@@ -3,6 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
+#include "ashlar/base/log.h"
 #include "ashlar/base/mapped_file.h"
 #include "ashlar/bundle/gguf_embedding.h"
 #include "ashlar/bundle/gguf_encoder.h"
@@ -13,7 +14,9 @@
 #include "ashlar/bundle/sentencepiece_model.h"
 #include "ashlar/formats/safetensors.h"
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 #include <utility>
 
@@ -47,13 +50,32 @@ void check_folder(const std::string& path) {
                "model {} is a file and no GGUF; wanted its folder, with config.json in it, or a "
                "GGUF file",
                path);
-  ASHLAR_CHECK(is_directory(path),
-               "model {}: no such folder or file, and no such model in the "
-               "Hugging Face cache",
-               path);
+  ASHLAR_CHECK(is_directory(path), "model {}: no such folder or file, and {}", path,
+               why_not_cached(path));
   ASHLAR_CHECK(is_file(join_path(path, kConfig)),
                "model {} has no config.json; wanted a Hugging Face folder{}", path,
                run_folder_hint(path));
+}
+
+// Whether the file has a head of its own beside config.json's tied one. transformers follows the
+// file then. What else is wrong with the file is said where its weights are opened.
+bool has_other_head(const std::string& folder, const models::DecoderConfig& config) {
+  constexpr const char* kHead = "lm_head.weight";
+  if (!config.causal || !config.tied_head) return false;
+  try {
+    const Weights weights{std::make_shared<const formats::SafetensorsReader>(folder),
+                          models::tensor_names(config), kConfig};
+    if (!weights.contains(kHead)) return false;
+    const auto embed = std::ranges::find_if(weights.rules(), [](const models::WeightRule& rule) {
+      return rule.parameters == std::vector<std::string>{"embed.weight"};
+    });
+    if (embed == weights.rules().end() || !weights.contains(weights.name_of(*embed))) return false;
+    const Tensor head = weights.tensor(kHead), table = weights.tensor(weights.name_of(*embed));
+    return head.dtype() != table.dtype() || head.shape() != table.shape() ||
+           std::memcmp(head.data(), table.data(), head.bytes()) != 0;
+  } catch (const Error&) {
+    return false;
+  }
 }
 
 }  // namespace
@@ -69,7 +91,15 @@ Bundle Bundle::open(const std::string& name) {
   }
   check_folder(path);
   const std::string file = join_path(path, kConfig);
-  return {path, models::parse_config(read_file(file, kMaxConfigBytes), file)};
+  models::DecoderConfig config = models::parse_config(read_file(file, kMaxConfigBytes), file);
+  if (has_other_head(path, config)) {
+    log::warn(
+        "model={} note=\"lm_head.weight is not the embedding, so the head is not tied to it, "
+        "whatever config.json says\"",
+        path);
+    config.tied_head = false;
+  }
+  return {path, std::move(config)};
 }
 
 const models::DecoderConfig& Bundle::config() const {

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/base/log.h"
 #include "ashlar/bundle/gguf_encoder.h"
 #include "ashlar/bundle/gguf_families.h"
 #include "ashlar/bundle/gguf_model.h"
@@ -236,6 +237,21 @@ std::map<std::string, Target> plan_encoder(const models::DecoderConfig& config,
   return targets;
 }
 
+// Matrices whose rows the asked-for blocks do not divide have others (quant_mix.h).
+void warn_of_rows(const QuantMix& mix, const std::vector<formats::TensorSpec>& specs) {
+  const int64_t block = block_elements(mix.type);
+  const auto is_cut = [&](const formats::TensorSpec& spec) {
+    return spec.dtype != DType::kF32 && spec.shape[spec.shape.rank() - 1] % block != 0;
+  };
+  const auto first = std::ranges::find_if(specs, is_cut);
+  if (first == specs.end()) return;
+  log::warn(
+      "convert note=\"rows of {} of {} tensors are no multiple of {}, the block of {}: {} is {} "
+      "instead\"",
+      std::ranges::count_if(specs, is_cut), specs.size(), block, name(mix.type), first->name,
+      name(first->dtype));
+}
+
 // What is about to be written, as a reader will see it.
 void check_plan(const models::DecoderConfig& config, const formats::GgufMetadata& metadata,
                 const std::vector<formats::TensorSpec>& specs,
@@ -263,6 +279,7 @@ int64_t write_gguf_model(const Bundle& model, const std::string& path, const Qua
   const std::map<std::string, Target> targets = config.causal
                                                     ? plan_targets(config, reader, mix, tensors)
                                                     : plan_encoder(config, reader, mix, tensors);
+  if (is_block(mix.type)) warn_of_rows(mix, tensors);
   std::map<std::string, std::vector<float>> factors;
   if (config.causal) factors = gguf_rope_tensors(config);
   for (const auto& [name, values] : factors) {

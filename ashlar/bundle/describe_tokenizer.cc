@@ -1,5 +1,6 @@
 // From tokenizer.json to the metadata of a GGUF file: the inverse of gguf_tokenizer.cc.
 #include "ashlar/base/error.h"
+#include "ashlar/base/log.h"
 #include "ashlar/bundle/bundle.h"
 #include "ashlar/bundle/gguf_spaces.h"
 #include "ashlar/bundle/gguf_tokenizer.h"
@@ -81,6 +82,20 @@ class Exporter {
     return model.contains("unk_token") && model["unk_token"].is_string() ? model["unk_token"] : "";
   }
 
+  // What GGUF has no words for, and changes few texts.
+  void warn_of_flags() const {
+    const auto& tokens = tokenizer_.added_tokens();
+    const auto found = std::ranges::find_if(
+        tokens, [](const text::AddedToken& token) { return token.lstrip || token.single_word; });
+    if (found == tokens.end()) return;
+    log::warn(
+        "convert note=\"GGUF has no word for {} of the token '{}': beside {} its neighbours get "
+        "other "
+        "ids\"",
+        found->lstrip ? "lstrip" : "single_word", found->content,
+        found->lstrip ? "white space" : "letters");
+  }
+
   // Text of every id below the model's vocabulary as `spell` writes it, and what kind of token it
   // is.
   using Spell = std::function<std::string(const std::string& token, bool control)>;
@@ -89,6 +104,7 @@ class Exporter {
     std::vector<int64_t> kinds;
     std::map<int64_t, bool> added;  // special?
     for (const text::AddedToken& token : tokenizer_.added_tokens()) added[token.id] = token.special;
+    warn_of_flags();
     const std::string unknown = unknown_token(document_.at("model"));
     ASHLAR_CHECK(tokenizer_.vocab_size() <= model_.description().vocab,
                  "model {}: the tokenizer has {} tokens, the embedding {} rows", model_.path(),
@@ -122,6 +138,9 @@ class Exporter {
       // NFC changes only text that is not composed; llama.cpp leaves it out too.
       for (const json& step : steps_of(document_["normalizer"], "normalizers")) {
         if (step.value("type", "") != "NFC") no_words("a normalizer", step.value("type", ""));
+        log::warn(
+            "convert note=\"GGUF has no word for the normalizer NFC: text that is not composed "
+            "gets other ids\"");
       }
     }
     std::vector<std::string> patterns;

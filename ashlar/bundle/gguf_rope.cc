@@ -55,6 +55,7 @@ class RopeReader {
     rope_.theta = number("rope.freq_base", 10000);
     rope_.rotary_dim = keys_.integer(prefix_ + "rope.dimension_count", sizes_.head_dim);
     const std::string type = keys_.text(prefix_ + "rope.scaling.type", "");
+    check_alone(type);
     if (facts_.has(kRopeFreqs)) {
       llama3();
     } else if (facts_.has(kLongFactors) || facts_.has(kShortFactors)) {
@@ -82,6 +83,22 @@ class RopeReader {
     return shortest(keys_.number(prefix_ + key, fallback));
   }
 
+  // The divisors of Llama 3's scaling allow no other beside them, and cosines are multiplied in
+  // yarn and longrope only.
+  void check_alone(const std::string& type) const {
+    const double factor = number("rope.scaling.factor", number("rope.scale_linear", 1));
+    const bool plain =
+        type == "none" || ((type == "linear" || type.empty()) && (factor == 0 || factor == 1));
+    ASHLAR_CHECK(!facts_.has(kRopeFreqs) || plain,
+                 "{}: {}rope.scaling.type '{}' (factor {}) beside {} is not supported",
+                 keys_.where(), prefix_, type.empty() ? "linear" : type, factor, kRopeFreqs);
+    const double multiplier = number("rope.scaling.attn_factor", 1);
+    const bool multiplies = type == "yarn" || facts_.has(kLongFactors);
+    ASHLAR_CHECK(multiplies || multiplier == 1,
+                 "{}: {}rope.scaling.attn_factor {} is supported with yarn and longrope only",
+                 keys_.where(), prefix_, multiplier);
+  }
+
   int64_t original() const {
     return keys_.integer(prefix_ + "rope.scaling.original_context_length", sizes_.context);
   }
@@ -89,7 +106,10 @@ class RopeReader {
   void llama3() {
     const std::vector<float> divisors = facts_.values(kRopeFreqs);
     const auto found = rope_of_divisors(divisors, rope_.theta);
-    ASHLAR_CHECK(found.has_value(), "{}: {} are not the divisors of Llama 3's scaling",
+    ASHLAR_CHECK(found.has_value(),
+                 "{}: no factor and bounds of Llama 3's scaling give the divisors in {}, or they "
+                 "are too few "
+                 "to tell which",
                  keys_.where(), kRopeFreqs);
     rope_ = *found;
   }

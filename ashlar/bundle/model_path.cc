@@ -4,6 +4,8 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <optional>
@@ -16,24 +18,38 @@ namespace {
 std::optional<std::string> cache_folder() {
   if (const auto hub = env("HF_HUB_CACHE")) return hub;
   if (const auto home = env("HF_HOME")) return join_path(*home, "hub");
+  if (const auto cache = env("XDG_CACHE_HOME")) return join_path(*cache, "huggingface/hub");
   if (const auto home = env("HOME")) return join_path(*home, ".cache/huggingface/hub");
   return std::nullopt;
 }
 
-std::optional<std::string> find_snapshot(std::string name) {
+struct CachedModel {
+  std::string folder, revision;
+};
+
+// Where the cache has a model of that name, if it has.
+std::optional<CachedModel> cached_model(std::string name) {
   std::string revision = "main";
   if (const size_t at = name.find('@'); at != std::string::npos) {
     revision = name.substr(at + 1);
     name.resize(at);
   }
-  if (std::ranges::count(name, '/') != 1 || name.starts_with('/') || name.ends_with('/') ||
-      name.find("..") != std::string::npos || revision.find("..") != std::string::npos) {
+  // Models of old have no organisation: "gpt2".
+  if (name.empty() || std::ranges::count(name, '/') > 1 || name.starts_with('/') ||
+      name.ends_with('/') || name.find("..") != std::string::npos ||
+      revision.find("..") != std::string::npos) {
     return std::nullopt;
   }
   const auto cache = cache_folder();
   if (!cache) return std::nullopt;
-  name.replace(name.find('/'), 1, "--");
-  const std::string folder = join_path(*cache, "models--" + name);
+  if (const size_t slash = name.find('/'); slash != std::string::npos) name.replace(slash, 1, "--");
+  return CachedModel{join_path(*cache, "models--" + name), revision};
+}
+
+std::optional<std::string> find_snapshot(const std::string& name) {
+  const std::optional<CachedModel> model = cached_model(name);
+  if (!model) return std::nullopt;
+  const auto& [folder, revision] = *model;
   std::string commit = revision;
   if (const std::string ref = join_path(folder, "refs/" + revision); is_file(ref)) {
     commit = read_file(ref, 4096);
@@ -65,6 +81,16 @@ std::string find_model(const std::string& path) {
     if (const auto snapshot = find_snapshot(path)) return file_of(*snapshot);
   }
   return file_of(path);
+}
+
+std::string why_not_cached(const std::string& name) {
+  const std::optional<CachedModel> model = cached_model(name);
+  if (model && is_directory(model->folder)) {
+    return fmt::format("the Hugging Face cache has no snapshot of revision '{}' in {}",
+                       model->revision, model->folder);
+  }
+  return fmt::format("no such model in the Hugging Face cache, {}",
+                     cache_folder().value_or("which is nowhere: HF_HOME and HOME are not set"));
 }
 
 std::string beside_model(const std::string& path, std::string_view name) {

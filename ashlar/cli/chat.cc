@@ -119,18 +119,19 @@ struct Chat {
     InterruptFlag interrupt;
     const bool terminal = ::isatty(STDIN_FILENO) == 1;
     if (terminal) std::fputs("Ctrl-C stops an answer; /reset forgets, /exit ends.\n", stderr);
+    bool failed = false;
     while (true) {
       if (terminal) std::fputs("> ", stderr);
       const std::optional<std::string> line = read_line(interrupt);
       if (interrupt.raised()) return kInterrupted;
-      if (!line || *line == "/exit") return 0;
+      if (!line || *line == "/exit") return failed && !terminal ? 1 : 0;  // a script asks
       if (line->empty()) continue;
       if (*line == "/reset") {
         conversation.reset();
       } else if (line->starts_with('/')) {
         std::fputs("Commands: /reset forgets the conversation, /exit ends.\n", stderr);
       } else {
-        answer(opened, conversation, *line, interrupt);
+        failed = !answer(opened, conversation, *line, interrupt) || failed;
       }
     }
   }
@@ -138,9 +139,11 @@ struct Chat {
   // What goes wrong with one turn ends that turn, not the conversation. An interrupted answer stays
   // in it as far as it was shown, so that "go on" means something; one that showed nothing goes,
   // with its question.
-  void answer(TextModel& opened, Conversation& conversation, const std::string& line,
+  // Returns whether it went well.
+  bool answer(TextModel& opened, Conversation& conversation, const std::string& line,
               InterruptFlag& interrupt) {
     conversation.add("user", line);
+    bool well = true;
     try {
       const generate::Generated result = opened.generator().generate(
           opened.encode(prompt_of(conversation, opened.runner().max_context()), false),
@@ -155,11 +158,13 @@ struct Chat {
         conversation.add("assistant", result.text);
       }
     } catch (const Error& error) {
+      well = false;
       conversation.drop_last();
       std::fprintf(stderr, "%s (/reset forgets the conversation)\n",
                    on_one_line(error.what(), kShownMessage).c_str());
     }
     interrupt.lower();
+    return well;
   }
 };
 

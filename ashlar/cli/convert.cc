@@ -52,6 +52,9 @@ struct Convert {
                  "convert: {} is no folder; name a new folder, or a file that ends in .gguf", to);
     ASHLAR_CHECK(gguf || !is_directory(to) || list_directory(to).empty(),
                  "convert: {} is there already; name a new folder", to);
+    std::error_code none;  // what is not there is nobody's source
+    ASHLAR_CHECK(!std::filesystem::equivalent(model.path(), to, none),
+                 "convert: {} would replace the model it is made from; name another file", to);
     const SteadyClock clock;
     const double start = clock.now();
     std::optional<Progress> bar;

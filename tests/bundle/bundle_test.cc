@@ -30,9 +30,9 @@ TEST(Bundle, OpensAHuggingFaceFolder) {
 
 TEST(Bundle, SaysWhatIsWrongWithAPath) {
   const TempDir folder;
-  EXPECT_EQ(open_error("/no/such/model"),
-            "model /no/such/model: no such folder or file, and no such model in the "
-            "Hugging Face cache");
+  EXPECT_TRUE(open_error("/no/such/model")
+                  .starts_with("model /no/such/model: no such folder or file, and no such model in "
+                               "the Hugging Face cache, "));
   EXPECT_EQ(open_error(folder.path()),
             "model " + folder.path() + " has no config.json; wanted a Hugging Face folder");
   write_file(folder.path("model.safetensors"), "");
@@ -40,6 +40,21 @@ TEST(Bundle, SaysWhatIsWrongWithAPath) {
       open_error(folder.path("model.safetensors")),
       "model " + folder.path("model.safetensors") +
           " is a file and no GGUF; wanted its folder, with config.json in it, or a GGUF file");
+}
+
+// As transformers does: a head of its own in the file is not tied, whatever config.json says.
+TEST(Bundle, AHeadWithValuesOfItsOwnIsNotTied) {
+  const TempDir folder;
+  std::string config = read_file(model_folder("llama") + "/config.json");
+  const std::string untied = "\"tie_word_embeddings\": false";
+  ASSERT_NE(config.find(untied), std::string::npos);
+  config.replace(config.find(untied), untied.size(), "\"tie_word_embeddings\": true");
+  write_file(folder.path("config.json"), config);
+  EXPECT_TRUE(Bundle::open(folder.path()).config().tied_head);  // no weights yet
+  write_file(folder.path("model.safetensors"),
+             read_file(model_folder("llama") + "/model.safetensors"));
+  EXPECT_FALSE(Bundle::open(folder.path()).config().tied_head);
+  EXPECT_TRUE(Bundle::open(model_folder("gpt2")).config().tied_head);
 }
 
 TEST(Bundle, PartsThatAreMissing) {

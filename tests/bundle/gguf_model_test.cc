@@ -147,7 +147,7 @@ class GgufFault : public ::testing::Test {
   std::string fault(const std::function<void(formats::GgufMetadata&)>& change_keys,
                     const std::function<void(std::vector<formats::TensorSpec>&)>& change = {}) {
     const std::string path = folder_.path("m.gguf");
-    const Bundle model = Bundle::open(model_folder("llama2"));
+    const Bundle model = Bundle::open(model_folder(model_));
     to_gguf(model, folder_.path("right.gguf"), "f32");
     const formats::GgufReader file(folder_.path("right.gguf"));
     formats::GgufMetadata keys;
@@ -169,7 +169,18 @@ class GgufFault : public ::testing::Test {
   }
 
   TempDir folder_;
+  std::string model_ = "llama2";
 };
+
+TEST_F(GgufFault, ScalingBesideThatOfLlama3) {
+  model_ = "llama";  // with rope_freqs.weight
+  EXPECT_EQ(
+      fault([](auto& keys) {
+        keys.set("llama.rope.scaling.type", "linear");
+        keys.set_f32("llama.rope.scaling.factor", 4);
+      }),
+      "llama.rope.scaling.type 'linear' (factor 4) beside rope_freqs.weight is not supported");
+}
 
 TEST_F(GgufFault, Keys) {
   EXPECT_EQ(fault([](auto&) {}), "(no error)");
@@ -183,6 +194,11 @@ TEST_F(GgufFault, Keys) {
             "llama.rope.dimension_count is 8, wanted the head's size 16");
   EXPECT_THAT(fault([](auto& keys) { keys.set_u32("llama.block_count", 1900); }),
               HasSubstr("llama.block_count is 1900, but the file has only "));
+  // What llama.cpp would compute and this program would not.
+  EXPECT_EQ(fault([](auto& keys) { keys.set_f32("llama.rope.scaling.attn_factor", 1.5f); }),
+            "llama.rope.scaling.attn_factor 1.5 is supported with yarn and longrope only");
+  EXPECT_THAT(fault([](auto& keys) { keys.set("llama.rope.scaling.type", "wobble"); }),
+              HasSubstr("llama.rope.scaling.type 'wobble' is not supported; supported are none"));
   EXPECT_EQ(fault([](auto& keys) {
               keys.set_u32("llama.attention.key_length", 0);
               keys.set_u32("llama.rope.dimension_count", 0);

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 namespace ashlar::cli {
 namespace {
@@ -137,6 +138,10 @@ TEST(ConvertFaultTest, WhatCannotBeWritten) {
   EXPECT_THAT(ashlar({"convert", model, folder.path("out"), "--quant", "q8_0"}).err,
               HasSubstr("--quant q8_0: a Hugging Face folder holds f32, f16 or bf16"));
   EXPECT_TRUE(list_directory(folder.path()).empty());
+  const std::string file = folder.path("m.gguf");
+  ASSERT_EQ(ashlar({"convert", model, file}).exit_code, 0);
+  EXPECT_THAT(complaint(ashlar({"convert", file, file, "--quant", "q8_0"}), 1),
+              HasSubstr("m.gguf would replace the model it is made from; name another file"));
   EXPECT_THAT(complaint(ashlar({"convert", model, "/dev/null"}), 1),
               HasSubstr("/dev/null is no folder; name a new folder, or a file that ends in .gguf"));
 }
@@ -158,7 +163,13 @@ TEST(HubCacheTest, FindsAModelByName) {
   EXPECT_EQ(found.exit_code, 0) << found.err;
   EXPECT_EQ(found.out, ashlar({"logits", fixture_model("llama"), "--ids", "1,2", "--json"}).out);
   EXPECT_THAT(ashlar({"logits", "org/other", "--ids", "1"}, options).err,
-              HasSubstr("no such folder or file, and no such model in the Hugging Face cache"));
+              HasSubstr("no such folder or file, and no such model in the Hugging Face cache, " +
+                        home.path("hub")));
+  EXPECT_THAT(ashlar({"logits", "org/small@v2", "--ids", "1"}, options).err,
+              HasSubstr("has no snapshot of revision 'v2' in " + folder));
+  // Models of old have no organisation.
+  std::filesystem::rename(folder, home.path("hub/models--small"));
+  EXPECT_EQ(ashlar({"logits", "small", "--ids", "1,2", "--json"}, options).out, found.out);
 }
 
 }  // namespace

@@ -105,10 +105,11 @@ TEST_P(Golden, PagedCacheInChunks) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden,
-                         ::testing::Values("gpt2", "llama", "llama2", "mistral", "mixtral", "phi3",
-                                           "qwen2", "qwen3", "qwen2_moe", "qwen2_moe_sparse",
-                                           "qwen3_moe", "qwen3_moe_plain", "deepseek_v2",
-                                           "deepseek_v2_lite", "deepseek_v3", "deepseek_v3_plain"),
+                         ::testing::Values("gpt2", "llama", "llama2", "mistral", "mixtral",
+                                           "mixtral_window", "phi3", "qwen2", "qwen3", "qwen2_moe",
+                                           "qwen2_moe_sparse", "qwen3_moe", "qwen3_moe_plain",
+                                           "deepseek_v2", "deepseek_v2_lite", "deepseek_v3",
+                                           "deepseek_v3_plain"),
                          [](const auto& model) { return std::string(model.param); });
 
 }  // namespace

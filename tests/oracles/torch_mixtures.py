@@ -3,7 +3,7 @@ with them in float32: logits and loss, greedy tokens, gradients, AdamW steps (do
 biases and the routers' corrections are away from their defaults.
 
     ./dev oracles torch_mixtures          compare with tests/fixtures/models
-    ./dev oracles torch_mixtures --write
+    ./dev oracles torch_mixtures --write [NAME...]
     ./dev oracles torch_mixtures --load DIR NAME   what Ashlar saved of NAME has the same logits
 """
 import json
@@ -31,6 +31,11 @@ LATENT = COMMON | dict(num_key_value_heads=4, intermediate_size=48, moe_intermed
 YARN = dict(rope_type="yarn", factor=4.0, mscale=0.8, mscale_all_dim=1.2, beta_fast=16,
             beta_slow=1, original_max_position_embeddings=32, rope_theta=10000.0)
 CASES = {
+    "mixtral_window": ("mixtral", COMMON | dict(
+        num_key_value_heads=1, head_dim=12, intermediate_size=24, num_local_experts=5,
+        sliding_window=9, tie_word_embeddings=True, rope_parameters=dict(
+            rope_type="default", rope_theta=500.0), output_router_logits=True,
+        router_aux_loss_coef=0.03)),
     "qwen2_moe": ("qwen2_moe", QWEN | dict(
         shared_expert_intermediate_size=40, output_router_logits=True,
         router_aux_loss_coef=0.02)),
@@ -67,7 +72,17 @@ def hub_tensors(model):
     tensors |= {n: b for n, b in model.named_buffers() if n.endswith("e_score_correction_bias")}
     if model.config.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)
-    return by_expert(tensors)
+    return in_files(model, by_expert(tensors))
+
+
+def in_files(model, tensors):
+    """Mixtral's files call them otherwise than transformers does."""
+    if model.config.model_type != "mixtral":
+        return tensors
+    for new, old in ((".mlp.gate.", ".block_sparse_moe.gate."), (".mlp.experts.", ".block_sparse_moe.experts."),
+                     (".gate_proj.", ".w1."), (".up_proj.", ".w3."), (".down_proj.", ".w2.")):
+        tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
+    return tensors
 
 
 def by_expert(tensors):
@@ -153,7 +168,7 @@ def golden(model):
                          cross_entropy=cross_entropy.item())
             if balanced:
                 train |= dict(aux_loss=out.aux_loss.item(), aux_coef=coefficient)
-            grads = by_expert({n: p.grad for n, p in model.named_parameters()})
+            grads = in_files(model, by_expert({n: p.grad for n, p in model.named_parameters()}))
             train["grad_norms"] = {n: g.norm().item() for n, g in grads.items()}
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         steps.append([cross_entropy.item(), norm.item()])
@@ -210,7 +225,8 @@ def main():
         at = sys.argv.index("--load")
         return 0 if load(sys.argv[at + 1], sys.argv[at + 2]) else 1
     good = True
-    for name in CASES:
+    names = [a for a in sys.argv[1:] if not a.startswith("-")] or list(CASES)
+    for name in names:
         model = build(name)
         if "--write" in sys.argv:
             stored = {n: t.detach().clone() for n, t in model.state_dict().items()}
