@@ -21,7 +21,8 @@ namespace ashlar::cli {
 namespace {
 
 constexpr const char* kFooter =
-    "MODEL is a Hugging Face directory: config.json, safetensors, tokenizer.json.\n"
+    "MODEL is a Hugging Face directory, a GGUF file, or the name of one in the Hugging Face "
+    "cache.\n"
     "Where a verb has --json, stdout is exactly one JSON object; all else goes to stderr.\n"
     "\n"
     "Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 130 interrupted.\n"

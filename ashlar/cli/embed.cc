@@ -62,7 +62,9 @@ struct Embed {
   bool plain = false, json = false, jsonl = false;
 
   void add_flags(CLI::App& app) {
-    app.add_option("MODEL", model, "Model directory")->required()->option_text(" ");
+    app.add_option("MODEL", model, "Model directory, GGUF file or name in the Hugging Face cache")
+        ->required()
+        ->option_text(" ");
     app.add_option("TEXT", texts, "Texts to embed");
     app.add_option("--file,-f", file, "A file with a text on each line; - is standard input")
         ->excludes("TEXT")

@@ -21,7 +21,10 @@ struct Eval {
   bool json = false;
 
   void add_flags(CLI::App& app) {
-    app.add_option("MODEL", options.model, "Model directory")->required()->option_text(" ");
+    app.add_option("MODEL", options.model,
+                   "Model directory, GGUF file or name in the Hugging Face cache")
+        ->required()
+        ->option_text(" ");
     app.add_option("--data", options.data.train, "Text, JSONL or folder; may be given again")
         ->required()
         ->option_text("FILE");

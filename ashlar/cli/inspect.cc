@@ -292,7 +292,8 @@ struct Inspect {
   bool training = false, json = false;
 
   void add_flags(CLI::App& app) {
-    app.add_option("MODEL", model, "Model directory or GGUF file")->required();
+    app.add_option("MODEL", model, "Model directory, GGUF file or name in the Hugging Face cache")
+        ->required();
     app.add_option("--context,--ctx", context,
                    "Tokens to count the cache's memory for (default: all)")
         ->check(positive())

@@ -86,6 +86,11 @@ struct LogitsVerb {
 
   std::vector<float> masked_logits(const bundle::Bundle& bundle,
                                    const std::vector<int32_t>& tokens) const {
+    ASHLAR_CHECK(
+        bundle.gguf() == nullptr,
+        "model {}: GGUF has no head that guesses an encoder's tokens; name the folder it was "
+        "made from",
+        bundle.path());
     const auto count = static_cast<int64_t>(tokens.size());
     const int64_t place = at.value_or(masked_place(bundle, tokens));
     if (place < 0 || place >= count) fail_usage("--at {}: the ids are {}", place, count);

@@ -77,7 +77,9 @@ struct Serve {
   std::map<std::string, std::string> flags;  // by key, as typed
 
   void add_flags(CLI::App& app) {
-    app.add_option("MODEL", model, "Model directory")->required()->option_text(" ");
+    app.add_option("MODEL", model, "Model directory, GGUF file or name in the Hugging Face cache")
+        ->required()
+        ->option_text(" ");
     app.add_option("--config", file, "TOML file with any of the settings below")
         ->option_text("FILE");
     for (const ConfigKey& key : table.keys()) {

@@ -47,7 +47,9 @@ std::optional<text::Tokenizer> tokenizer_of(const bundle::Bundle& bundle) {
 }  // namespace
 
 void ModelFlags::add_to(CLI::App& app) {
-  app.add_option("MODEL", model, "Model directory")->required()->option_text(" ");
+  app.add_option("MODEL", model, "Model directory, GGUF file or name in the Hugging Face cache")
+      ->required()
+      ->option_text(" ");
   app.add_option("--context", context, "Most tokens of prompt and answer (default: the model's)")
       ->check(positive())
       ->option_text("N");

@@ -40,6 +40,12 @@ const Family& find_family(const std::string& model_type, const std::string& wher
     if (family.model_type == model_type) return family;
     encoders.push_back(family.model_type);
   }
+  const std::string text_model = model_type + "_text";  // of a model that also sees
+  for (const std::string_view known : decoders) {
+    if (known != text_model) continue;
+    fail("{}: model_type {} takes pictures too and is not known; its text model, {}, is", where,
+         shown_text(model_type), text_model);
+  }
   fail("{}: model_type {} is not known; known are the decoders {} and the encoders {}", where,
        shown_text(model_type), fmt::join(decoders, ", "), fmt::join(encoders, ", "));
 }

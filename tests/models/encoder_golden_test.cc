@@ -6,6 +6,7 @@
 #include "ashlar/formats/gguf_writer.h"
 #include "ashlar/formats/safetensors_writer.h"
 #include "ashlar/passes/fuse.h"
+#include "tests/base/messages.h"
 #include "tests/base/temp_dir.h"
 #include "tests/graph/counter_values.h"
 #include "tests/models/encoder_models.h"
@@ -264,6 +265,12 @@ TEST(EncoderFiles, AnUnknownTypeListsDecodersAndEncoders) {
                 HasSubstr("model_type 'mamba' is not known; known are the decoders "));
     EXPECT_THAT(error.what(), HasSubstr("and the encoders bert, roberta, "));
   }
+}
+
+TEST(EncoderFiles, ATypeWithPicturesNamesItsTextModel) {
+  EXPECT_EQ(error_of([] { models::find_family("gemma3", "c.json"); }),
+            "c.json: model_type 'gemma3' takes pictures too and is not known; its text model, "
+            "gemma3_text, is");
 }
 
 TEST(EncoderFiles, ConfigsAreWrittenAsTheyAreRead) {
