@@ -6,7 +6,7 @@
 // fewer), in which one scale stands before integer multipliers of the sub-blocks. For block b
 // (kQuantBlock elements) and super-block s a format says:
 //   codes(panel, b, phase, g)     elements 4g .. 4g+3, each a byte without sign
-//   plane(panel, b, phase, g, i)  bits 4i .. 4i+3 of them, for processors that sum nibbles
+//   kNibbles                      codes have four bits
 //   multiplier(panel, b, sub)     of the sub-block, an integer
 //   scale(panel, s)               a weight is scale * multiplier * (code - kOffset)
 //   minimum(panel, s), minimum_multiplier(panel, b)   where kHasMinimum: - minimum * multiplier
@@ -86,15 +86,12 @@ struct ScaledBlocks {
 
 // f16 d, 32 x i8. Packed: codes + 128.
 struct Q8_0 : ScaledBlocks<8, 255> {
-  static constexpr int kPlanes = 2, kOffset = 128;
+  static constexpr bool kNibbles = false;
+  static constexpr int kOffset = 128;
   static constexpr bool kShortSums = false;
 
   ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int, int g) {
     return words(panel, b, g);
-  }
-  ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int, int g, int i) {
-    const Ints c = words(panel, b, g);
-    return i == 0 ? low_nibbles(c) : high_nibbles(c);
   }
   static void pack(const std::byte* blocks, int64_t count, std::byte* super, int64_t output) {
     pack_flipped(blocks, count, super, output, 0x80808080u);
@@ -103,15 +100,13 @@ struct Q8_0 : ScaledBlocks<8, 255> {
 
 // f16 d, 16 bytes: element j in the low half of byte j, element j + 16 in the high half.
 struct Q4_0 : ScaledBlocks<4, 4095> {
-  static constexpr int kPlanes = 1, kOffset = 8;
+  static constexpr bool kNibbles = true;
+  static constexpr int kOffset = 8;
   static constexpr bool kShortSums = true;
 
   ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int, int g) {
     const Ints c = words(panel, b, g & 3);
     return g < 4 ? low_nibbles(c) : high_nibbles(c);
-  }
-  ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int phase, int g, int) {
-    return codes(panel, b, phase, g);
   }
   static void pack(const std::byte* blocks, int64_t count, std::byte* super, int64_t output) {
     pack_flipped(blocks, count, super, output, 0);

@@ -32,7 +32,8 @@ struct SuperBlocks {
 // dmin, then a byte a scale and a minimum, 16 of each block.
 struct Q4_K : SuperBlocks<148> {
   static constexpr int kPeriod = 2;
-  static constexpr int kSubBlocks = 1, kPlanes = 1, kOffset = 0;
+  static constexpr bool kNibbles = true;
+  static constexpr int kSubBlocks = 1, kOffset = 0;
   static constexpr bool kHasMinimum = true, kShortSums = false;
   static constexpr int64_t kSourceBytes = 144;
   static constexpr int64_t kD = 32 * kWordsBytes, kScales = kD + 64, kMinima = kScales + 128;
@@ -40,9 +41,6 @@ struct Q4_K : SuperBlocks<148> {
   ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int phase, int g) {
     const Ints words = load_words(at(panel, b) + (b % 8 / 2 * kBlockWords + g) * kWordsBytes);
     return phase == 0 ? low_nibbles(words) : high_nibbles(words);
-  }
-  ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int phase, int g, int) {
-    return codes(panel, b, phase, g);
   }
   ASHLAR_INLINE Ints six_bits(const std::byte* p, int64_t b) {
     return load_bytes(reinterpret_cast<const uint8_t*>(p) + b % 8 * kLanes);
@@ -83,7 +81,8 @@ struct Q4_K : SuperBlocks<148> {
 // sub-block.
 struct Q6_K : SuperBlocks<210> {
   static constexpr int kPeriod = 4;
-  static constexpr int kSubBlocks = 2, kPlanes = 2, kOffset = 32;
+  static constexpr bool kNibbles = false;
+  static constexpr int kSubBlocks = 2, kOffset = 32;
   static constexpr bool kHasMinimum = false, kShortSums = false;
   static constexpr int64_t kSourceBytes = 210;
   static constexpr int64_t kHigh = 32 * kWordsBytes, kD = kHigh + 16 * kWordsBytes;
@@ -106,9 +105,6 @@ struct Q6_K : SuperBlocks<210> {
   }
   ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int phase, int g) {
     return low(panel, b, phase, g) | shift_left<4>(high(panel, b, phase, g));
-  }
-  ASHLAR_INLINE Ints plane(const std::byte* panel, int64_t b, int phase, int g, int i) {
-    return i == 0 ? low(panel, b, phase, g) : high(panel, b, phase, g);
   }
   ASHLAR_INLINE Ints multiplier(const std::byte* panel, int64_t b, int sub) {
     const auto* scales = reinterpret_cast<const int8_t*>(at(panel, b) + kScales);

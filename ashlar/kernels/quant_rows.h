@@ -12,8 +12,8 @@ struct QuantRow {  // one block of a row
   int8_t codes[kQuantBlock];
   float scale;  // of its super-block
   float sum;    // of the codes
-  // Of each sub-block, - the weights' offset * the sum of the codes; where nibbles are summed, the
-  // offset in the last plane, and in halves (vec_bytes.h).
+  // Of each sub-block, - the weights' offset * the sum of the codes; where nibbles are summed, in
+  // halves (vec_bytes.h).
   int32_t starts[2];
 };
 // As format F wants it.
@@ -62,8 +62,7 @@ ASHLAR_INLINE void quantise_block(const T* x, const QuantScale& by, QuantRow& ou
   store_bytes(out.codes + kLanes, high);
   out.sum = reduce_add(to_floats(low + high));
   if constexpr (!kSumsBytes) {
-    constexpr int kOfLastPlane = F::kOffset >> 4 * (F::kPlanes - 1);
-    nibble_starts<F::kSubBlocks == 1>(out.codes, -kOfLastPlane, out.starts);
+    nibble_starts<F::kSubBlocks == 1>(out.codes, -F::kOffset, out.starts);
   } else if constexpr (F::kSubBlocks == 2) {
     const auto last = static_cast<int32_t>(reduce_add(to_floats(high)));
     out.starts[0] = -F::kOffset * (static_cast<int32_t>(out.sum) - last);

@@ -47,48 +47,30 @@ ASHLAR_INLINE void dot_block(const std::byte* const (&panels)[kPanels], int64_t 
   }
 }
 
-// totals[i]: multiplier * that sum and what was there. For processors that sum nibbles; the offset
-// is taken from the last plane's, in which it is a small number (quant_rows.h). Sums of few rows
-// leave registers for both planes; for more, words of the rows are read again for each plane.
+// totals[i]: multiplier * that sum and what was there. For processors that sum nibbles, of codes of
+// four bits (others: quant_wide.h).
 template <typename F, int kRows>
-ASHLAR_INLINE void add_planes(const std::byte* panel, int64_t b, int phase, int sub,
-                              const QuantRow* rows, Ints (&totals)[kRows][1]) {
+ASHLAR_INLINE void add_nibbles(const std::byte* panel, int64_t b, int phase, int sub,
+                               const QuantRow* rows, Ints (&totals)[kRows][1]) {
   constexpr int kSteps = static_cast<int>(kBlockWords) / F::kSubBlocks;
-  static_assert(kSteps <= kMostNibbleSteps);
-  constexpr int kAtOnce = kRows <= 2 ? F::kPlanes : 1, kLast = F::kPlanes - 1;
+  static_assert(F::kNibbles && kSteps <= kMostNibbleSteps);
   const int first = sub * kSteps;
   const Ints multiplier = F::multiplier(panel, b, sub);
-#pragma GCC unroll 2
-  for (int plane = 0; plane < F::kPlanes; plane += kAtOnce) {
-    if constexpr (kAtOnce < F::kPlanes) asm volatile("" ::: "memory");  // or they go to the stack
-    NibbleSums sums[kAtOnce][kRows];
-#pragma GCC unroll 2
-    for (int k = 0; k < kAtOnce; ++k) {
+  NibbleSums sums[kRows];
 #pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) {
-        const bool starts = plane + k == kLast && F::kOffset != 0;
-        sums[k][i] = nibble_sums(starts ? rows[i].starts[sub] : 0);
-      }
-    }
+  for (int i = 0; i < kRows; ++i) {
+    sums[i] = nibble_sums(F::kOffset != 0 ? rows[i].starts[sub] : 0);
+  }
 #pragma GCC unroll 8
-    for (int g = 0; g < kSteps; ++g) {
-#pragma GCC unroll 2
-      for (int k = 0; k < kAtOnce; ++k) {
-        const Ints codes = F::plane(panel, b, phase, first + g, plane + k);
+  for (int g = 0; g < kSteps; ++g) {
+    const Ints codes = F::codes(panel, b, phase, first + g);
 #pragma GCC unroll 16
-        for (int i = 0; i < kRows; ++i) {
-          const Ints x = broadcast_word(rows[i].codes + 4 * (first + g));
-          sums[k][i] = dot_nibbles(sums[k][i], codes, x);
-        }
-      }
-    }
-#pragma GCC unroll 2
-    for (int k = 0; k < kAtOnce; ++k) {
-      const Ints by = plane + k == 0 ? multiplier : shift_left<4>(multiplier);
-#pragma GCC unroll 16
-      for (int i = 0; i < kRows; ++i) totals[i][0] = add_scaled(totals[i][0], sums[k][i], by);
+    for (int i = 0; i < kRows; ++i) {
+      sums[i] = dot_nibbles(sums[i], codes, broadcast_word(rows[i].codes + 4 * (first + g)));
     }
   }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) totals[i][0] = add_scaled(totals[i][0], sums[i], multiplier);
 }
 
 // Products of that many rows leave the processor no time to run ahead of them to the next blocks;
@@ -114,7 +96,7 @@ ASHLAR_INLINE void add_block(const std::byte* const (&panels)[kPanels], int64_t 
   for (int sub = 0; sub < F::kSubBlocks; ++sub) {
     if constexpr (!kSumsBytes) {
       static_assert(kPanels == 1);
-      add_planes<F>(panels[0], b, phase, sub, rows, totals);
+      add_nibbles<F>(panels[0], b, phase, sub, rows, totals);
     } else {
       Ints sums[kRows][kPanels];
       dot_block<F>(panels, b, phase, sub, rows, sums);

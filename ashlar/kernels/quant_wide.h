@@ -11,7 +11,7 @@
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 template <typename F>
-concept Wide = F::kPlanes == 2 && !F::kHasMinimum;
+concept Wide = !F::kNibbles && !F::kHasMinimum;
 
 struct WideRow {  // one block of a row
   int16_t pairs[kQuantBlock];
