@@ -90,8 +90,7 @@ class Exporter {
     if (found == tokens.end()) return;
     log::warn(
         "convert note=\"GGUF has no word for {} of the token '{}': beside {} its neighbours get "
-        "other "
-        "ids\"",
+        "other ids\"",
         found->lstrip ? "lstrip" : "single_word", found->content,
         found->lstrip ? "white space" : "letters");
   }

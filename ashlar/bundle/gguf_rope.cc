@@ -108,8 +108,7 @@ class RopeReader {
     const auto found = rope_of_divisors(divisors, rope_.theta);
     ASHLAR_CHECK(found.has_value(),
                  "{}: no factor and bounds of Llama 3's scaling give the divisors in {}, or they "
-                 "are too few "
-                 "to tell which",
+                 "are too few to tell which",
                  keys_.where(), kRopeFreqs);
     rope_ = *found;
   }

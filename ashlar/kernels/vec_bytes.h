@@ -69,9 +69,11 @@ ASHLAR_INLINE NibbleSums dot_nibbles(NibbleSums s, Ints codes, Ints x) {
   asm("" : "+x"(s.lo), "+x"(s.hi));
   return s;
 }
+// Lanes that fit 16 bits, in both halves.
+ASHLAR_INLINE Ints in_pairs(Ints a) { return (a & ints(0xffff)) | shift_left<16>(a); }
 // sum + s * by, where `by` fits 16 bits.
 ASHLAR_INLINE Ints add_scaled(Ints sum, NibbleSums s, Ints by) {
-  const Ints both = (by & ints(0xffff)) | shift_left<16>(by);
+  const Ints both = in_pairs(by);
   return sum + Ints{_mm256_madd_epi16(s.lo, both.lo), _mm256_madd_epi16(s.hi, both.hi)};
 }
 // by * the sums of codes 0..15 and of 16..31, or of all, in halves.

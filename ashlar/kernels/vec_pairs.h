@@ -19,8 +19,6 @@ ASHLAR_INLINE Pairs split(Ints bytes, int offset) {
           {_mm256_sub_epi16(_mm256_srli_epi16(bytes.lo, 8), by),
            _mm256_sub_epi16(_mm256_srli_epi16(bytes.hi, 8), by)}};
 }
-// Lanes that fit 16 bits, in both places.
-ASHLAR_INLINE Ints in_pairs(Ints a) { return (a & ints(0xffff)) | shift_left<16>(a); }
 // Products that fit 16 bits.
 ASHLAR_INLINE Pairs times(const Pairs& a, Ints by) {
   return {{_mm256_mullo_epi16(a.even.lo, by.lo), _mm256_mullo_epi16(a.even.hi, by.hi)},

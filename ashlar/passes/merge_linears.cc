@@ -1,7 +1,7 @@
 #include "ashlar/passes/merge_linears.h"
 
-#include "ashlar/graph/ops/linear.h"
 #include "ashlar/graph/ops/linear_group.h"
+#include "ashlar/passes/block_product.h"
 #include "ashlar/passes/rewrite.h"
 
 #include <map>
@@ -16,24 +16,12 @@ using graph::ValueId;
 
 using Group = std::vector<const Node*>;
 
-// A product that reads nothing but x, its weight and its bias.
-const LinearOp* as_plain(const Graph& graph, const Node& node) {
-  const auto* linear = dynamic_cast<const LinearOp*>(node.op.get());
-  const auto is_f32 = [&](ValueId id) { return graph.value(id).type.dtype == DType::kF32; };
-  const bool plain =
-      linear != nullptr && linear->packed() && kernels::multiplies(linear->packed().format) &&
-      linear->activation() == kernels::Activation::kNone &&
-      !node.inputs[LinearOp::kResidual].valid() && !node.inputs[LinearOp::kDown].valid() &&
-      is_f32(node.inputs[LinearOp::kX]) && is_f32(node.outputs[0]);
-  return plain ? linear : nullptr;
-}
-
 // Those of two products or more, by their first.
 std::map<const Node*, Group> groups_of(const Graph& graph) {
   std::map<ValueId, const Node*> open;  // by x
   std::map<const Node*, Group> groups;
   for (const Node& node : graph.nodes()) {
-    if (as_plain(graph, node) == nullptr) continue;
+    if (block_product(graph, node) == nullptr || node.inputs[LinearOp::kResidual].valid()) continue;
     const ValueId x = node.inputs[LinearOp::kX];
     const auto found = open.find(x);
     if (found == open.end() || groups[found->second].size() == kernels::kMostProducts) {

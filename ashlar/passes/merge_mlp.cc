@@ -2,7 +2,7 @@
 
 #include "ashlar/graph/ops/elementwise.h"
 #include "ashlar/graph/ops/gated_mlp.h"
-#include "ashlar/graph/ops/linear.h"
+#include "ashlar/passes/block_product.h"
 #include "ashlar/passes/rewrite.h"
 
 #include <map>
@@ -27,7 +27,7 @@ class Finder {
 
   // The MLP that ends with `down`.
   std::optional<Mlp> ends_with(const Node& down) const {
-    if (!is_product(down)) return {};
+    if (block_product(graph_, down) == nullptr) return {};
     const Node* gated = only_producer(down.inputs[LinearOp::kX]);
     if (gated == nullptr || dynamic_cast<const graph::GatedOp*>(gated->op.get()) == nullptr) {
       return {};
@@ -47,19 +47,10 @@ class Finder {
     return maker < 0 ? nullptr : &graph_.node(maker);
   }
 
-  // f32 by weights in blocks; an activation in its epilogue is none of ours.
-  bool is_product(const Node& node) const {
-    const auto* linear = dynamic_cast<const LinearOp*>(node.op.get());
-    return linear != nullptr && linear->packed() && kernels::multiplies(linear->packed().format) &&
-           linear->activation() == kernels::Activation::kNone &&
-           !node.inputs[LinearOp::kDown].valid() && is_f32(node.inputs[LinearOp::kX]) &&
-           is_f32(node.outputs[0]);
-  }
   bool is_plain(const Node& node) const {
-    return is_product(node) && !node.inputs[LinearOp::kBias].valid() &&
+    return block_product(graph_, node) != nullptr && !node.inputs[LinearOp::kBias].valid() &&
            !node.inputs[LinearOp::kResidual].valid();
   }
-  bool is_f32(ValueId id) const { return graph_.value(id).type.dtype == DType::kF32; }
 
   const Graph& graph_;
   std::vector<int> uses_;
