@@ -1,12 +1,18 @@
-# Sanitizer builds with clang, which CI makes from nothing, compile sources of one target together: most of the time
-# of a source is its headers and their templates. The release build compiles each alone, so that it is
-# quick after a change, and shows what a source fails to include.
+# Sanitizer builds with clang and those of CI, which are made from nothing, compile sources of one target together:
+# most of the time of a source is its headers and their templates. Other builds compile each alone, so that they are
+# quick after a change, and show what a source fails to include.
+
+option(ASHLAR_GROUPED "Compile sources of one target together" OFF)
 
 find_program(ASHLAR_PYTHON python3)
 
 # Compiles the sources of `target` in the groups that tools/group_sources.py makes of them.
 function(ashlar_group target)
-  if(NOT ASHLAR_SANITIZE OR NOT ASHLAR_PYTHON OR NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  set(sanitized FALSE)
+  if(ASHLAR_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    set(sanitized TRUE)
+  endif()
+  if(NOT ASHLAR_PYTHON OR NOT (ASHLAR_GROUPED OR sanitized))
     return()
   endif()
   get_target_property(sources ${target} SOURCES)

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
+#include "ashlar/base/lfs_pointer.h"
 #include "ashlar/base/shown_text.h"
 
 #include <algorithm>
@@ -55,6 +56,7 @@ std::string reason_of(const std::string& what) {
 }  // namespace
 
 void check_json(std::string_view text, const std::string& source, int max_depth) {
+  check_no_lfs_pointer(text, source);
   // The parser takes a NUL for the end of its input.
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
     const Place place = place_of(text, nul);

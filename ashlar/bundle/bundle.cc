@@ -3,6 +3,7 @@
 #include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/base/json.h"
+#include "ashlar/base/lfs_pointer.h"
 #include "ashlar/base/log.h"
 #include "ashlar/base/mapped_file.h"
 #include "ashlar/bundle/gguf_embedding.h"
@@ -12,6 +13,7 @@
 #include "ashlar/bundle/model_path.h"
 #include "ashlar/bundle/save_bundle.h"
 #include "ashlar/bundle/sentencepiece_model.h"
+#include "ashlar/bundle/tokenizer_config.h"
 #include "ashlar/formats/safetensors.h"
 
 #include <algorithm>
@@ -46,6 +48,11 @@ std::string run_folder_hint(const std::string& path) {
 }
 
 void check_folder(const std::string& path) {
+  if (is_file(path)) {
+    const MappedFile file(path);
+    check_no_lfs_pointer({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()},
+                         path);
+  }
   ASHLAR_CHECK(!is_file(path),
                "model {} is a file and no GGUF; wanted its folder, with config.json in it, or a "
                "GGUF file",
@@ -131,7 +138,9 @@ text::Tokenizer Bundle::load_tokenizer() const {
   }
   ASHLAR_CHECK(has_tokenizer(), "model {} has no tokenizer.json; give token ids instead of text",
                path_);
-  return open_tokenizer(path_);
+  text::Tokenizer tokenizer = open_tokenizer(path_);
+  note_other_tokens(path_, tokenizer);
+  return tokenizer;
 }
 
 text::ChatFiles Bundle::chat_files() const {

@@ -100,7 +100,7 @@ bool has_window(const GgufMetadata& metadata) {
 
 int64_t head_dim(const GgufFacts& facts, const std::string& prefix) {
   const GgufMetadata& keys = facts.metadata;
-  const int64_t heads = std::max<int64_t>(keys.integer(prefix + "attention.head_count"), 1);
+  const int64_t heads = std::max<int64_t>(keys.uniform(prefix + "attention.head_count"), 1);
   return keys.integer(prefix + "attention.key_length",
                       keys.integer(prefix + "embedding_length") / heads);
 }
@@ -116,7 +116,7 @@ ConfigKeys read_granite(const GgufFacts& facts, const std::string& prefix) {
 ConfigKeys read_gemma(const GgufFacts& facts, const std::string& prefix, int64_t largest) {
   const GgufMetadata& keys = facts.metadata;
   const bool square = keys.integer(prefix + "block_count") == largest;
-  const int64_t heads = std::max<int64_t>(keys.integer(prefix + "attention.head_count"), 1);
+  const int64_t heads = std::max<int64_t>(keys.uniform(prefix + "attention.head_count"), 1);
   const int64_t scalar =
       square ? keys.integer(prefix + "embedding_length") / heads : head_dim(facts, prefix);
   return {{"query_pre_attn_scalar", std::to_string(scalar)}};
@@ -131,8 +131,8 @@ ConfigKeys read_gemma3(const GgufFacts& facts, const std::string& prefix) {
 // The second generation has a norm for each branch, or a number of key-value heads that the first
 // cannot have.
 ConfigKeys read_falcon(const GgufFacts& facts, const std::string& prefix) {
-  const int64_t heads = facts.metadata.integer(prefix + "attention.head_count");
-  const int64_t kv_heads = facts.metadata.integer(prefix + "attention.head_count_kv", heads);
+  const int64_t heads = facts.metadata.uniform(prefix + "attention.head_count");
+  const int64_t kv_heads = facts.metadata.uniform(prefix + "attention.head_count_kv", heads);
   const bool two = facts.has("blk.0.attn_norm_2.weight");
   const bool second = two || (kv_heads != 1 && kv_heads != heads);
   ConfigKeys keys{{"new_decoder_architecture", second ? "true" : "false"},

@@ -92,15 +92,15 @@ int64_t read_sizes(const GgufMetadata& metadata, const GgufFamily& family,
   };
   const int64_t layers = layer_count(metadata, prefix);
   const int64_t width = metadata.integer(prefix + "embedding_length");
-  const int64_t heads = metadata.integer(prefix + "attention.head_count");
+  const int64_t heads = metadata.uniform(prefix + "attention.head_count");
   const int64_t head_dim =
       metadata.integer(prefix + "attention.key_length", width / std::max<int64_t>(heads, 1));
   put(names.context, metadata.integer(prefix + "context_length"));
   put(names.width, width);
   put(names.layers, layers);
-  put(names.ffn, metadata.integer(prefix + "feed_forward_length"));
+  put(names.ffn, metadata.uniform(prefix + "feed_forward_length"));
   put(names.heads, heads);
-  put(names.kv_heads, metadata.integer(prefix + "attention.head_count_kv", heads));
+  put(names.kv_heads, metadata.uniform(prefix + "attention.head_count_kv", heads));
   put(names.head_dim, head_dim);
   const std::string eps = prefix + gguf_norm_eps_key(family);
   config[std::string(names.norm_eps)] = ordered_json::parse(json_number(metadata.number(eps)));
@@ -129,7 +129,7 @@ void check_heads(const GgufMetadata& metadata, const models::DecoderConfig& conf
                  const std::string& prefix) {
   if (config.latent.enabled) return;
   const auto check = [&](const char* key, int64_t ours, const char* what) {
-    const int64_t found = metadata.integer(prefix + key, ours);
+    const int64_t found = metadata.uniform(prefix + key, ours);
     ASHLAR_CHECK(found == ours, "{}: {}{} is {}, wanted {} {}", metadata.where(), prefix, key,
                  found, what, ours);
   };

@@ -225,6 +225,11 @@ void write_gguf_rope(const models::DecoderConfig& config, const GgufFamily& fami
   const double usual = config.latent.enabled ? 1 : yarn_factor(rope.factor);
   if (std::abs(rope.attention_factor / usual - 1) > 1e-9) {
     set("attn_factor", rope.attention_factor / usual);
+    if (std::ranges::any_of(config.pattern, &models::LayerConfig::local_rope)) {
+      log::warn(
+          "convert note=\"llama.cpp multiplies by yarn's attention_factor in windowed layers too, "
+          "the model does not\"");
+    }
   }
   if (rope.beta_fast == kBetaFast && rope.beta_slow == kBetaSlow) return;
   set("yarn_beta_fast", rope.beta_fast);

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/base64.h"
 #include "ashlar/base/error.h"
+#include "ashlar/base/log.h"
 #include "ashlar/base/utf8.h"
 #include "ashlar/bundle/gguf_spaces.h"
 
@@ -210,6 +211,12 @@ class Importer {
   }
 
   void byte_level(Json& document) const {
+    if (!metadata_.contains("tokenizer.ggml.pre")) {
+      log::warn(
+          "file={} note=\"tokenizer.ggml.pre is missing, so words are cut as for 'default'; ids "
+          "differ from the model's own where that is another\"",
+          metadata_.where());
+    }
     const std::string name = metadata_.text("tokenizer.ggml.pre", "default");
     if (name == "gemma4" || name == "granite-embed-multi-311m" || name == "sarvam-moe") {
       return lines_of_text(document);

@@ -1,6 +1,7 @@
 #include "ashlar/bundle/sentencepiece_model.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/lfs_pointer.h"
 #include "ashlar/bundle/gguf_tokenizer.h"
 
 #include <bit>
@@ -113,6 +114,7 @@ void read_piece(std::string_view bytes, const std::string& where, Pieces& pieces
 }  // namespace
 
 formats::GgufMetadata parse_sentencepiece_model(std::string_view bytes, const std::string& where) {
+  check_no_lfs_pointer(bytes, where);
   Pieces pieces;
   uint64_t type = kUnigram;
   int64_t unknown = 0, bos = 1, eos = 2, pad = -1;

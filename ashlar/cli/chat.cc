@@ -67,6 +67,7 @@ class Conversation {
  private:
   text::ChatTemplate read_template(const bundle::Bundle& bundle, const std::string& file) const {
     if (!file.empty()) return text::ChatTemplate::parse(read_file(file, kMaxTemplate), file);
+    files_.check();
     const text::ChatTemplateSource* const source = files_.choose(false);
     ASHLAR_CHECK(source != nullptr,
                  "model {}: no chat template (chat_template.jinja, or chat_template in "

@@ -122,7 +122,14 @@ CLI::Validator weight_dtype() {
                             DType::kQ4K, DType::kQ6K}) {
     values.emplace_back(name(dtype), static_cast<int64_t>(dtype));
   }
-  return named_value(std::move(values));
+  const CLI::Validator named = named_value(std::move(values));
+  return {[named](std::string& text) {
+            // llama.cpp writes Q8_0.
+            std::ranges::transform(text, text.begin(),
+                                   [](unsigned char c) { return std::tolower(c); });
+            return named(text);
+          },
+          ""};
 }
 
 }  // namespace ashlar::cli

@@ -225,9 +225,8 @@ void check_logits(embed::HiddenRunner& runner, const Json& item, Section& sectio
                 section);
 }
 
-std::vector<SectionResult> run_encoder_golden(const ModelFlags& model,
+std::vector<SectionResult> run_encoder_golden(const bundle::Bundle& bundle, const ModelFlags& model,
                                               const MachineFlags& machine) {
-  const bundle::Bundle bundle = bundle::Bundle::open(model.model);
   const std::string file = join_path(model.model, "golden.json");
   const auto golden = read_json<Json>(file);
   ThreadPool pool(machine.threads, machine.pin);
@@ -260,10 +259,10 @@ constexpr int64_t kRows = 256;  // of logits, in one run of the model
 
 class Golden {
  public:
-  Golden(const ModelFlags& flags, const MachineFlags& machine)
+  Golden(bundle::Bundle model, const ModelFlags& flags, const MachineFlags& machine)
       : flags_(flags),
         machine_(machine),
-        model_(flags, machine, {.tokens = kRows, .seqs = 1, .outputs = kRows}),
+        model_(std::move(model), flags, machine, {.tokens = kRows, .seqs = 1, .outputs = kRows}),
         json_(read_json<Json>(bundle::beside_model(flags.model, "golden.json"))) {}
 
   std::vector<SectionResult> run() {
@@ -387,11 +386,10 @@ std::string_view name(SectionResult::Status status) {
   return "";
 }
 
-std::vector<SectionResult> run_golden(const ModelFlags& model, const MachineFlags& machine) {
-  if (bundle::Bundle::open(model.model).encoder() != nullptr) {
-    return run_encoder_golden(model, machine);
-  }
-  return Golden(model, machine).run();
+std::vector<SectionResult> run_golden(bundle::Bundle opened, const ModelFlags& model,
+                                      const MachineFlags& machine) {
+  if (opened.encoder() != nullptr) return run_encoder_golden(opened, model, machine);
+  return Golden(std::move(opened), model, machine).run();
 }
 
 }  // namespace ashlar::cli

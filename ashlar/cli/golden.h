@@ -22,6 +22,7 @@ std::string_view name(SectionResult::Status status);
 
 // All sections, in a fixed order, of a decoder or an encoder; those the file lacks are skipped.
 // Throws Error where there is no golden.json or it is not understood.
-std::vector<SectionResult> run_golden(const ModelFlags& model, const MachineFlags& machine);
+std::vector<SectionResult> run_golden(bundle::Bundle opened, const ModelFlags& model,
+                                      const MachineFlags& machine);
 
 }  // namespace ashlar::cli

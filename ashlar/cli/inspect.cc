@@ -1,11 +1,11 @@
 #include "ashlar/base/atomic_file.h"
 #include "ashlar/base/error.h"
 #include "ashlar/base/human.h"
-#include "ashlar/base/shown_text.h"
 #include "ashlar/bundle/bundle.h"
 #include "ashlar/bundle/load_weights.h"
 #include "ashlar/cli/flag_checks.h"
 #include "ashlar/cli/inspect_memory.h"
+#include "ashlar/cli/inspect_tokenizer.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/formats/safetensors_header.h"
 #include "ashlar/graph/svg.h"
@@ -154,24 +154,8 @@ Json facts_of(const bundle::Bundle& model, int64_t context, std::optional<DType>
                        {"work_bytes", memory.work_bytes},
                        {"total_bytes", memory.total_bytes()}};
   }
-  facts["tokenizer"] = nullptr;
-  facts["chat_templates"] = Json::array();
   for (const auto& [kind, elements] : weights.elements) {
     facts["weights"]["dtypes"][kind] = elements;
-  }
-  if (model.has_tokenizer()) {
-    const text::Tokenizer tokenizer = model.load_tokenizer();
-    facts["tokenizer"] = {{"vocab_size", tokenizer.vocab_size()},
-                          {"special_tokens", tokenizer.special_ids().size()}};
-  }
-  for (const text::ChatTemplateSource& source : model.chat_files().templates) {
-    facts["chat_templates"].push_back(source.name);
-  }
-  if (model.gguf() != nullptr) {
-    facts["metadata"] = Json::object();
-    for (const auto& [key, value] : model.gguf()->metadata().entries()) {
-      facts["metadata"][key] = value.str();
-    }
   }
   return facts;
 }
@@ -240,25 +224,6 @@ std::string report(const Json& facts) {
                          bytes(memory["work_bytes"]), bytes(memory["total_bytes"]),
                          memory["context"].get<int64_t>())
            : fmt::format("{} weights", bytes(memory["weight_bytes"])));
-  line("tokenizer", facts["tokenizer"].is_null()
-                        ? "none: token ids only"
-                        : fmt::format("{} tokens, {} of them special",
-                                      facts["tokenizer"]["vocab_size"].get<int64_t>(),
-                                      facts["tokenizer"]["special_tokens"].get<int64_t>()));
-  std::string templates;
-  for (const Json& name : facts["chat_templates"]) {
-    templates += (templates.empty() ? "" : ", ") + name.get<std::string>();
-  }
-  line("template", templates.empty() ? "none: no chat" : templates);
-  if (facts.contains("metadata")) {
-    text += "metadata\n";
-    for (const auto& [key, value] : facts["metadata"].items()) {
-      const std::string shown = shown_text(value.get<std::string>());  // in quotes
-      fmt::format_to(std::back_inserter(text), "  {} = {}\n", key,
-                     std::string_view(shown).substr(1, shown.size() - 2));
-    }
-  }
-  text.pop_back();
   return text;
 }
 
@@ -311,10 +276,16 @@ struct Inspect {
   }
 
   int run() const {
+    if (const auto vocabulary = vocabulary_facts(model)) {
+      print_result(json ? vocabulary->json : vocabulary->lines);
+      return 0;
+    }
     const bundle::Bundle opened = bundle::Bundle::open(model);
     if (!graph.empty()) write_graph(opened, training, graph);
-    const Json facts = facts_of(opened, context, dtype);
-    print_result(json ? json_line(facts) : report(facts));
+    Json facts = facts_of(opened, context, dtype);
+    const TextFacts text = text_facts(opened);
+    facts.update(Json::parse(text.json));
+    print_result(json ? json_line(facts) : report(facts) + text.lines);
     // Behind the facts, which help to see what is wrong.
     bundle::check_weights(opened.open_weights(), graph_of(opened, false), opened.path());
     return 0;

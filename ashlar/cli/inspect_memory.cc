@@ -17,7 +17,7 @@ ServingMemory memory_to_serve(const bundle::Bundle& model, int64_t context,
   const generate::MemoryPlan plan = generate::plan_memory(
       model.config(), options, kernels::kernel_table(best_isa_tier()), machine_facts().cores);
   return {.context = options.limits.context,
-          .dtype = held.dtype,
+          .dtype = generate::most_held(generate::build_serving_graph(model.config(), options)),
           .cache_dtype = held.cache,
           .weight_bytes = plan.weights + plan.packed,
           .cache_bytes = options.blocks * plan.block,

@@ -65,7 +65,7 @@ struct LogitsVerb {
   int run() {
     machine.resolve();
     const std::vector<int32_t> tokens = parse_token_ids(ids, "--ids");
-    const bundle::Bundle bundle = bundle::Bundle::open(model.model);
+    bundle::Bundle bundle = bundle::Bundle::open(model.model);
     check_token_ids(tokens, bundle.description().vocab);
     if (bundle.encoder() != nullptr) {
       std::optional<text::Tokenizer> tokenizer;
@@ -74,7 +74,7 @@ struct LogitsVerb {
     }
     if (at)
       fail_usage("--at {}: {} is no encoder; its logits follow the last id", *at, model.model);
-    TextModel opened(model, machine);
+    TextModel opened(std::move(bundle), model, machine);
     return show(opened.logits(tokens), opened.has_tokenizer() ? &opened.tokenizer() : nullptr);
   }
 

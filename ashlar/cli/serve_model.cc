@@ -32,6 +32,7 @@ std::optional<text::ChatTemplate> chat_template(const text::ChatFiles& files,
   if (!override_path.empty()) {
     return text::ChatTemplate::parse(read_file(override_path, kMaxTemplate), override_path);
   }
+  files.check();
   const text::ChatTemplateSource* const source = files.choose(false);
   if (source == nullptr) return std::nullopt;
   return text::ChatTemplate::parse(source->source, source->where);

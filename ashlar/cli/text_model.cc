@@ -62,7 +62,11 @@ void ModelFlags::add_to(CLI::App& app) {
 
 TextModel::TextModel(const ModelFlags& flags, const MachineFlags& machine,
                      generate::RunnerLimits limits, int64_t sequences)
-    : bundle_(bundle::Bundle::open(flags.model)),
+    : TextModel(bundle::Bundle::open(flags.model), flags, machine, limits, sequences) {}
+
+TextModel::TextModel(bundle::Bundle model, const ModelFlags& flags, const MachineFlags& machine,
+                     generate::RunnerLimits limits, int64_t sequences)
+    : bundle_(std::move(model)),
       tokenizer_(tokenizer_of(bundle_)),
       held_(generate::held_weights(bundle_, flags.dtype)),
       pool_(machine.threads, machine.pin),
@@ -73,7 +77,7 @@ TextModel::TextModel(const ModelFlags& flags, const MachineFlags& machine,
 
 const text::Tokenizer& TextModel::tokenizer() const {
   ASHLAR_CHECK(tokenizer_.has_value(),
-               "model {}: no tokenizer.json, so it cannot read text; give token ids (--ids)",
+               "model {}: no tokenizer, so it cannot read text; give token ids (--ids)",
                bundle_.path());
   return *tokenizer_;
 }

@@ -32,6 +32,10 @@ class TextModel {
   TextModel(const ModelFlags& flags, const MachineFlags& machine,
             generate::RunnerLimits limits = {.tokens = 512, .seqs = 1, .outputs = 1},
             int64_t sequences = 1);
+  // Of a model that is open already.
+  TextModel(bundle::Bundle model, const ModelFlags& flags, const MachineFlags& machine,
+            generate::RunnerLimits limits = {.tokens = 512, .seqs = 1, .outputs = 1},
+            int64_t sequences = 1);
 
   const bundle::Bundle& bundle() const { return bundle_; }
   bool has_tokenizer() const { return tokenizer_.has_value(); }

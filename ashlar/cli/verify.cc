@@ -48,7 +48,7 @@ struct Verify {
 
   int run() {
     machine.resolve();
-    const bundle::Bundle opened = bundle::Bundle::open(model.model);
+    bundle::Bundle opened = bundle::Bundle::open(model.model);
     model.model = opened.path();
     if (!is_file(bundle::beside_model(model.model, "golden.json"))) {
       if (json) print_result(as_json({}, kNothingChecked));
@@ -57,7 +57,7 @@ struct Verify {
                               opened.path()),
                   kNothingChecked);
     }
-    const std::vector<SectionResult> sections = run_golden(model, machine);
+    const std::vector<SectionResult> sections = run_golden(std::move(opened), model, machine);
     const int code = exit_code(sections);
     print_result(json ? as_json(sections, code) : as_table(sections, code));
     return code;

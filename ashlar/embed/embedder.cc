@@ -55,7 +55,7 @@ Embedder::Embedder(const bundle::Bundle& model, const EmbedderOptions& options,
 }
 
 TokenizedText Embedder::encode(std::string_view text) const {
-  ASHLAR_CHECK(tokenizer_.has_value(), "model {} has no tokenizer.json; give token ids", path_);
+  ASHLAR_CHECK(tokenizer_.has_value(), "model {} has no tokenizer; give token ids", path_);
   std::string whole = settings_.prompt + std::string(text);
   if (settings_.lower_case) text::to_lower(whole);
   text::Encoding encoding = tokenizer_->encode_with_types(whole, true);

@@ -76,6 +76,17 @@ int64_t GgufMetadata::integer(const std::string& key, std::optional<int64_t> fal
   return value.integers[0];
 }
 
+int64_t GgufMetadata::uniform(const std::string& key, std::optional<int64_t> fallback) const {
+  const GgufValue* value = find(key);
+  if (value == nullptr || !value->array) return integer(key, fallback);
+  const std::vector<int64_t>& values = value->integers;
+  const bool same = std::ranges::all_of(values, [&](int64_t v) { return v == values.front(); });
+  if (!is_integer(value->kind) || values.empty() || !same) {
+    wrong(key, *value, "an integer, or one for each layer, all equal");
+  }
+  return values.front();
+}
+
 double GgufMetadata::number(const std::string& key, std::optional<double> fallback) const {
   if (fallback && !contains(key)) return *fallback;
   const GgufValue& value = require(key);

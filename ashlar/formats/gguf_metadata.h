@@ -60,6 +60,8 @@ class GgufMetadata {
 
   // Without a fallback the key is required.
   int64_t integer(const std::string& key, std::optional<int64_t> fallback = std::nullopt) const;
+  // The same where a list may give the value of each layer, all equal.
+  int64_t uniform(const std::string& key, std::optional<int64_t> fallback = std::nullopt) const;
   double number(const std::string& key, std::optional<double> fallback = std::nullopt) const;
   bool flag(const std::string& key, bool fallback) const;
   const std::string& text(const std::string& key) const;

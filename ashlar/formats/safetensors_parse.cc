@@ -1,4 +1,5 @@
 #include "ashlar/base/error.h"
+#include "ashlar/base/lfs_pointer.h"
 #include "ashlar/base/shown_text.h"
 #include "ashlar/formats/safetensors_header.h"
 
@@ -208,6 +209,7 @@ void check_cover(std::vector<TensorEntry>& tensors, uint64_t data_size, const st
 
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file,
                                            const std::string& path) {
+  check_no_lfs_pointer({reinterpret_cast<const char*>(file.data()), file.size()}, path);
   ASHLAR_CHECK(file.size() >= kLengthBytes, "safetensors {}: {} bytes are too few for a header",
                path, file.size());
   uint64_t length = 0;

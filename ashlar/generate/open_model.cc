@@ -1,7 +1,9 @@
 #include "ashlar/generate/open_model.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/log.h"
 #include "ashlar/bundle/load_weights.h"
+#include "ashlar/kernels/args.h"
 #include "ashlar/models/decoder_graphs.h"
 #include "ashlar/passes/fuse.h"
 #include "ashlar/passes/pack.h"
@@ -39,6 +41,20 @@ class Stage {
   int64_t done_ = 0, total_ = 0;
 };
 
+DType most_of(const std::map<DType, int64_t>& elements) {
+  return std::ranges::max_element(elements, {}, &std::pair<const DType, int64_t>::second)->first;
+}
+
+// Formats that no kernel multiplies, and rows that are no whole blocks.
+void note_other_format(const std::string& model, DType wanted, DType held) {
+  if (wanted == held) return;
+  const std::string reason = kernels::multiplies(wanted)
+                                 ? fmt::format("rows are no multiple of {}", block_elements(wanted))
+                                 : "kernels do not multiply it";
+  log::warn("model={} note=\"most weights are held as {}, not {}: {}\"", model, name(held),
+            name(wanted), reason);
+}
+
 }  // namespace
 
 int64_t blocks_for(int64_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
@@ -60,13 +76,13 @@ HeldWeights held_weights(const bundle::Bundle& bundle, std::optional<DType> aske
     const bool narrow = spec.dtype == DType::kF16 || spec.dtype == DType::kBF16;
     if (!narrow && (!is_block(spec.dtype) || rule.transpose)) continue;
     for (const std::string& parameter : rule.parameters) of_file[parameter] = spec.dtype;
-    elements[spec.dtype] += spec.shape.elements();
+    const std::string& first = rule.parameters.front();
+    const bool edge = first == "embed.weight" || first == "head.weight";
+    elements[spec.dtype] += edge ? 0 : spec.shape.elements();
   }
   if (of_file.empty()) return {};
-  const auto most = std::ranges::max_element(
-      elements, [](const auto& a, const auto& b) { return a.second < b.second; });
   const DType cache = bundle.gguf() != nullptr ? DType::kF16 : DType::kF32;
-  return {most->first, DType::kF32, cache,
+  return {most_of(elements), DType::kF32, cache,
           [of_file](const graph::Variable& variable, passes::WeightUse) {
             const auto found = of_file.find(variable.name);
             return found == of_file.end() ? variable.dtype : found->second;
@@ -79,6 +95,17 @@ void ModelOptions::hold(const HeldWeights& held) {
   compute = held.compute;
   cache = held.cache;
   weights = held.format;
+  wanted = held.dtype;
+}
+
+DType most_held(const graph::Graph& serving) {
+  std::map<DType, int64_t> elements;
+  for (const graph::Variable& variable : serving.variables()) {
+    if (variable.kind != graph::VariableKind::kParameter) continue;
+    const bool edge = !variable.dims.empty() && variable.dims.front() == "vocab";
+    elements[variable.dtype] += edge ? 0 : variable.shape.elements();
+  }
+  return most_of(elements);
 }
 
 ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& config) {
@@ -106,7 +133,11 @@ std::unique_ptr<ModelRunner> open_model(const bundle::Bundle& bundle, const Mode
                                         const kernels::KernelTable& table, ThreadPool& pool,
                                         const OnLoading& on_loading) {
   const ModelOptions resolved = resolve(options, bundle.config());
-  graph::Graph graph = passes::pack(build_serving_graph(bundle.config(), resolved), table);
+  graph::Graph graph = build_serving_graph(bundle.config(), resolved);
+  if (is_block(resolved.wanted)) {
+    note_other_format(bundle.path(), resolved.wanted, most_held(graph));
+  }
+  graph = passes::pack(std::move(graph), table);
   runtime::VariableStore weights;
   Stage reading("reading weights", graph, on_loading);
   const bundle::Weights files = bundle.open_weights();

@@ -16,7 +16,7 @@ namespace ashlar::generate {
 
 // How a model's matrices are held, and what is computed from them.
 struct HeldWeights {
-  DType dtype = DType::kF32;         // of most of them
+  DType dtype = DType::kF32;         // of most of those in layers
   DType compute = DType::kF32;       // of activations
   DType cache = DType::kF32;         // of keys and values
   passes::WeightFormat format = {};  // of each; none: all as what is computed
@@ -34,6 +34,7 @@ struct ModelOptions {
   int64_t blocks = 0;           // of the cache; 0: enough for one sequence of the whole context
   DType compute = DType::kF32;  // of activations, and of matrices in no format of their own
   passes::WeightFormat weights = {};  // how matrices are held; none: as what is computed
+  DType wanted = DType::kF32;         // what that is for most, as far as it can be held
   DType cache = DType::kF32;          // f32, bf16 or f16
 
   void set_dtype(DType dtype);  // held_as
@@ -42,6 +43,9 @@ struct ModelOptions {
 
 // The options with every 0 replaced. Throws Error for a context beyond the model's.
 ModelOptions resolve(const ModelOptions& options, const models::DecoderConfig& config);
+
+// What most weights of the layers are held in.
+DType most_held(const graph::Graph& serving);
 
 // options: resolved.
 graph::Graph build_serving_graph(const models::DecoderConfig& config, const ModelOptions& options);

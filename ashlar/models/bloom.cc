@@ -30,7 +30,7 @@ DecoderConfig parse(HfConfig& keys) {
   keys.alias("n_layer", "num_hidden_layers");
   keys.alias("n_head", "num_attention_heads");
   ASHLAR_CHECK(
-      keys.number("pretraining_tp", 1) <= 1 || !keys.flag("slow_but_exact", false),
+      keys.number_or("pretraining_tp", 1) <= 1 || !keys.flag("slow_but_exact", false),
       "{}: slow_but_exact = true with pretraining_tp above 1 is not supported: transformers "
       "then leaves out the biases of the dense and dense_4h_to_h projections; set "
       "slow_but_exact to false to keep them",
@@ -47,7 +47,7 @@ DecoderConfig parse(HfConfig& keys) {
   sizes.heads = keys.size("n_head");
   ASHLAR_CHECK(sizes.width % sizes.heads == 0, "{}: hidden_size {} is not a multiple of n_head {}",
                keys.where(), sizes.width, sizes.heads);
-  sizes.ffn = keys.size("n_inner", 4 * sizes.width);
+  sizes.ffn = keys.size_or("n_inner", 4 * sizes.width);
   ASHLAR_CHECK(sizes.ffn == 4 * sizes.width, "{}: n_inner = {} is not supported (only {})",
                keys.where(), sizes.ffn, 4 * sizes.width);
   // ALiBi has no last position; the file says with what context the model was trained.
@@ -56,8 +56,8 @@ DecoderConfig parse(HfConfig& keys) {
   config.norm_eps = keys.number("layer_norm_epsilon", 1e-5);
   config.residual_from_norm = keys.flag("apply_residual_connection_post_layernorm", false);
   config.tied_head = keys.flag("tie_word_embeddings", true);
-  config.residual_dropout = keys.number("hidden_dropout", 0);
-  config.attention_dropout = keys.number("attention_dropout", 0);
+  config.residual_dropout = keys.number_or("hidden_dropout", 0);
+  config.attention_dropout = keys.number_or("attention_dropout", 0);
   read_shared_keys(keys, config);
   return config;
 }

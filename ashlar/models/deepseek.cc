@@ -120,7 +120,7 @@ DecoderConfig parse_common(HfConfig& keys, bool interleaved) {
   sizes.width = keys.size("hidden_size");
   sizes.layers = keys.size("num_hidden_layers", {}, kMaxLayers);
   sizes.heads = keys.size("num_attention_heads");
-  sizes.kv_heads = keys.size("num_key_value_heads", sizes.heads);
+  sizes.kv_heads = keys.size_or("num_key_value_heads", sizes.heads);
   sizes.ffn = keys.size("intermediate_size");
   sizes.max_positions = keys.size("max_position_embeddings", kForm.max_positions);
   sizes.head_dim = 1;
@@ -129,7 +129,7 @@ DecoderConfig parse_common(HfConfig& keys, bool interleaved) {
   config.norm_eps = keys.number("rms_norm_eps", 1e-6);
   config.activation = read_activation(keys, "hidden_act", "silu");
   config.tied_head = keys.flag("tie_word_embeddings", false);
-  config.attention_dropout = keys.number("attention_dropout", 0);
+  config.attention_dropout = keys.number_or("attention_dropout", 0);
   config.qkv_bias = config.o_bias = keys.flag("attention_bias", false);
   read_positions(keys, interleaved, config);
   read_shared_keys(keys, config);
@@ -150,8 +150,8 @@ void read_experts(HfConfig& keys, const MixtureConfig& defaults, DecoderConfig& 
 }
 
 void read_groups(HfConfig& keys, int64_t best, MixtureConfig& mixture) {
-  mixture.groups = keys.size("n_group", mixture.groups);
-  mixture.top_groups = keys.size("topk_group", mixture.top_groups);
+  mixture.groups = keys.size_or("n_group", mixture.groups);
+  mixture.top_groups = keys.size_or("topk_group", mixture.top_groups);
   mixture.group_best = best;
 }
 

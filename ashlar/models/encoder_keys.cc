@@ -35,7 +35,7 @@ void read_encoder_sizes(HfConfig& keys, DecoderConfig& config) {
   ASHLAR_CHECK(keys.has("head_dim") || sizes.width % sizes.heads == 0,
                "{}: hidden_size {} is not a multiple of num_attention_heads {}", keys.where(),
                sizes.width, sizes.heads);
-  sizes.head_dim = keys.size("head_dim", std::max<int64_t>(1, sizes.width / sizes.heads));
+  sizes.head_dim = keys.size_or("head_dim", std::max<int64_t>(1, sizes.width / sizes.heads));
   config.resize(sizes);
   config.tied_head = keys.flag("tie_word_embeddings", true);
   read_shared_keys(keys, config);
@@ -52,8 +52,9 @@ std::string write_encoder_sizes(const DecoderConfig& config) {
 }
 
 void read_bert_dropout(HfConfig& keys, double fallback, DecoderConfig& config) {
-  config.embedding_dropout = config.residual_dropout = keys.number("hidden_dropout_prob", fallback);
-  config.attention_dropout = keys.number("attention_probs_dropout_prob", fallback);
+  config.embedding_dropout = config.residual_dropout =
+      keys.number_or("hidden_dropout_prob", fallback);
+  config.attention_dropout = keys.number_or("attention_probs_dropout_prob", fallback);
 }
 
 void add_rules(std::vector<WeightRule>& rules, const std::string& theirs,

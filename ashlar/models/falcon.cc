@@ -31,7 +31,7 @@ DecoderConfig blank() {
 // The second generation says how many norms it has; of the first, those beside attention have one.
 MlpInput read_mlp_input(HfConfig& keys, bool second) {
   const bool beside = keys.flag("parallel_attn", true);
-  const int64_t norms = keys.size("num_ln_in_parallel_attn", second ? 2 : 1);
+  const int64_t norms = keys.size_or("num_ln_in_parallel_attn", second ? 2 : 1);
   ASHLAR_CHECK(beside || !second,
                "{}: parallel_attn = false is not supported with new_decoder_architecture",
                keys.where());
@@ -45,7 +45,7 @@ MlpInput read_mlp_input(HfConfig& keys, bool second) {
 int64_t read_kv_heads(HfConfig& keys, bool second, int64_t heads) {
   const bool one = keys.flag("multi_query", true);
   keys.alias("num_kv_heads", "n_head_kv");
-  const int64_t kv_heads = keys.size("num_kv_heads", heads);
+  const int64_t kv_heads = keys.size_or("num_kv_heads", heads);
   if (second) return kv_heads;
   return one ? 1 : heads;
 }
@@ -66,7 +66,7 @@ DecoderConfig parse(HfConfig& keys) {
                "{}: hidden_size {} is not a multiple of num_attention_heads {}", keys.where(),
                sizes.width, sizes.heads);
   sizes.kv_heads = read_kv_heads(keys, second, sizes.heads);
-  sizes.ffn = keys.size("ffn_hidden_size", 4 * sizes.width);
+  sizes.ffn = keys.size_or("ffn_hidden_size", 4 * sizes.width);
   // transformers passes it over; a file where it says something else would be a riddle.
   keys.only("ff_factor", static_cast<double>(sizes.ffn) / static_cast<double>(sizes.width));
   sizes.max_positions = keys.size("max_position_embeddings", 2048);
@@ -82,8 +82,8 @@ DecoderConfig parse(HfConfig& keys) {
   config.norm_eps = keys.number("layer_norm_epsilon", 1e-5);
   config.activation = read_activation(keys, "activation", "gelu");
   config.tied_head = keys.flag("tie_word_embeddings", true);
-  config.residual_dropout = keys.number("hidden_dropout", 0);
-  config.attention_dropout = keys.number("attention_dropout", 0);
+  config.residual_dropout = keys.number_or("hidden_dropout", 0);
+  config.attention_dropout = keys.number_or("attention_dropout", 0);
   read_shared_keys(keys, config);
   return config;
 }

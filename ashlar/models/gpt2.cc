@@ -45,7 +45,7 @@ DecoderConfig parse(HfConfig& keys) {
   sizes.heads = keys.size("n_head");
   ASHLAR_CHECK(sizes.width % sizes.heads == 0, "{}: n_embd {} is not a multiple of n_head {}",
                keys.where(), sizes.width, sizes.heads);
-  sizes.ffn = keys.size("n_inner", 4 * sizes.width);
+  sizes.ffn = keys.size_or("n_inner", 4 * sizes.width);
   sizes.max_positions = keys.size("n_positions");
   config.resize(sizes);
   if (!keys.flag("scale_attn_weights", true)) config.attention_scale = 1;
@@ -53,9 +53,9 @@ DecoderConfig parse(HfConfig& keys) {
   config.norm_eps = keys.number("layer_norm_epsilon", 1e-5);
   config.activation = read_activation(keys, "activation_function", "gelu_new");
   config.tied_head = keys.flag("tie_word_embeddings", true);
-  config.embedding_dropout = keys.number("embd_pdrop", 0.1);
-  config.residual_dropout = keys.number("resid_pdrop", 0.1);
-  config.attention_dropout = keys.number("attn_pdrop", 0.1);
+  config.embedding_dropout = keys.number_or("embd_pdrop", 0.1);
+  config.residual_dropout = keys.number_or("resid_pdrop", 0.1);
+  config.attention_dropout = keys.number_or("attn_pdrop", 0.1);
   read_shared_keys(keys, config);
   return config;
 }

@@ -27,8 +27,8 @@ DecoderConfig blank() {
 
 DecoderConfig parse(HfConfig& keys) {
   // Beside the family's own names transformers passes the usual ones over.
-  keys.only("rope_theta", keys.number("rotary_emb_base", kRope.theta));
-  keys.only("partial_rotary_factor", keys.number("rotary_pct", kRope.partial));
+  keys.only("rope_theta", keys.number_or("rotary_emb_base", kRope.theta));
+  keys.only("partial_rotary_factor", keys.number_or("rotary_pct", kRope.partial));
   keys.alias("rope_theta", "rotary_emb_base");
   keys.alias("partial_rotary_factor", "rotary_pct");
   keys.ignore("classifier_dropout attention_probs_dropout_prob hidden_dropout_prob");
@@ -51,8 +51,8 @@ DecoderConfig parse(HfConfig& keys) {
   config.qkv_bias = config.o_bias = keys.flag("attention_bias", true);
   const bool parallel = keys.flag("use_parallel_residual", true);
   config.mlp_input = parallel ? MlpInput::kLayer : MlpInput::kAttention;
-  config.embedding_dropout = config.residual_dropout = keys.number("hidden_dropout", 0);
-  config.attention_dropout = keys.number("attention_dropout", 0);
+  config.embedding_dropout = config.residual_dropout = keys.number_or("hidden_dropout", 0);
+  config.attention_dropout = keys.number_or("attention_dropout", 0);
   read_shared_keys(keys, config);
   return config;
 }

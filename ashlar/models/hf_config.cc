@@ -28,9 +28,15 @@ struct HfConfig::Impl {
     return found == document.end() || found->is_null() ? nullptr : &*found;
   }
 
+  bool present(const std::string& key) {  // null or not
+    known.insert(key);
+    return document.contains(key);
+  }
+
   const json& require(const std::string& key) {
     const json* value = find(key);
-    ASHLAR_CHECK(value != nullptr, "{}: key '{}{}' is missing", where, prefix, key);
+    ASHLAR_CHECK(value != nullptr, "{}: key '{}{}' is {}", where, prefix, key,
+                 document.contains(key) ? "null" : "missing");
     return *value;
   }
 
@@ -59,12 +65,21 @@ bool HfConfig::is_null(const std::string& key) const {
 }
 
 void HfConfig::alias(const std::string& key, const std::string& other) {
+  const json *value = impl_->find(key), *second = impl_->find(other);
+  ASHLAR_CHECK(value == nullptr || second == nullptr || *value == *second,
+               "{}: {}{} is {} and {}{} is {}, two names of one setting; wanted one value",
+               impl_->where, impl_->prefix, key, on_one_line(value->dump(), kShownText),
+               impl_->prefix, other, on_one_line(second->dump(), kShownText));
+  prefer(key, other);
+}
+
+void HfConfig::prefer(const std::string& key, const std::string& other) {
   const json* value = impl_->find(other);
   if (value != nullptr && impl_->find(key) == nullptr) impl_->document[key] = json(*value);
 }
 
 int64_t HfConfig::size(const std::string& key, std::optional<int64_t> fallback, int64_t most) {
-  if (fallback && !has(key)) return *fallback;
+  if (fallback && !impl_->present(key)) return *fallback;
   const json& value = impl_->require(key);
   const bool whole = value.is_number_integer();
   if (!whole || value.get<double>() < 1 || value.get<double>() > static_cast<double>(most)) {
@@ -74,12 +89,20 @@ int64_t HfConfig::size(const std::string& key, std::optional<int64_t> fallback, 
 }
 
 double HfConfig::number(const std::string& key, std::optional<double> fallback) {
-  if (fallback && !has(key)) return *fallback;
+  if (fallback && !impl_->present(key)) return *fallback;
   const json& value = impl_->require(key);
   if (!value.is_number() || !std::isfinite(value.get<double>())) {
     impl_->wrong(key, value, "a number");
   }
   return value.get<double>();
+}
+
+int64_t HfConfig::size_or(const std::string& key, int64_t fallback) {
+  return has(key) ? size(key) : fallback;
+}
+
+double HfConfig::number_or(const std::string& key, double fallback) {
+  return has(key) ? number(key) : fallback;
 }
 
 std::vector<std::string> HfConfig::strings(const std::string& key) {
@@ -95,7 +118,7 @@ std::vector<std::string> HfConfig::strings(const std::string& key) {
 
 bool HfConfig::flag(const std::string& key, bool fallback) {
   const json* value = impl_->find(key);
-  if (value == nullptr) return fallback;
+  if (value == nullptr) return fallback && !is_null(key);
   if (!value->is_boolean()) impl_->wrong(key, *value, "true or false");
   return value->get<bool>();
 }
@@ -204,7 +227,7 @@ void ignore_common_keys(HfConfig& config) {
       "remove_invalid_values tf_legacy_loss gradient_checkpointing "
       "keys_to_ignore_at_inference chunk_size_feed_forward is_decoder output_past "
       "max_sequence_length is_llama_config transformers.js_config "
-      "cache_implementation model_max_length");
+      "cache_implementation model_max_length unsloth_fixed use_return_dict");
 }
 
 }  // namespace ashlar::models

@@ -23,15 +23,20 @@ class HfConfig {
   bool has(const std::string& key) const;
   // Whether the file says null, where a key left out would mean something else.
   bool is_null(const std::string& key) const;
-  // Another name the key goes by; used when the key itself is absent.
+  // Another name the key goes by; used when the key itself is absent. Two values are an error.
   void alias(const std::string& key, const std::string& other);
+  // The same where the key goes before the other name, whatever that says.
+  void prefer(const std::string& key, const std::string& other);
 
-  // A size: an integer from 1 to `most`. Without a fallback the key is required.
+  // A size: an integer from 1 to `most`. Without a fallback the key is required; null is an error.
   int64_t size(const std::string& key, std::optional<int64_t> fallback = std::nullopt,
                int64_t most = INT32_MAX);
   double number(const std::string& key, std::optional<double> fallback = std::nullopt);
+  // The same where null means the fallback too.
+  int64_t size_or(const std::string& key, int64_t fallback);
+  double number_or(const std::string& key, double fallback);
   std::vector<std::string> strings(const std::string& key);  // of a list; none where it is absent
-  bool flag(const std::string& key, bool fallback);
+  bool flag(const std::string& key, bool fallback);          // null is false
   std::string text(const std::string& key, std::optional<std::string> fallback = std::nullopt);
   std::vector<int64_t> token_ids(const std::string& key);  // one id, a list of ids, or none
   std::vector<std::string> texts(const std::string& key);

@@ -38,6 +38,8 @@ constexpr const char* kFull = "full_attention";
 }  // namespace
 
 Activation read_activation(HfConfig& keys, const std::string& key, const std::string& fallback) {
+  ASHLAR_CHECK(!keys.is_null(key), "{}: {} is null, wanted the name of an activation", keys.where(),
+               key);
   const std::string name = keys.text(key, fallback);
   std::string known;
   for (const auto& [known_name, activation] : kActivations) {
@@ -62,7 +64,7 @@ std::string dtype_name(DType dtype) {
 }
 
 void read_shared_keys(HfConfig& keys, DecoderConfig& config) {
-  keys.alias("dtype", "torch_dtype");
+  keys.prefer("dtype", "torch_dtype");
   const std::string dtype = keys.text("dtype", "float32");
   for (const auto& [name, known] : kDTypes) {
     if (dtype == name) config.dtype = known;
@@ -73,7 +75,7 @@ void read_shared_keys(HfConfig& keys, DecoderConfig& config) {
   const std::vector<int64_t> bos = keys.token_ids("bos_token_id");
   if (!bos.empty()) config.bos = bos.front();
   config.eos = keys.token_ids("eos_token_id");
-  config.initializer_range = keys.number("initializer_range", 0.02);
+  config.initializer_range = keys.number_or("initializer_range", 0.02);
 }
 
 int64_t read_window(HfConfig& keys, const std::string& key, int64_t fallback) {

@@ -21,11 +21,12 @@ double yarn_mscale(double factor, double mscale) {
 }
 
 double yarn_attention_factor(HfConfig& scaling, double factor) {
-  const double mscale = scaling.number("mscale", 0), all = scaling.number("mscale_all_dim", 0);
+  const double mscale = scaling.number_or("mscale", 0),
+               all = scaling.number_or("mscale_all_dim", 0);
   const bool both = mscale != 0 && all != 0;
   const double usual =
       both ? yarn_mscale(factor, mscale) / yarn_mscale(factor, all) : yarn_mscale(factor, 1);
-  return scaling.number("attention_factor", usual);
+  return scaling.number_or("attention_factor", usual);
 }
 
 // Of the context the model was first trained with; the file's own key goes before the scaling's,
@@ -33,13 +34,13 @@ double yarn_attention_factor(HfConfig& scaling, double factor) {
 int64_t original_positions(HfConfig& keys, HfConfig& scaling, const RopeDefaults& defaults,
                            int64_t max_positions) {
   constexpr const char* kKey = "original_max_position_embeddings";
-  const int64_t inner = scaling.size(kKey, max_positions);
-  return keys.size(kKey, defaults.original > 0 ? defaults.original : inner);
+  const int64_t inner = scaling.size_or(kKey, max_positions);
+  return keys.size_or(kKey, defaults.original > 0 ? defaults.original : inner);
 }
 
 void read_scaling(HfConfig& keys, HfConfig& scaling, const RopeDefaults& defaults,
                   int64_t max_positions, RopeConfig& rope) {
-  scaling.alias("rope_type", "type");
+  scaling.prefer("rope_type", "type");
   std::string type = scaling.text("rope_type", "default");
   if (type == "su" || (type == "yarn" && defaults.yarn_is_long)) type = "longrope";
   const auto original = [&] { return original_positions(keys, scaling, defaults, max_positions); };
@@ -61,20 +62,20 @@ void read_scaling(HfConfig& keys, HfConfig& scaling, const RopeDefaults& default
     rope.original_max_positions = original();
     const double ratio =
         static_cast<double>(max_positions) / static_cast<double>(rope.original_max_positions);
-    rope.factor = scaling.number("factor", ratio);
+    rope.factor = scaling.number_or("factor", ratio);
     const auto or_usual = [](double value, double usual) { return value == 0 ? usual : value; };
-    rope.beta_fast = or_usual(scaling.number("beta_fast", 32), 32);
-    rope.beta_slow = or_usual(scaling.number("beta_slow", 1), 1);
+    rope.beta_fast = or_usual(scaling.number_or("beta_fast", 32), 32);
+    rope.beta_slow = or_usual(scaling.number_or("beta_slow", 1), 1);
     rope.truncate = scaling.flag("truncate", !scaling.is_null("truncate"));
     rope.attention_factor = yarn_attention_factor(scaling, rope.factor);
   } else if (type == "longrope") {
     rope.scaling = RopeScaling::kLong;
     rope.original_max_positions = original();
     const auto positions = static_cast<double>(rope.original_max_positions);
-    rope.factor = scaling.number("factor", static_cast<double>(max_positions) / positions);
+    rope.factor = scaling.number_or("factor", static_cast<double>(max_positions) / positions);
     const double usual =
         rope.factor <= 1 ? 1 : std::sqrt(1 + std::log(rope.factor) / std::log(positions));
-    rope.attention_factor = scaling.number("attention_factor", usual);
+    rope.attention_factor = scaling.number_or("attention_factor", usual);
     rope.short_factors = scaling.numbers("short_factor");
     rope.long_factors = scaling.numbers("long_factor");
     scaling.ignore("short_mscale long_mscale");  // read by no version

@@ -20,13 +20,13 @@ void parse_llama(HfConfig& keys, const LlamaForm& form, DecoderConfig& config) {
   sizes.heads = keys.size("num_attention_heads");
   const int64_t kv_heads =
       form.kv_heads > 0 && !keys.is_null("num_key_value_heads") ? form.kv_heads : sizes.heads;
-  sizes.kv_heads = keys.size("num_key_value_heads", kv_heads);
+  sizes.kv_heads = keys.size_or("num_key_value_heads", kv_heads);
   const bool divided = form.head_dim == 0 || keys.is_null("head_dim");
   ASHLAR_CHECK(keys.has("head_dim") || !divided || sizes.width % sizes.heads == 0,
                "{}: hidden_size {} is not a multiple of num_attention_heads {}, and there is no "
                "head_dim",
                keys.where(), sizes.width, sizes.heads);
-  sizes.head_dim = keys.size("head_dim", divided ? sizes.width / sizes.heads : form.head_dim);
+  sizes.head_dim = keys.size_or("head_dim", divided ? sizes.width / sizes.heads : form.head_dim);
   sizes.ffn = keys.size("intermediate_size");
   sizes.max_positions = keys.size("max_position_embeddings", form.max_positions);
   config.resize(sizes);
@@ -36,7 +36,7 @@ void parse_llama(HfConfig& keys, const LlamaForm& form, DecoderConfig& config) {
   const bool interleaved = config.rope.interleaved;
   config.rope = read_rope(keys, config, form.rope);
   config.rope.interleaved = interleaved;
-  config.attention_dropout = keys.number("attention_dropout", 0);
+  config.attention_dropout = keys.number_or("attention_dropout", 0);
   read_shared_keys(keys, config);
 }
 

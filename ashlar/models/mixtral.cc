@@ -10,6 +10,9 @@
 namespace ashlar::models {
 namespace {
 
+// Our own key: whether weights of the chosen experts sum to 1.
+constexpr const char* kRenormalise = "ashlar_norm_topk_prob";
+
 void mlp_rules(const DecoderConfig& config, const std::string& theirs, const std::string& ours,
                std::vector<WeightRule>& rules) {
   const std::string moe = theirs + "block_sparse_moe.";
@@ -51,10 +54,11 @@ DecoderConfig parse(HfConfig& keys) {
   mixture.per_token = keys.size("num_experts_per_tok", 2);
   // transformers adds the loss where it returns the router's logits.
   mixture.balance = keys.flag("output_router_logits", false);
-  mixture.jitter = keys.number("router_jitter_noise", 0);
-  mixture.coefficient = keys.number("router_aux_loss_coef", 0.001);
-  // Qwen's name for what Mixtral always does; a model trained otherwise says so.
-  mixture.renormalise = keys.flag("norm_topk_prob", true);
+  mixture.jitter = keys.number_or("router_jitter_noise", 0);
+  mixture.coefficient = keys.number_or("router_aux_loss_coef", 0.001);
+  // What Mixtral always does, and transformers with every file; ours may be trained otherwise.
+  keys.ignore("norm_topk_prob");
+  mixture.renormalise = keys.flag(kRenormalise, true);
   return config;
 }
 
@@ -69,7 +73,7 @@ std::string write(const DecoderConfig& config) {
   keys["output_router_logits"] = mixture.balance;
   keys["router_aux_loss_coef"] = mixture.coefficient;
   keys["router_jitter_noise"] = mixture.jitter;
-  if (!mixture.renormalise) keys["norm_topk_prob"] = false;
+  if (!mixture.renormalise) keys[kRenormalise] = false;
   return keys.dump();
 }
 

@@ -67,14 +67,14 @@ DecoderConfig parse(HfConfig& keys) {
   DecoderConfig config = blank();
   read_encoder_sizes(keys, config);
   config.max_positions = keys.size("max_position_embeddings", 8192);
-  keys.alias("norm_eps", "layer_norm_eps");
+  keys.prefer("norm_eps", "layer_norm_eps");
   config.norm_eps = keys.number("norm_eps", 1e-5);
   config.norm_bias = keys.flag("norm_bias", false);
   config.activation = read_activation(keys, "hidden_activation", "gelu");
   config.qkv_bias = config.o_bias = keys.flag("attention_bias", false);
   config.mlp_bias = keys.flag("mlp_bias", false);
-  config.embedding_dropout = keys.number("embedding_dropout", 0);
-  config.attention_dropout = keys.number("attention_dropout", 0);
+  config.embedding_dropout = keys.number_or("embedding_dropout", 0);
+  config.attention_dropout = keys.number_or("attention_dropout", 0);
   config.head_transform.bias = keys.flag("classifier_bias", false);
   config.head_transform.activation = read_activation(keys, "classifier_activation", "gelu");
   config.head_bias = keys.flag("decoder_bias", true);

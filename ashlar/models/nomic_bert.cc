@@ -43,13 +43,13 @@ void parse_first_keys(HfConfig& keys, DecoderConfig& config) {
       "pad_vocab_size_multiple parallel_block_tied_norm reorder_and_upcast_attn summary_activation "
       "summary_first_dropout summary_proj_to_labels summary_type summary_use_proj use_flash_attn "
       "use_xentropy");
-  config.embedding_dropout = keys.number("embd_pdrop", 0);
-  config.residual_dropout = keys.number("resid_pdrop", 0);
-  config.attention_dropout = keys.number("attn_pdrop", 0);
+  config.embedding_dropout = keys.number_or("embd_pdrop", 0);
+  config.residual_dropout = keys.number_or("resid_pdrop", 0);
+  config.attention_dropout = keys.number_or("attn_pdrop", 0);
   config.qkv_bias = config.o_bias = keys.flag("qkv_proj_bias", true);
   config.mlp_bias = keys.flag("mlp_fc1_bias", true);
   keys.only("mlp_fc2_bias", config.mlp_bias);
-  config.rope.theta = keys.number("rotary_emb_base", 10000);
+  config.rope.theta = keys.number_or("rotary_emb_base", 10000);
   config.rope.interleaved = keys.flag("rotary_emb_interleaved", false);
   // Beyond the positions it was trained on the factor stretches the frequencies.
   if (keys.has("rotary_scaling_factor")) {

@@ -42,7 +42,7 @@ DecoderConfig parse(HfConfig& keys) {
   sizes.ffn = keys.size("ffn_dim");
   sizes.max_positions = keys.size("max_position_embeddings", 2048);
   config.resize(sizes);
-  const int64_t embedding = keys.size("word_embed_proj_dim", config.width);
+  const int64_t embedding = keys.size_or("word_embed_proj_dim", config.width);
   if (embedding != config.width) config.embedding_width = embedding;
   const bool before = keys.flag("do_layer_norm_before", true);
   config.norm_placement = before ? NormPlacement::kInput : NormPlacement::kStream;
@@ -51,10 +51,10 @@ DecoderConfig parse(HfConfig& keys) {
   config.qkv_bias = config.o_bias = config.mlp_bias = keys.flag("enable_bias", true);
   config.activation = read_activation(keys, "activation_function", "relu");
   config.tied_head = keys.flag("tie_word_embeddings", true);
-  config.residual_dropout = keys.number("dropout", 0.1);
-  config.attention_dropout = keys.number("attention_dropout", 0);
-  config.layerdrop = keys.number("layerdrop", 0);
-  keys.alias("initializer_range", "init_std");
+  config.residual_dropout = keys.number_or("dropout", 0.1);
+  config.attention_dropout = keys.number_or("attention_dropout", 0);
+  config.layerdrop = keys.number_or("layerdrop", 0);
+  keys.prefer("initializer_range", "init_std");
   read_shared_keys(keys, config);
   return config;
 }

@@ -49,8 +49,8 @@ DecoderConfig parse(HfConfig& keys) {
   DecoderConfig config = blank();
   parse_llama(keys, kForm, config);
   if (keys.flag("qk_layernorm", false)) config.qk_norm = QkNorm::kHead;
-  config.residual_dropout = keys.number("resid_pdrop", 0);
-  config.embedding_dropout = keys.number("embd_pdrop", 0);
+  config.residual_dropout = keys.number_or("resid_pdrop", 0);
+  config.embedding_dropout = keys.number_or("embd_pdrop", 0);
   return config;
 }
 

@@ -41,7 +41,7 @@ DecoderConfig parse(HfConfig& keys) {
   DecoderConfig config = blank();
   parse_llama(keys, kForm, config);
   config.pattern = {{.window = read_window(keys, "sliding_window", 0)}};
-  config.residual_dropout = keys.number("resid_pdrop", 0);
+  config.residual_dropout = keys.number_or("resid_pdrop", 0);
   return config;
 }
 

@@ -17,7 +17,7 @@ constexpr LlamaForm kQwen3{.kv_heads = 32, .head_dim = 128, .max_positions = 327
 void read_windows(HfConfig& keys, DecoderConfig& config) {
   const int64_t given = read_window(keys, "sliding_window", 4096);
   const int64_t window = keys.flag("use_sliding_window", false) ? given : 0;
-  const double full = keys.number("max_window_layers", 28);
+  const double full = keys.number_or("max_window_layers", 28);
   read_layer_types(keys, config, window,
                    [&](int64_t layer) { return static_cast<double>(layer) >= full; });
 }

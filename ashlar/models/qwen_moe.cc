@@ -40,7 +40,7 @@ void read_experts(HfConfig& keys, const MixtureConfig& defaults, DecoderConfig& 
   mixture.renormalise = keys.flag("norm_topk_prob", false);
   // transformers adds the loss where it returns the router's logits.
   mixture.balance = keys.flag("output_router_logits", false);
-  mixture.coefficient = keys.number("router_aux_loss_coef", 0.001);
+  mixture.coefficient = keys.number_or("router_aux_loss_coef", 0.001);
   read_dense_layers(keys, config);
 }
 
@@ -86,7 +86,7 @@ DecoderConfig parse2(HfConfig& keys) {
   DecoderConfig config = blank2();
   parse_llama(keys, kQwen2, config);
   config.qkv_bias = keys.flag("qkv_bias", true);
-  const double end = keys.number("max_window_layers", 28);
+  const double end = keys.number_or("max_window_layers", 28);
   read_layer_types(keys, config, window_of(keys), [&](int64_t layer) {
     return layer % 2 == 0 && static_cast<double>(layer) < end;
   });

@@ -48,7 +48,7 @@ DecoderConfig parse(HfConfig& keys) {
   config.qkv_bias = keys.flag("use_qkv_bias", false);
   if (keys.flag("qk_layernorm", false)) config.qk_norm = QkNorm::kEachHead;
   if (keys.flag("use_parallel_residual", false)) config.mlp_input = MlpInput::kLayerOneNorm;
-  config.residual_dropout = keys.number("hidden_dropout", 0);
+  config.residual_dropout = keys.number_or("hidden_dropout", 0);
   return config;
 }
 

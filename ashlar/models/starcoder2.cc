@@ -56,8 +56,8 @@ DecoderConfig parse(HfConfig& keys) {
   parse_llama(keys, kForm, config);
   config.qkv_bias = config.o_bias = config.mlp_bias = keys.flag("use_bias", true);
   config.pattern = {{.window = read_window(keys, "sliding_window", 0)}};
-  config.residual_dropout = keys.number("residual_dropout", 0);
-  config.embedding_dropout = keys.number("embedding_dropout", 0);
+  config.residual_dropout = keys.number_or("residual_dropout", 0);
+  config.embedding_dropout = keys.number_or("embedding_dropout", 0);
   return config;
 }
 

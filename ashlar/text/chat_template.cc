@@ -145,6 +145,12 @@ const ChatTemplateSource* ChatFiles::choose(bool with_tools, std::string_view wa
   return found;
 }
 
+void ChatFiles::check() const {
+  for (const ChatTemplateSource& source : templates) {
+    ChatTemplate::parse(source.source, source.where);
+  }
+}
+
 std::string prompt_excess(std::string_view prompt, int64_t context) {
   constexpr int64_t kBytesOfToken = 64, kAtLeast = int64_t{1} << 20;
   const int64_t most = std::max(kAtLeast, context * kBytesOfToken);

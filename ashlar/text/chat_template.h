@@ -63,6 +63,9 @@ struct ChatFiles {
   // As transformers chooses: `wanted` if given, else "tool_use" for requests with tools where there
   // is one, else "default". nullptr when the model has no template; Error for an unknown name.
   const ChatTemplateSource* choose(bool with_tools, std::string_view wanted = {}) const;
+  // Parses them all. Throws Error with file, line and column of what is wrong with the first that
+  // is.
+  void check() const;
 };
 
 // What is wrong with a prompt of far more bytes than `context` tokens have: it need not be cut into

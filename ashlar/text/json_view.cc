@@ -1,6 +1,7 @@
 #include "ashlar/text/json_view.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/base/lfs_pointer.h"
 
 #include <nlohmann/json.hpp>
 
@@ -69,6 +70,7 @@ struct JsonDocument::Nodes {
 
 JsonDocument::JsonDocument(std::string_view text, std::string where)
     : nodes_(std::make_unique<Nodes>()), where_(std::move(where)) {
+  check_no_lfs_pointer(text, where_);
   check_depth(text, where_);
   try {
     nodes_->root = Json::parse(text);

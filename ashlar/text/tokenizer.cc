@@ -43,6 +43,8 @@ Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
+std::string_view Tokenizer::model_type() const { return parts_->model->type(); }
+
 int32_t Tokenizer::vocab_size() const {
   int32_t size = parts_->model->vocabulary().id_limit();
   for (const AddedToken& token : added_tokens()) size = std::max(size, token.id + 1);

@@ -50,6 +50,8 @@ class Tokenizer {
   // The same with ill-formed bytes as they are: the exact inverse of encode for byte-level models.
   std::string decode_bytes(std::span<const int32_t> ids, bool skip_special_tokens) const;
 
+  // The kind of model, as tokenizer.json names it: BPE, Unigram, WordPiece, WordLevel.
+  std::string_view model_type() const;
   // One more than the largest id, added tokens included: the rows an embedding needs.
   int32_t vocab_size() const;
   std::optional<int32_t> token_to_id(std::string_view token) const;

@@ -84,7 +84,7 @@ void set_experts(models::MixtureConfig& mixture, const MoeSection& moe) {
   if (renormalised && !mixture.renormalise) {
     log::warn(
         "event=router note=\"weights of chosen experts do not sum to 1: config.json says so as "
-        "norm_topk_prob=false, which transformers' Mixtral does not read\"");
+        "ashlar_norm_topk_prob=false, which transformers' Mixtral does not read\"");
   }
 }
 

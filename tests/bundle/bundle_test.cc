@@ -42,6 +42,25 @@ TEST(Bundle, SaysWhatIsWrongWithAPath) {
           " is a file and no GGUF; wanted its folder, with config.json in it, or a GGUF file");
 }
 
+// What `git clone` leaves in the place of large files.
+TEST(Bundle, PointersToFilesThatAreNotFetched) {
+  const TempDir folder;
+  const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+  const auto wanted = [&](const std::string& file) {
+    return folder.path(file) +
+           " is a Git LFS pointer, not the file itself; fetch it with `git lfs pull` in the folder "
+           "it was cloned to";
+  };
+  write_file(folder.path("model.gguf"), pointer);
+  EXPECT_EQ(open_error(folder.path("model.gguf")), wanted("model.gguf"));
+  write_file(folder.path("config.json"), read_file(model_folder("llama") + "/config.json"));
+  write_file(folder.path("model.safetensors"), pointer);
+  write_file(folder.path("tokenizer.json"), pointer);
+  const Bundle model = Bundle::open(folder.path());
+  EXPECT_EQ(error_of([&] { model.open_weights(); }), wanted("model.safetensors"));
+  EXPECT_EQ(error_of([&] { model.load_tokenizer(); }), wanted("tokenizer.json"));
+}
+
 // As transformers does: a head of its own in the file is not tied, whatever config.json says.
 TEST(Bundle, AHeadWithValuesOfItsOwnIsNotTied) {
   const TempDir folder;

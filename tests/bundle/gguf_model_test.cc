@@ -184,6 +184,15 @@ TEST_F(GgufFault, ScalingBesideThatOfLlama3) {
 
 TEST_F(GgufFault, Keys) {
   EXPECT_EQ(fault([](auto&) {}), "(no error)");
+  EXPECT_EQ(fault([](auto& keys) {
+              keys.set_i32s("llama.attention.head_count_kv", {4, 4});
+            }),
+            "(no error)");
+  EXPECT_EQ(fault([](auto& keys) {
+              keys.set_i32s("llama.attention.head_count_kv", {4, 2});
+            }),
+            "llama.attention.head_count_kv is an array of i32, wanted an integer, or one for each "
+            "layer, all equal");
   EXPECT_THAT(fault([](auto& keys) { keys.set("general.architecture", "mamba"); }),
               HasSubstr("architecture 'mamba' is not known; known are "));
   EXPECT_EQ(fault([](auto& keys) { keys.set_f32("llama.attention.clamp_kqv", 8); }),

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
+
 namespace ashlar::cli {
 namespace {
 
@@ -34,6 +36,18 @@ TEST(ChatTest, AnswersEachLineAndForgetsWhenTold) {
 
 TEST(ChatTest, AModelWithoutTemplateIsToldFrom) {
   EXPECT_THAT(complaint(ashlar({"chat", fixture_model("gpt2")}), 1), HasSubstr("no chat template"));
+}
+
+// Also one that is used for requests with tools only.
+TEST(ChatTest, ABrokenTemplateEndsItAtOnce) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("llama", folder);
+  std::filesystem::create_directory(model + "/additional_chat_templates");
+  write_file(model + "/additional_chat_templates/tool_use.jinja", "{{ tools }}\n{% if %}");
+  EXPECT_THAT(complaint(ashlar({"chat", model}, {.stdin_text = "Hi\n"}), 1),
+              HasSubstr("tool_use.jinja:2:"));
+  EXPECT_THAT(complaint(ashlar({"serve", model, "--port", "0"}), 1),
+              HasSubstr("tool_use.jinja:2:"));
 }
 
 TEST(ChatTest, ATemplateFromAFileTakesTheModelsPlace) {

@@ -1,4 +1,6 @@
 #include "ashlar/base/atomic_file.h"
+#include "ashlar/base/file.h"
+#include "tests/base/shared_data.h"
 #include "tests/cli/program.h"
 
 #include <gmock/gmock.h>
@@ -75,6 +77,35 @@ TEST(InspectTest, TellsTheMlpsThatAreThere) {
   const std::string sparse = fixture_model("deepseek_v2");  // a plain layer first
   EXPECT_THAT(ashlar({"inspect", sparse}).out, HasSubstr(" in 1 of "));
   EXPECT_GT(found(sparse, "shared_ffn"), 0);
+}
+
+// Formats that no kernel multiplies are widened, and rows that are no whole blocks take others.
+TEST(InspectTest, TellsWhatWeightsAreHeldAs) {
+  const testing::TempDir folder;
+  const std::string file = folder.path("model.gguf");
+  ASSERT_EQ(ashlar({"convert", fixture_model("llama"), file, "--quant", "q5_0"}).exit_code, 0);
+  const Json json = ashlar_json({"inspect", file});
+  EXPECT_GT(json["weights"]["dtypes"]["q5_0"], 0);
+  EXPECT_EQ(json["memory"]["dtype"], "f32");
+  EXPECT_THAT(ashlar({"run", file, "Hi", "--max-new", "1"}).err,
+              HasSubstr("most weights are held as f32, not q5_0: kernels do not multiply it"));
+  EXPECT_THAT(
+      ashlar({"run", fixture_model("llama"), "Hi", "--max-new", "1", "--dtype", "Q4_K"}).err,
+      HasSubstr("most weights are held as q8_0, not q4_k: rows are no multiple of 256"));
+  EXPECT_THAT(
+      ashlar({"run", fixture_model("llama"), "Hi", "--max-new", "1", "--dtype", "q8_0"}).err,
+      Not(HasSubstr("held as")));
+}
+
+TEST(InspectTest, TellsOfAVocabularyAlone) {
+  const std::string file = shared_data("fixtures/tokenizers/ggml-vocab-gpt-2.gguf");
+  if (!is_file(file)) GTEST_SKIP() << "the shared fixtures are not here";
+  const Json json = ashlar_json({"inspect", file});
+  EXPECT_EQ(json["tokenizer"]["type"], "BPE");
+  EXPECT_EQ(json["tokenizer"]["vocab_size"], 50257);
+  EXPECT_EQ(json["metadata"]["tokenizer.ggml.pre"], "gpt-2");
+  EXPECT_THAT(ashlar({"inspect", file}).out,
+              AllOf(HasSubstr("a vocabulary without a model"), HasSubstr("BPE, 50257 tokens")));
 }
 
 TEST(InspectTest, TellsOfAnEncoder) {

@@ -59,6 +59,23 @@ TEST(GgufTest, MissingAndWrongKeys) {
             where + ": k.u64 is 9223372036854775813, wanted at most 9223372036854775807");
 }
 
+TEST(GgufTest, OneValueForAllLayers) {
+  GgufMetadata meta("m");
+  meta.set_u32("one", 4);
+  meta.set_i32s("same", {4, 4, 4});
+  meta.set_i32s("other", {4, 8});
+  meta.set_i32s("empty", {});
+  EXPECT_EQ(meta.uniform("one"), 4);
+  EXPECT_EQ(meta.uniform("same"), 4);
+  EXPECT_EQ(meta.uniform("none", 7), 7);
+  for (const std::string key : {"other", "empty"}) {
+    EXPECT_EQ(error_of([&] { meta.uniform(key); }),
+              "m: " + key +
+                  " is an array of i32, wanted an integer, or one for each layer, all "
+                  "equal");
+  }
+}
+
 TEST(GgufTest, ReadsTensorsOutermostDimFirst) {
   const GgufReader file(golden());
   EXPECT_THAT(file.names(), ElementsAre("f32", "f16", "q8_0", "stack"));

@@ -224,6 +224,41 @@ TEST(Config, OtherNamesOfKeys) {
   EXPECT_EQ(parse(llama), parse(fixture_config("llama")));
 }
 
+TEST(Config, TwoNamesOfOneKeyAgree) {
+  EXPECT_EQ(error_with("gpt2", {{"num_hidden_layers", 2}}), "(no error)");
+  EXPECT_EQ(error_with("gpt2", {{"num_hidden_layers", 7}}),
+            "m/config.json: n_layer is 2 and num_hidden_layers is 7, two names of one setting; "
+            "wanted one value");
+  EXPECT_EQ(error_with("gpt2", {{"torch_dtype", "bfloat16"}}), "(no error)");  // dtype goes before
+}
+
+// transformers puts null where the default would be, and fails where it computes with it.
+TEST(Config, NullIsNoDefault) {
+  const json null;
+  EXPECT_EQ(error_with("llama", {{"rms_norm_eps", null}}),
+            "m/config.json: key 'rms_norm_eps' is null");
+  EXPECT_EQ(error_with("llama", {{"rope_theta", null}}), "m/config.json: key 'rope_theta' is null");
+  EXPECT_EQ(error_with("llama", {{"hidden_act", null}}),
+            "m/config.json: hidden_act is null, wanted the name of an activation");
+  EXPECT_EQ(error_with("gpt2", {{"n_layer", null}}), "m/config.json: key 'n_layer' is null");
+  // Where it means something.
+  EXPECT_EQ(error_with("llama", {{"head_dim", null}, {"attention_dropout", null}}), "(no error)");
+  json gpt2 = fixture_config("gpt2");
+  gpt2["tie_word_embeddings"] = null;  // as false
+  EXPECT_FALSE(parse(gpt2).tied_head);
+}
+
+// Mixtral's weights of experts sum to 1 whatever this key of Qwen's says.
+TEST(Config, MixtralAlwaysRenormalises) {
+  json config = fixture_config("mixtral");
+  config["norm_topk_prob"] = false;
+  DecoderConfig found = parse(config);
+  EXPECT_TRUE(found.mixture.renormalise);
+  found.mixture.renormalise = false;  // one of ours
+  EXPECT_FALSE(
+      models::parse_config(models::write_config(found), "m/config.json").mixture.renormalise);
+}
+
 json small_config(const std::string& type) {
   return {{"model_type", type},           {"vocab_size", 96},         {"hidden_size", 32},
           {"num_hidden_layers", 2},       {"num_attention_heads", 4}, {"intermediate_size", 48},
@@ -304,6 +339,8 @@ TEST(Config, HarmlessKeysPass) {
                  {"pretraining_tp", 2},
                  {"pruned_heads", json::object()},
                  {"quantization_config", nullptr},
+                 {"unsloth_fixed", true},
+                 {"use_return_dict", true},
                  {"use_cache", false}});
   EXPECT_EQ(parse(config), parse(fixture_config("llama")));
 }

@@ -291,7 +291,7 @@ const Case kRefusals[] = {
     {"families/qwen3_biased", "{}", "attention_bias = true"},
     {"models/qwen2_moe", R"({"norm_topk_prob": true})", "norm_topk_prob = true"},
     {"models/qwen3_moe", "{}", "mlp_only_layers = [0]; its files mean []"},
-    {"models/mixtral", R"({"norm_topk_prob": false})", "norm_topk_prob = false"},
+    {"models/mixtral", R"({"ashlar_norm_topk_prob": false})", "norm_topk_prob = false"},
     {"families/gemma2_capped", "{}", "query_pre_attn_scalar = 20; its files mean 16"},
     {"families/gemma2_plain", "{}", "attn_logit_softcapping = null; its files mean 50.0"},
     {"models/deepseek_v2", "{}",

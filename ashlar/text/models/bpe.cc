@@ -48,6 +48,7 @@ class Bpe : public Model {
     }
   }
 
+  std::string_view type() const override { return "BPE"; }
   const Vocabulary& vocabulary() const override { return vocabulary_; }
   std::unique_ptr<ModelScratch> make_scratch() const override {
     return std::make_unique<BpeScratch>();

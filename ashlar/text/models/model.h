@@ -23,6 +23,7 @@ class Model {
  public:
   virtual ~Model() = default;
 
+  virtual std::string_view type() const = 0;  // as tokenizer.json names it
   virtual const Vocabulary& vocabulary() const = 0;
   virtual std::unique_ptr<ModelScratch> make_scratch() const {
     return std::make_unique<ModelScratch>();

@@ -57,6 +57,7 @@ class Unigram : public Model {
     }
   }
 
+  std::string_view type() const override { return "Unigram"; }
   const Vocabulary& vocabulary() const override { return vocabulary_; }
   std::unique_ptr<ModelScratch> make_scratch() const override {
     return std::make_unique<UnigramScratch>();

@@ -14,6 +14,7 @@ class WordLevel : public Model {
         unknown_(vocabulary_.find(unknown_text_)),
         fuse_unknown_(json.boolean_or("fuse_unk", false)) {}
 
+  std::string_view type() const override { return "WordLevel"; }
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
   void tokenize(std::string_view piece, Alphabet alphabet, ModelScratch&,

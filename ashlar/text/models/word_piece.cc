@@ -29,6 +29,7 @@ class WordPiece : public Model {
     }
   }
 
+  std::string_view type() const override { return "WordPiece"; }
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
   void tokenize(std::string_view piece, Alphabet alphabet, ModelScratch&,
