@@ -33,18 +33,16 @@ sanitized_tests() { # the same, on programs only
     run_tests "$@" --exclude "tests/exclude_$1.txt" --no-python
 }
 
-build_release() { # from nothing with sources compiled together, which takes a third less
-  [ -e build/release/CMakeCache.txt ] || cmake --preset release -DASHLAR_GROUPED=ON >/dev/null || return
-  tools/build.sh release all
-}
-
 threaded=() # what runs threads, of what there is
 for folder in base comm runtime serve; do
   compgen -G "tests/$folder/*_test.cc" >/dev/null && threaded+=("${folder}_test")
 done
 
+# From nothing, with sources compiled together, which takes a third less.
+[ -e build/release/CMakeCache.txt ] || cmake --preset release -DASHLAR_GROUPED=ON >/dev/null
+
 stage check tools/check.sh --counts "$counts"
-stage build build_release
+stage build tools/build.sh release all
 stage test run_tests release
 stage build-asan tools/build.sh asan tests
 stage asan sanitized_tests asan
