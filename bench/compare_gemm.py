@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Our gemm against torch.mm (MKL; bf16: oneDNN), OpenBLAS (numpy) and oneDNN's f32 linear, in turns on the same shapes.
 
-usage: compare_gemm.py [--bench build/release/bench/gemm_bench] [--isa TIER] [--threads 2] [--dtypes f32,bf16]
+usage: compare_gemm.py [--bench build/release/bench/gemm_bench] [--isa TIER] [--threads 2] [--dtypes f32,bf16,int8]
                        [--rounds 3] [--seconds 0.2] [--only TEXT]
 Builds gemm_bench. torch and numpy come from the environment (`./dev oracles` makes one: build/oracles/venv). Each
 round times every contestant for some tenths of a second; the fastest call of each counts. With one thread all are
 timed by the processor time of the thread, which other programs disturb less. Writes bench/results/gemm-TIER.md: GFLOP/s,
-and ours by the best of the others', where 0.95 (bf16: 0.9) is wanted.
+and ours by the best of the others', where 0.95 (bf16, int8: 0.9) is wanted. int8: activations of f32 by weights of
+8 bits that are packed once; ours are q8_0, with a scale for each 32, the others' have one for each output: oneDNN's
+and FBGEMM's dynamic linear layers. oneDNN's bare product of bytes, which neither rounds nor scales, stands beside them.
 """
 import argparse
 import datetime
@@ -35,6 +37,7 @@ LAYERS = [
     ("gpt2 up", 1024, 3072, 768), ("gpt2 down", 1024, 768, 3072),
     ("gpt2 head", 1024, 50257, 768), ("7b out", 1024, 4096, 4096),
 ]
+BARE = "oneDNN, bytes alone"
 KINDS = ("forward", "input_grad", "weight_grad")
 
 
@@ -58,6 +61,23 @@ def contestants(kind, a, b):
     return calls
 
 
+def int8_contestants(x, w):
+    """Linear layers that round x to bytes, multiply and scale; x [tokens, inputs], w [outputs, inputs]."""
+    calls, weight = {}, torch.quantize_per_channel(w, w.abs().amax(1) / 127, torch.zeros(len(w), dtype=torch.long), 0,
+                                                      torch.qint8)
+    for engine, name in (("onednn", "oneDNN"), ("fbgemm", "FBGEMM")):
+        if engine not in torch.backends.quantized.supported_engines:
+            continue
+        torch.backends.quantized.engine = engine
+        packed = torch.ops.quantized.linear_prepack(weight, None)
+        calls[name] = lambda packed=packed, engine=engine: (
+            setattr(torch.backends.quantized, "engine", engine), torch.ops.quantized.linear_dynamic(x, packed))
+    codes, columns = (torch.randint(-127, 127, s, dtype=torch.int8) for s in (x.shape, w.shape))
+    columns = columns.t()
+    calls[BARE] = lambda: torch._int_mm(codes, columns)
+    return calls
+
+
 def fastest(call, budget, clock):
     call()
     best, end, calls = float("inf"), time.monotonic() + budget, 0
@@ -70,10 +90,11 @@ def fastest(call, budget, clock):
 
 def compare(ours, kind, layer, dtype, args, clock):
     """Our seconds, and the others' by name."""
-    a, b = operands(kind, *layer, torch.float32 if dtype == "f32" else torch.bfloat16)
-    calls, best, theirs = contestants(kind, a, b), float("inf"), {}
+    a, b = operands(kind, *layer, torch.bfloat16 if dtype == "bf16" else torch.float32)
+    calls = int8_contestants(a, b.t().contiguous()) if dtype == "int8" else contestants(kind, a, b)
+    best, theirs, our_dtype = float("inf"), {}, "q8_0" if dtype == "int8" else dtype
     for _ in range(args.rounds):
-        ours.stdin.write(f"{kind} {a.shape[0]} {b.shape[1]} {a.shape[1]} {dtype} {args.seconds}\n")
+        ours.stdin.write(f"{kind} {a.shape[0]} {b.shape[1]} {a.shape[1]} {our_dtype} {args.seconds}\n")
         ours.stdin.flush()
         best = min(best, float(ours.stdout.readline().split()[0]))
         for name, call in calls.items():
@@ -82,15 +103,17 @@ def compare(ours, kind, layer, dtype, args, clock):
 
 
 def table(ours, dtype, args, clock):
-    wanted = 0.95 if dtype == "f32" else 0.9
+    wanted, int8 = 0.95 if dtype == "f32" else 0.9, dtype == "int8"
     lines = [f"## {dtype}: {wanted} wanted", "",
-             "| layer | product | M x N x R | Ashlar | best of the others | which | ratio |", "|---|---|---|---|---|---|---|"]
+             "| layer | product | M x N x R | Ashlar | best of the others | which | ratio |" + (f" to {BARE} |" if int8 else ""),
+             "|---|---|---|---|---|---|---|" + ("---|" if int8 else "")]
     ratios = []
     for name, *layer in LAYERS:
         if args.only not in name:
             continue
-        for kind in KINDS:
+        for kind in KINDS[:1] if int8 else KINDS:
             best, theirs = compare(ours, kind, layer, dtype, args, clock)
+            bare = theirs.pop(BARE, None)
             which = min(theirs, key=theirs.get)
             tokens, outputs, inputs = layer
             m, n, r = {"forward": (tokens, outputs, inputs), "input_grad": (tokens, inputs, outputs),
@@ -98,7 +121,7 @@ def table(ours, dtype, args, clock):
             flop = 2e-9 * m * n * r
             ratios.append(theirs[which] / best)
             lines.append(f"| {name} | {kind} | {m} x {n} x {r} | {flop / best:.0f} | {flop / theirs[which]:.0f} | {which} | "
-                         f"{ratios[-1]:.2f} |")
+                         f"{ratios[-1]:.2f} |" + (f" {bare / best:.2f} |" if int8 else ""))
             print(lines[-1], flush=True)
     reached = sum(ratio >= wanted for ratio in ratios)
     median = sorted(ratios)[len(ratios) // 2]

@@ -2,14 +2,15 @@
 // for few rows as GB/s and share of the read bandwidth, both measured in the same run.
 //
 //   gemm_bench [--isa TIER] [--threads N] [--dtype f32|bf16] [--seconds S]
-//   gemm_bench --serve   reads lines "forward|input_grad|weight_grad|decode M N R f32|bf16
-//   SECONDS",
+//   gemm_bench --serve   reads lines "forward|input_grad|weight_grad|decode M N R f32|bf16|q8_0
+//   SECONDS", q8_0: weights packed once, activations f32 and forward or decode only;
 //                        answers each with the seconds of the fastest and the median call
 //                        (bench/compare_gemm.py takes turns with it)
 #include "ashlar/base/cpu.h"
 #include "ashlar/base/thread_pool.h"
 #include "ashlar/kernels/table.h"
 #include "ashlar/kernels/team.h"
+#include "ashlar/tensor/quantize.h"
 
 #include <fmt/format.h>
 
@@ -58,6 +59,12 @@ struct Buffer {
 };
 
 Buffer random_matrix(int64_t elements, DType dtype) {
+  if (is_block(dtype)) {
+    const Buffer plain = random_matrix(elements, DType::kF32);
+    Buffer blocks(bytes_of(dtype, elements));
+    quantize(dtype, reinterpret_cast<const float*>(plain.data()), blocks.data(), elements);
+    return blocks;
+  }
   Buffer buffer(elements * size_of(dtype));
   uint32_t state = 1;
   for (int64_t i = 0; i < elements; ++i) {
@@ -100,8 +107,9 @@ struct Problem {
 };
 
 Times run(const KernelTable& table, ThreadPool& pool, const Problem& p, double budget) {
-  const bool decode = p.kind == "decode";
-  const Buffer a = random_matrix(p.m * p.r, p.dtype);
+  const bool decode = p.kind == "decode", packs = decode || is_block(p.dtype);
+  const DType activations = is_block(p.dtype) ? DType::kF32 : p.dtype;
+  const Buffer a = random_matrix(p.m * p.r, activations);
   const Buffer b = random_matrix(p.r * p.n, p.dtype);
   const Buffer c(p.m * p.n * 4);
   GemmArgs args;
@@ -109,17 +117,17 @@ Times run(const KernelTable& table, ThreadPool& pool, const Problem& p, double b
   args.n = p.n;
   args.r = p.r;
   const bool a_transposed = p.kind == "weight_grad", b_transposed = p.kind == "forward" || decode;
-  args.a =
-      a_transposed ? MatrixView{a.data(), p.dtype, 1, p.m} : MatrixView{a.data(), p.dtype, p.r, 1};
+  args.a = a_transposed ? MatrixView{a.data(), p.dtype, 1, p.m}
+                        : MatrixView{a.data(), activations, p.r, 1};
   args.b =
       b_transposed ? MatrixView{b.data(), p.dtype, 1, p.r} : MatrixView{b.data(), p.dtype, p.n, 1};
   args.c = c.data();
-  args.c_dtype = a_transposed ? DType::kF32 : p.dtype;
+  args.c_dtype = a_transposed ? DType::kF32 : activations;
   args.c_stride = p.n;
   std::vector<Buffer> packed;
-  if (decode) {
+  if (packs) {
     const int64_t bytes = table.packed_b_bytes(p.dtype, p.r, p.n);
-    const int64_t copies = std::max<int64_t>(1, (int64_t{400} << 20) / bytes);
+    const int64_t copies = decode ? std::max<int64_t>(1, (int64_t{400} << 20) / bytes) : 1;
     for (int64_t i = 0; i < copies; ++i) {
       table.pack_b(args.b, p.r, p.n, 0, p.n, p.dtype, packed.emplace_back(bytes).data());
     }
@@ -258,7 +266,7 @@ void serve(const KernelTable& table, ThreadPool& pool) {
     Problem p;
     double budget = 0;
     in >> p.kind >> p.m >> p.n >> p.r >> dtype >> budget;
-    p.dtype = dtype == "bf16" ? DType::kBF16 : DType::kF32;
+    p.dtype = dtype == "q8_0" ? DType::kQ8_0 : dtype == "bf16" ? DType::kBF16 : DType::kF32;
     const Times t = run(table, pool, p, budget);
     fmt::print("{:.9f} {:.9f}\n", t.fastest, t.median);
     std::fflush(stdout);

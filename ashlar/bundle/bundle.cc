@@ -47,6 +47,17 @@ std::string run_folder_hint(const std::string& path) {
                      join_path(path, text.substr(0, text.find('\n'))));
 }
 
+// What a folder without config.json is instead, as far as that shows.
+std::string folder_hint(const std::string& path) {
+  if (is_file(join_path(path, "adapter_config.json"))) {
+    return "; this is an adapter: merge it into its model first (peft: merge_and_unload)";
+  }
+  if (is_file(join_path(path, "0_Transformer/config.json"))) {
+    return "; the model is in its folder 0_Transformer";
+  }
+  return run_folder_hint(path);
+}
+
 void check_folder(const std::string& path) {
   if (is_file(path)) {
     const MappedFile file(path);
@@ -61,7 +72,19 @@ void check_folder(const std::string& path) {
                why_not_cached(path));
   ASHLAR_CHECK(is_file(join_path(path, kConfig)),
                "model {} has no config.json; wanted a Hugging Face folder{}", path,
-               run_folder_hint(path));
+               folder_hint(path));
+}
+
+// What a folder has in the place of a tokenizer that is read, and what to do about it.
+std::string tokenizer_hint(const std::string& folder) {
+  for (const char* name : {"vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"}) {
+    if (!is_file(join_path(folder, name))) continue;
+    return fmt::format(
+        "; of {} transformers makes one: "
+        "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)",
+        name);
+  }
+  return "";
 }
 
 // Whether the file has a head of its own beside config.json's tied one. transformers follows the
@@ -136,8 +159,8 @@ text::Tokenizer Bundle::load_tokenizer() const {
                  path_);
     return text::Tokenizer::from_json(tokenizer_json(gguf_->metadata()), path_ + ": the tokenizer");
   }
-  ASHLAR_CHECK(has_tokenizer(), "model {} has no tokenizer.json; give token ids instead of text",
-               path_);
+  ASHLAR_CHECK(has_tokenizer(), "model {} has no tokenizer.json; give token ids instead of text{}",
+               path_, tokenizer_hint(path_));
   text::Tokenizer tokenizer = open_tokenizer(path_);
   note_other_tokens(path_, tokenizer);
   return tokenizer;
@@ -197,7 +220,10 @@ text::Tokenizer open_tokenizer(const std::string& name, LengthRules length_rules
   std::string path = find_model(name);
   if (is_directory(path)) {
     const std::string file = join_path(path, kTokenizer);
-    path = is_file(file) ? file : join_path(path, kSentencePiece);
+    const std::string pieces = join_path(path, kSentencePiece);
+    ASHLAR_CHECK(is_file(file) || is_file(pieces), "model {} has neither {} nor {}{}", path,
+                 kTokenizer, kSentencePiece, tokenizer_hint(path));
+    path = is_file(file) ? file : pieces;
   }
   std::optional<text::Tokenizer> tokenizer;
   if (is_gguf_file(path)) {  // also a file that holds a vocabulary and no model

@@ -11,13 +11,16 @@
 #include "ashlar/bundle/gguf_tensors.h"
 #include "ashlar/bundle/gguf_tokenizer.h"
 #include "ashlar/bundle/load_weights.h"
+#include "ashlar/bundle/model_path.h"
 #include "ashlar/bundle/parameter_reader.h"
 #include "ashlar/bundle/save_bundle.h"
 #include "ashlar/formats/gguf_writer.h"
 #include "ashlar/models/decoder_graphs.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <span>
 #include <vector>
 
 namespace ashlar::bundle {
@@ -78,6 +81,25 @@ struct Target {
   int64_t first_row = 0;  // of the parameter; those before it are left away
 };
 
+void check_finite(const Tensor& tensor, const std::string& parameter) {
+  const std::span values = tensor.span<f16>();
+  const bool finite =
+      std::ranges::all_of(values, [](f16 value) { return std::isfinite(to_float(value)); });
+  ASHLAR_CHECK(finite, "{} holds what f16 has no place for (at most 65504); convert to bf16 or f32",
+               parameter);
+}
+
+// f16, and blocks, whose scales are f16, have no place for what is larger, nor blocks for NaN.
+void check_range(std::span<const float> values, DType dtype, const std::string& tensor) {
+  if (dtype == DType::kF32 || dtype == DType::kBF16) return;
+  constexpr float kLargest = 65504;
+  const auto beyond =
+      std::ranges::find_if(values, [](float value) { return !(std::abs(value) <= kLargest); });
+  ASHLAR_CHECK(beyond == values.end(),
+               "tensor {} holds {}, which {} has no place for (at most {}); convert to bf16 or f32",
+               tensor, *beyond, name(dtype), kLargest);
+}
+
 class TensorWriter {
  public:
   TensorWriter(ParameterReader& reader, const models::LatentConfig& latent, ThreadPool& pool)
@@ -102,7 +124,7 @@ class TensorWriter {
           read_rows(parameter, rule.paired_heads, begin, count, rows);
         }
         for (float& value : values_) value += rule.added;
-        convert_rows(spec.dtype, count, out);
+        convert_rows(spec, count, out);
       }
     }
   }
@@ -132,7 +154,7 @@ class TensorWriter {
         reader_.read_rows(parameter, first + latent_.own, first + latent_.own + latent_.value,
                           values_.data());
       }
-      convert_rows(spec.dtype, rows, out);
+      convert_rows(spec, rows, out);
     }
   }
 
@@ -153,7 +175,10 @@ class TensorWriter {
     }
   }
 
-  void convert_rows(DType dtype, int64_t count, const formats::WriteBytes& out) {
+  void convert_rows(const formats::TensorSpec& spec, int64_t count,
+                    const formats::WriteBytes& out) {
+    const DType dtype = spec.dtype;
+    check_range(values_, dtype, spec.name);
     const int64_t row_bytes = bytes_of(dtype, length_);
     bytes_.resize(static_cast<size_t>(count * row_bytes));
     pool_.parallel_for(count, [&](int64_t row, int) {
@@ -171,6 +196,18 @@ class TensorWriter {
   std::vector<std::byte> bytes_;
 };
 
+// llama.cpp takes spaces behind special tokens into them where the name says Phi 3, and nowhere
+// else.
+std::string general_name(const Bundle& model) {
+  std::string name = model_name(model.path());
+  std::string lower = name;
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  const bool said =
+      lower.find("phi-3") != std::string::npos || lower.find("phi3") != std::string::npos;
+  if (model.description().family == "phi3" && !said) name += " (phi-3)";
+  return name;
+}
+
 formats::GgufMetadata describe(const Bundle& model, const QuantMix& mix,
                                const GgufEmbedding& embedding) {
   formats::GgufMetadata metadata("gguf");
@@ -183,7 +220,7 @@ formats::GgufMetadata describe(const Bundle& model, const QuantMix& mix,
   }
   if (!config.causal || !embedding.pooling.empty()) describe_embedding(embedding, metadata);
   metadata.set("general.type", "model");
-  metadata.set("general.name", file_name(model.path()));
+  metadata.set("general.name", general_name(model));
   metadata.set_u32("general.file_type", mix.file_type);
   if (is_block(mix.type)) metadata.set_u32("general.quantization_version", kQuantizationVersion);
   describe_tokenizer(model, metadata);
@@ -267,6 +304,18 @@ void check_plan(const models::DecoderConfig& config, const formats::GgufMetadata
 
 }  // namespace
 
+DType plain_type(const Bundle& model) {
+  const Weights weights = model.open_weights();
+  std::map<DType, int64_t> elements;
+  for (const std::string& name : weights.names()) {
+    const formats::TensorSpec& spec = weights.entry(name);
+    const bool wide = spec.dtype != DType::kF16 && spec.dtype != DType::kBF16;
+    elements[wide ? DType::kF32 : spec.dtype] += spec.shape.elements();
+  }
+  const auto most = std::ranges::max_element(elements, {}, [](const auto& e) { return e.second; });
+  return most == elements.end() ? DType::kF32 : most->first;
+}
+
 int64_t write_gguf_model(const Bundle& model, const std::string& path, const QuantMix& mix,
                          ThreadPool& pool, const OnConverted& on_converted,
                          const GgufEmbedding& embedding) {
@@ -329,6 +378,7 @@ int64_t write_folder_model(const Bundle& model, const std::string& folder, DType
       target.path(), plan, 0,
       [&](const ParameterPart& part) {
         Tensor tensor = reader.read(part.name, part.part.front(), dtype);
+        if (dtype == DType::kF16) check_finite(tensor, part.name);
         done += static_cast<int64_t>(tensor.bytes());
         on_converted(done, total);
         return tensor;

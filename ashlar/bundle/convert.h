@@ -13,6 +13,10 @@
 
 namespace ashlar::bundle {
 
+// What most weights of the model are, or f32 where that is blocks: what is written unless a type is
+// asked for.
+DType plain_type(const Bundle& model);
+
 // How many bytes of the target's data have been written, of how many.
 using OnConverted = std::function<void(int64_t done, int64_t total)>;
 

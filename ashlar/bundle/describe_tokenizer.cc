@@ -1,10 +1,13 @@
 // From tokenizer.json to the metadata of a GGUF file: the inverse of gguf_tokenizer.cc.
 #include "ashlar/base/error.h"
 #include "ashlar/base/log.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/bundle/bundle.h"
 #include "ashlar/bundle/gguf_spaces.h"
 #include "ashlar/bundle/gguf_tokenizer.h"
 #include "ashlar/bundle/gguf_unigram.h"
+#include "ashlar/bundle/pre_tokenizer_by_ids.h"
+#include "ashlar/bundle/sample_texts.h"
 
 #include <nlohmann/json.hpp>
 
@@ -65,6 +68,7 @@ class Exporter {
     }
     special_tokens();
     if (type == "Unigram") check_spaces();
+    note_other_ids();
     for (const text::ChatTemplateSource& source : model_.chat_files().templates) {
       const bool main = source.name == "default";
       metadata_.set(main ? "tokenizer.chat_template" : "tokenizer.chat_template." + source.name,
@@ -132,6 +136,35 @@ class Exporter {
     return merge.at(0).get<std::string>() + " " + merge.at(1).get<std::string>();
   }
 
+  // Of a pre-tokenizer that GGUF may have spelt so; none of one it has not.
+  std::vector<std::string> patterns() const {
+    std::vector<std::string> patterns;
+    bool bytes = false;
+    for (const json& step : steps_of(document_["pre_tokenizer"], "pretokenizers")) {
+      const std::string type = step.value("type", "");
+      if (type == "Split" && step.at("pattern").contains("Regex") &&
+          step.value("behavior", "") == "Isolated" && !step.value("invert", false)) {
+        patterns.push_back(step.at("pattern").at("Regex"));
+      } else if (type == "Digits" && step.value("individual_digits", false)) {
+        patterns.emplace_back(R"(\p{N})");
+      } else if (type == "Digits" && bytes) {
+        // GPT-2's pattern has cut them already, but for the space before.
+      } else if (type == "Punctuation" && step.value("behavior", "") == "Contiguous") {
+        patterns.emplace_back(find_pre_tokenizer("falcon")->patterns[0]);
+      } else if (type == "ByteLevel") {
+        bytes = true;
+        if (step.value("add_prefix_space", true)) no_words("add_prefix_space", "true");
+        if (step.value("use_regex", true)) {
+          patterns.emplace_back(find_pre_tokenizer("gpt-2")->patterns[0]);
+        }
+      } else {
+        return {};
+      }
+    }
+    if (!bytes) no_words("its pre-tokenizer", "without ByteLevel");
+    return patterns;
+  }
+
   void byte_level(const json& model) {
     if (!document_["normalizer"].is_null()) {
       // NFC changes only text that is not composed; llama.cpp leaves it out too.
@@ -142,27 +175,14 @@ class Exporter {
             "gets other ids\"");
       }
     }
-    std::vector<std::string> patterns;
-    bool bytes = false;
-    for (const json& step : steps_of(document_["pre_tokenizer"], "pretokenizers")) {
-      const std::string type = step.value("type", "");
-      if (type == "Split" && step.at("pattern").contains("Regex")) {
-        patterns.push_back(step.at("pattern").at("Regex"));
-      } else if (type == "Digits" && step.value("individual_digits", false)) {
-        patterns.emplace_back(R"(\p{N})");
-      } else if (type == "ByteLevel") {
-        bytes = true;
-        if (step.value("add_prefix_space", true)) no_words("add_prefix_space", "true");
-        if (step.value("use_regex", true))
-          patterns.emplace_back(find_pre_tokenizer("gpt-2")->patterns[0]);
-      } else {
-        no_words("a pre-tokenizer", type);
-      }
-    }
-    if (!bytes) no_words("its pre-tokenizer", "without ByteLevel");
     const bool ignore_merges = model.value("ignore_merges", false);
-    const PreTokenizerPatterns* const pre = find_pre_tokenizer(patterns, ignore_merges);
-    if (pre == nullptr) no_words("its pattern", patterns.empty() ? "" : patterns.front());
+    if (const json suffix = model.value("end_of_word_suffix", json());
+        suffix.is_string() && suffix != "") {
+      no_words("end_of_word_suffix", suffix);
+    }
+    const PreTokenizerPatterns* pre = find_pre_tokenizer(patterns(), ignore_merges);
+    if (pre == nullptr) pre = find_pre_tokenizer_by_ids(tokenizer_, ignore_merges);
+    if (pre == nullptr) no_words("its pre-tokenizer", document_["pre_tokenizer"].dump());
     metadata_.set("tokenizer.ggml.model", "gpt2");
     metadata_.set("tokenizer.ggml.pre", pre->name);
     tokens(false);
@@ -186,6 +206,8 @@ class Exporter {
         signs = true;
         prefix = step.value("prepend_scheme", "always") != "never";
         if (step.value("split", true)) no_words("Metaspace's split", "true");
+      } else if (type == "Split" && step.at("pattern") == json{{"String", " "}} && signs) {
+        // Behind the normalizer there are no spaces to cut at.
       } else {
         no_words("a normalizer or pre-tokenizer", type);
       }
@@ -277,6 +299,33 @@ class Exporter {
         no_words("where it cuts", json(text).dump());
       }
     }
+  }
+
+  // What the file means, as a reader will take it, beside what tokenizer.json means.
+  void note_other_ids() const {
+    const auto written = text::Tokenizer::from_json(tokenizer_json(metadata_), model_.path());
+    std::vector<std::string> texts;
+    for (const std::string_view text : sample_texts()) texts.emplace_back(text);
+    const auto& tokens = tokenizer_.added_tokens();
+    for (const auto flag : {&text::AddedToken::rstrip, &text::AddedToken::special}) {
+      const auto token = std::ranges::find(tokens, true, flag);
+      if (token == tokens.end() || token->lstrip || token->single_word) continue;
+      texts.push_back(fmt::format("one{0}two{0} three", token->content));
+    }
+    int64_t others = 0;
+    std::string first;
+    for (const std::string& text : texts) {
+      const std::vector<int32_t> here = tokenizer_.encode(text, false),
+                                 there = written.encode(text, false);
+      if (here == there) continue;
+      if (others++ == 0) first = shown_text(text);
+    }
+    if (others == 0) return;
+    log::warn(
+        "convert note=\"GGUF has no words for all rules of this tokenizer: {} of {} sample texts "
+        "get "
+        "other ids from the file, as llama.cpp reads it too; the first is {}\"",
+        others, texts.size(), first);
   }
 
   std::optional<int32_t> id_of(const std::string& role) const {

@@ -23,6 +23,7 @@ constexpr const char* kNormalize = "ashlar.embedding.normalize";
 constexpr const char* kMaxTokens = "ashlar.embedding.max_tokens";
 constexpr const char* kLowerCase = "ashlar.embedding.lower_case";
 constexpr const char* kPrompt = "ashlar.embedding.prompt";
+constexpr const char* kDimensions = "ashlar.embedding.dimensions";
 
 std::string pooling_key(const GgufMetadata& metadata) {
   return metadata.text("general.architecture", "") + ".pooling_type";
@@ -55,9 +56,12 @@ GgufEmbedding gguf_embedding(const GgufMetadata& metadata) {
                           .normalize = metadata.flag(kNormalize, true),
                           .max_tokens = metadata.integer(kMaxTokens, 0),
                           .lower_case = metadata.flag(kLowerCase, false),
-                          .prompt = metadata.text(kPrompt, "")};
+                          .prompt = metadata.text(kPrompt, ""),
+                          .dimensions = metadata.integer(kDimensions, 0)};
   ASHLAR_CHECK(embedding.max_tokens >= 0, "{}: {} is {}, wanted a positive number",
                metadata.where(), kMaxTokens, embedding.max_tokens);
+  ASHLAR_CHECK(embedding.dimensions >= 0, "{}: {} is {}, wanted a positive number",
+               metadata.where(), kDimensions, embedding.dimensions);
   return embedding;
 }
 
@@ -68,6 +72,7 @@ void describe_embedding(const GgufEmbedding& embedding, GgufMetadata& metadata) 
   if (embedding.max_tokens > 0) metadata.set_u32(kMaxTokens, embedding.max_tokens);
   if (embedding.lower_case) metadata.set(kLowerCase, true);
   if (!embedding.prompt.empty()) metadata.set(kPrompt, embedding.prompt);
+  if (embedding.dimensions > 0) metadata.set_u32(kDimensions, embedding.dimensions);
 }
 
 std::map<std::string, std::string> embedding_files(const GgufEmbedding& embedding, int64_t width) {
@@ -88,10 +93,12 @@ std::map<std::string, std::string> embedding_files(const GgufEmbedding& embeddin
     if (embedding.max_tokens > 0) text["max_seq_length"] = embedding.max_tokens;
     add("sentence_bert_config.json", text);
   }
+  ordered_json more = ordered_json::object();
   if (!embedding.prompt.empty()) {
-    add("config_sentence_transformers.json",
-        {{"prompts", {{"default", embedding.prompt}}}, {"default_prompt_name", "default"}});
+    more = {{"prompts", {{"default", embedding.prompt}}}, {"default_prompt_name", "default"}};
   }
+  if (embedding.dimensions > 0) more["truncate_dim"] = embedding.dimensions;
+  if (!more.empty()) add("config_sentence_transformers.json", more);
   return files;
 }
 

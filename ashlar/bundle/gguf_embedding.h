@@ -16,6 +16,7 @@ struct GgufEmbedding {
   int64_t max_tokens = 0;  // 0: not said
   bool lower_case = false;
   std::string prompt = {};
+  int64_t dimensions = 0;  // the first so many of each vector; 0: all
   bool operator==(const GgufEmbedding&) const = default;
 };
 

@@ -108,6 +108,12 @@ void read_modern(const GgufMetadata& metadata, const std::string& prefix, ordere
 
 }  // namespace
 
+std::vector<std::string_view> gguf_encoder_architectures() {
+  std::vector<std::string_view> names;
+  for (const Architecture& architecture : kArchitectures) names.push_back(architecture.name);
+  return names;
+}
+
 bool is_gguf_encoder(const GgufMetadata& metadata) {
   return find_architecture(metadata) != nullptr;
 }

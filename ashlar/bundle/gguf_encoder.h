@@ -8,10 +8,12 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ashlar::bundle {
 
+std::vector<std::string_view> gguf_encoder_architectures();
 bool is_gguf_encoder(const formats::GgufMetadata& metadata);
 models::DecoderConfig gguf_encoder_config(const formats::GgufReader& file);
 Weights gguf_encoder_weights(std::shared_ptr<const formats::GgufReader> file,

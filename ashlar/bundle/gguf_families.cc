@@ -1,6 +1,7 @@
 #include "ashlar/bundle/gguf_families.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/bundle/gguf_encoder.h"
 #include "ashlar/bundle/gguf_latent.h"
 #include "ashlar/models/family.h"
 
@@ -324,7 +325,14 @@ std::span<const GgufFamily> gguf_families() { return kFamilies; }
 
 const GgufFamily& gguf_family(const GgufMetadata& metadata) {
   const std::string& architecture = metadata.text("general.architecture");
+  const std::string type = metadata.text("general.type", "model");
+  ASHLAR_CHECK(type != "adapter", "{}: is an adapter: merge it into its model first",
+               metadata.where());
+  ASHLAR_CHECK(type != "mmproj" && architecture != "clip",
+               "{}: reads pictures for a model; name the file of the model itself",
+               metadata.where());
   std::set<std::string_view> known;
+  for (const std::string_view name : gguf_encoder_architectures()) known.insert(name);
   for (const GgufFamily& family : kFamilies) {
     known.insert(family.architecture);
     if (family.architecture != architecture) continue;

@@ -196,6 +196,8 @@ const PreTokenizerPatterns* find_pre_tokenizer(const std::vector<std::string>& p
   return nullptr;
 }
 
+std::span<const PreTokenizerPatterns> all_pre_tokenizers() { return rows(); }
+
 std::string known_pre_tokenizers() {
   std::string names;
   for (const Row& row : rows()) names += (names.empty() ? "" : ", ") + std::string(row.name);

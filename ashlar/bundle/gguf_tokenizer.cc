@@ -27,6 +27,25 @@ constexpr const char* kKinds = "tokenizer.ggml.token_type";
 // Of tokenizer.ggml.token_type.
 enum Kind : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kByte = 6 };
 
+Json bytes_step() {
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", false},
+          {"trim_offsets", false},
+          {"use_regex", false}};
+}
+
+Json steps_of(const PreTokenizerPatterns& pre) {
+  Json steps = Json::array();
+  for (const std::string_view pattern : pre.patterns) {
+    steps.push_back({{"type", "Split"},
+                     {"pattern", {{"Regex", pattern}}},
+                     {"behavior", "Isolated"},
+                     {"invert", false}});
+  }
+  steps.push_back(bytes_step());
+  return {{"type", "Sequence"}, {"pretokenizers", steps}};
+}
+
 class Importer {
  public:
   explicit Importer(const GgufMetadata& metadata)
@@ -224,20 +243,8 @@ class Importer {
     const PreTokenizerPatterns* const pre = find_pre_tokenizer(name);
     ASHLAR_CHECK(pre != nullptr, "{}: tokenizer.ggml.pre '{}' is not known; known are {}",
                  metadata_.where(), name, known_pre_tokenizers());
-    Json steps = Json::array();
-    for (const std::string_view pattern : pre->patterns) {
-      steps.push_back({{"type", "Split"},
-                       {"pattern", {{"Regex", pattern}}},
-                       {"behavior", "Isolated"},
-                       {"invert", false}});
-    }
-    const Json bytes{{"type", "ByteLevel"},
-                     {"add_prefix_space", false},
-                     {"trim_offsets", false},
-                     {"use_regex", false}};
-    steps.push_back(bytes);
-    document["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
-    document["decoder"] = bytes;
+    document["pre_tokenizer"] = steps_of(*pre);
+    document["decoder"] = bytes_step();
     document["post_processor"] = post_processor(pre->add_bos, false);
     document["model"] = bpe(metadata_.texts(kMerges));
     document["model"]["ignore_merges"] = pre->ignore_merges;
@@ -467,6 +474,8 @@ bool has_tokenizer(const GgufMetadata& metadata) {
   return metadata.contains(kModel) && metadata.text(kModel) != "none" &&
          metadata.text(kModel) != "no_vocab";
 }
+
+std::string pre_tokenizer_json(const PreTokenizerPatterns& pre) { return steps_of(pre).dump(); }
 
 std::string tokenizer_json(const GgufMetadata& metadata) { return Importer(metadata).json(); }
 

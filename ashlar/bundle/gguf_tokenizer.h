@@ -48,5 +48,9 @@ const PreTokenizerPatterns* find_pre_tokenizer(std::string_view name);
 const PreTokenizerPatterns* find_pre_tokenizer(const std::vector<std::string>& patterns,
                                                bool ignore_merges);
 std::string known_pre_tokenizers();
+// All of them; names that cut alike follow each other.
+std::span<const PreTokenizerPatterns> all_pre_tokenizers();
+// Its steps as tokenizer.json has them.
+std::string pre_tokenizer_json(const PreTokenizerPatterns& pre);
 
 }  // namespace ashlar::bundle

@@ -6,17 +6,27 @@
 #include "ashlar/base/human.h"
 #include "ashlar/base/process_memory.h"
 #include "ashlar/base/progress.h"
+#include "ashlar/cli/interrupt.h"
 #include "ashlar/cli/verbs.h"
 #include "ashlar/embed/settings.h"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <optional>
 #include <string>
 
 namespace ashlar::cli {
 namespace {
+
+// In whatever case.
+bool has_extension(const std::string& path, std::string_view extension) {
+  if (path.size() < extension.size()) return false;
+  return std::ranges::equal(path.substr(path.size() - extension.size()), extension,
+                            [](unsigned char a, char b) { return std::tolower(a) == b; });
+}
 
 struct Convert {
   static constexpr const char* kName = "convert";
@@ -32,7 +42,8 @@ struct Convert {
         ->option_text(" ");
     app.add_option("DST", to, "File to write (.gguf), or folder")->required()->option_text(" ");
     app.add_option("--quant", quant,
-                   "Type of the weights (default: as they are): " + bundle::quant_mix_names())
+                   "Type of the weights (default: f32, f16 or bf16, as most of them are): " +
+                       bundle::quant_mix_names())
         ->option_text("TYPE");
     machine.add_to(app);
     add_json_flag(app, json);
@@ -40,9 +51,14 @@ struct Convert {
 
   int run() {
     machine.resolve();
-    const bool gguf = to.ends_with(".gguf");
+    const bool gguf = has_extension(to, ".gguf");
+    for (const char* extension : {".safetensors", ".bin", ".json"}) {
+      if (has_extension(to, extension)) {
+        fail_usage("{}: name a new folder, or a file that ends in .gguf", to);
+      }
+    }
     const bundle::Bundle model = bundle::Bundle::open(from);
-    const bundle::QuantMix& mix = quant.empty() ? bundle::plain_mix(model.description().dtype)
+    const bundle::QuantMix& mix = quant.empty() ? bundle::plain_mix(bundle::plain_type(model))
                                                 : bundle::find_quant_mix(quant);
     if (!gguf && is_block(mix.type)) {
       fail_usage("--quant {}: a Hugging Face folder holds f32, f16 or bf16; name a .gguf file",
@@ -58,7 +74,10 @@ struct Convert {
     const SteadyClock clock;
     const double start = clock.now();
     std::optional<Progress> bar;
+    const InterruptFlag interrupted;
     const auto show = [&](int64_t done, int64_t total) {
+      if (interrupted.raised())
+        throw Error("convert: interrupted; nothing is written", kInterrupted);
       if (!bar) bar.emplace("converting", "byte", total, clock);
       bar->update(done);
     };

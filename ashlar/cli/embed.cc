@@ -113,8 +113,8 @@ struct Embed {
     options.normalize = normalize;
     options.max_tokens = max_tokens;
     embed::Embedder embedder(bundle, options, kernels::kernel_table(machine.tier), pool);
-    ASHLAR_CHECK(dimensions <= embedder.width(), "--dimensions: {} asked for, the model has {}",
-                 dimensions, embedder.width());
+    ASHLAR_CHECK(dimensions <= embedder.dimensions(),
+                 "--dimensions: {} asked for, the model has {}", dimensions, embedder.dimensions());
     print(embedder, vectors_of(embedder));
     return 0;
   }

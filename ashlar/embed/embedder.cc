@@ -52,6 +52,8 @@ Embedder::Embedder(const bundle::Bundle& model, const EmbedderOptions& options,
   ASHLAR_CHECK(options.max_tokens <= max_tokens_,
                "model {}: {} tokens a text asked for, the model has positions for {}", path_,
                options.max_tokens, max_tokens_);
+  ASHLAR_CHECK(settings_.dimensions <= width(), "model {}: truncate_dim is {}, vectors have {}",
+               path_, settings_.dimensions, width());
 }
 
 TokenizedText Embedder::encode(std::string_view text) const {
@@ -104,6 +106,7 @@ void Embedder::embed_batch(std::span<const TokenizedText> texts,
     const size_t count = text.ids.size() * static_cast<size_t>(width());
     vectors.push_back(pool(settings_.pooling, rows.first(count), width()));
     if (settings_.normalize) normalize(vectors.back());
+    vectors.back().resize(static_cast<size_t>(dimensions()));
     rows = rows.subspan(count);
   }
 }

@@ -42,11 +42,15 @@ class Embedder {
 
   const EmbeddingSettings& settings() const { return settings_; }
   int64_t max_tokens() const { return max_tokens_; }
-  int64_t width() const { return runner_.width(); }
+  // Of a vector.
+  int64_t dimensions() const {
+    return settings_.dimensions > 0 ? settings_.dimensions : runner_.width();
+  }
   int64_t vocab() const { return runner_.vocab(); }
   const text::Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
 
  private:
+  int64_t width() const { return runner_.width(); }
   void embed_batch(std::span<const TokenizedText> texts, std::vector<std::vector<float>>& vectors);
 
   std::string path_;

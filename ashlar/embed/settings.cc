@@ -63,6 +63,9 @@ Pooling read_pooling(const std::string& file) {
                  file);
     chosen = pooling;
   }
+  ASHLAR_CHECK(value_or(config, file, "include_prompt", true),
+               "{}: include_prompt = false (a prompt that is read but not pooled) is not supported",
+               file);
   ASHLAR_CHECK(chosen.has_value(), "{}: asks for no kind of pooling that is known{}", file,
                mode.empty() ? "" : fmt::format(" ('{}')", mode));
   return *chosen;
@@ -92,6 +95,16 @@ void read_modules(const std::string& folder, EmbeddingSettings& settings) {
   }
 }
 
+// How long texts are that the tokenizer says the model takes: where sentence-transformers has no
+// length of its own. 0: more than any model's positions.
+int64_t tokenizer_length(const std::string& folder) {
+  constexpr double kNone = 1e9;  // transformers writes 1e30
+  const std::string file = join_path(folder, "tokenizer_config.json");
+  if (!is_file(file)) return 0;
+  const auto length = value_or<double>(read_json<json>(file), file, "model_max_length", kNone);
+  return length >= 1 && length < kNone ? static_cast<int64_t>(length) : 0;
+}
+
 }  // namespace
 
 bool has_modules(const std::string& folder) { return is_file(join_path(folder, kModules)); }
@@ -107,9 +120,13 @@ EmbeddingSettings read_settings(const std::string& folder, bool encoder) {
                  file, settings.max_tokens);
     settings.lower_case = value_or(config, file, "do_lower_case", false);
   }
+  if (settings.max_tokens == 0) settings.max_tokens = tokenizer_length(folder);
   const std::string file = join_path(folder, "config_sentence_transformers.json");
   if (!is_file(file)) return settings;
   const auto config = read_json<json>(file);
+  settings.dimensions = value_or<int64_t>(config, file, "truncate_dim", 0);
+  ASHLAR_CHECK(settings.dimensions >= 0, "{}: truncate_dim is {}, wanted a positive number", file,
+               settings.dimensions);
   const auto chosen = value_or<std::string>(config, file, "default_prompt_name", "");
   if (chosen.empty()) return settings;
   const auto prompts = config.find("prompts");
@@ -128,6 +145,7 @@ EmbeddingSettings settings_of(const bundle::Bundle& model) {
   settings.max_tokens = said.max_tokens;
   settings.lower_case = said.lower_case;
   settings.prompt = said.prompt;
+  settings.dimensions = said.dimensions;
   return settings;
 }
 
@@ -145,7 +163,8 @@ bundle::GgufEmbedding settings_in_gguf(const bundle::Bundle& model) {
           .normalize = settings.normalize,
           .max_tokens = settings.max_tokens,
           .lower_case = settings.lower_case,
-          .prompt = settings.prompt};
+          .prompt = settings.prompt,
+          .dimensions = settings.dimensions};
 }
 
 std::optional<Pooling> pooling_named(std::string_view name) {

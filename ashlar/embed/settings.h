@@ -20,6 +20,7 @@ struct EmbeddingSettings {
   int64_t max_tokens = 0;  // what is longer is cut off; 0: as long as the model allows
   bool lower_case = false;
   std::string prompt = {};  // put before every text
+  int64_t dimensions = 0;   // the first so many of each vector, normalised before; 0: all
   bool operator==(const EmbeddingSettings&) const = default;
 };
 

@@ -18,13 +18,34 @@ namespace {
 constexpr std::string_view kSingle = "model.safetensors";
 constexpr std::string_view kIndex = "model.safetensors.index.json";
 
+// What a folder has in the place of weights that are read, and what to do about it.
+std::string other_weights(const std::string& folder) {
+  for (const std::string& name : list_directory(folder)) {
+    const bool torch = name.ends_with(".bin") || name.ends_with(".pt") || name.ends_with(".pth");
+    if (torch && (name.starts_with("pytorch_model") || name.starts_with("consolidated"))) {
+      return fmt::format(
+          "; {} is not read, save it anew as safetensors (transformers: "
+          "save_pretrained)",
+          name);
+    }
+    if (!name.ends_with(".safetensors")) continue;
+    if (name.starts_with("adapter_")) return "; an adapter alone: merge it into its model";
+    if (!is_file(join_path(folder, name))) {
+      return fmt::format("; {} is a link to nothing: fetch the model anew", name);
+    }
+    return fmt::format("; if {} is all of it, call it {}, else its index is missing", name,
+                       kSingle);
+  }
+  return "";
+}
+
 std::string file_of_model(const std::string& path) {
   if (!is_directory(path)) return path;
   for (const std::string_view name : {kSingle, kIndex}) {
     std::string file = join_path(path, name);
     if (is_file(file)) return file;
   }
-  fail("{}: holds neither {} nor {}", path, kSingle, kIndex);
+  fail("{}: holds neither {} nor {}{}", path, kSingle, kIndex, other_weights(path));
 }
 
 // Tensor name to shard, as the index has it.

@@ -74,6 +74,10 @@ DecoderConfig parse_config(std::string_view text, const std::string& where) {
     keys.only("is_decoder", false);
     keys.only("add_cross_attention", false);
   }
+  // transformers has it of any model, and takes null for false.
+  keys.only("is_causal", family.blank().causal);
+  ASHLAR_CHECK(!family.blank().causal || !keys.is_null("is_causal"),
+               "{}: is_causal = null is not supported (only true)", where);
   DecoderConfig config = family.parse(keys);
   config.family = family.model_type;
   keys.finish();

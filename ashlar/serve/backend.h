@@ -62,7 +62,8 @@ struct TextPrompt {
 struct ChatMessage {
   std::string role;  // system, user or assistant
   std::string content;
-  std::string name;  // may be empty
+  std::string name;            // may be empty, and so may this
+  std::string reasoning = {};  // what an assistant thought, for templates that show it
 };
 
 struct ChatPrompt {

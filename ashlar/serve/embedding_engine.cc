@@ -45,10 +45,10 @@ RequestId EmbeddingEngine::submit(GenerateRequest, std::shared_ptr<EventSink>) {
 }
 
 void EmbeddingEngine::embed(EmbedRequest request, Reply<Embeddings> reply) {
-  if (request.dimensions && *request.dimensions > embedder_.width()) {
+  if (request.dimensions && *request.dimensions > embedder_.dimensions()) {
     throw RequestError({FaultKind::kInvalid,
                         fmt::format("dimensions: {} asked for, the model has {}",
-                                    *request.dimensions, embedder_.width()),
+                                    *request.dimensions, embedder_.dimensions()),
                         "dimensions"});
   }
   const auto texts = static_cast<int64_t>(request.inputs.size());

@@ -20,6 +20,7 @@ std::string messages_json(const ChatPrompt& chat) {
   for (const ChatMessage& message : messages) {
     nlohmann::ordered_json entry = {{"role", message.role}, {"content", message.content}};
     if (!message.name.empty()) entry["name"] = message.name;
+    if (!message.reasoning.empty()) entry["reasoning_content"] = message.reasoning;
     list.push_back(std::move(entry));
   }
   return list.dump();

@@ -314,6 +314,11 @@ class Mender {
       out_ += pattern_[at_++];
       return;
     }
+    // {,3} is none to three, text in this PCRE2.
+    if (pattern_[at_ + 1] == ',' && end > at_ + 2) {
+      out_ += "{0";
+      ++at_;
+    }
     out_ += pattern_.substr(at_, end + 1 - at_);
     at_ = end + 1;
     if (at_ < pattern_.size() && pattern_[at_] == '+') {
@@ -323,32 +328,92 @@ class Mender {
     }
   }
 
+  // One set of characters. Sets inside of it are merged into it; where && joins sets, or one that
+  // is negated stands inside, looking ahead says the same.
   void bracket() {
-    out_ += pattern_[at_++];
-    if (at_ < pattern_.size() && pattern_[at_] == '^') out_ += pattern_[at_++];
-    if (at_ < pattern_.size() && pattern_[at_] == ']') out_ += pattern_[at_++];  // a literal ]
+    std::string outer = std::exchange(out_, {});
+    outer += set();
+    out_ = std::move(outer);
+  }
+
+  bool take(std::string_view text) {
+    if (!pattern_.substr(at_).starts_with(text)) return false;
+    at_ += text.size();
+    return true;
+  }
+
+  // What matches one character of the set that begins here.
+  std::string set() {
+    ++at_;
+    const bool negated = take("^");
+    std::vector<std::string> joined;  // by &&: what matches a character of each
+    std::vector<std::string> others;  // negated sets inside of this one
+    const auto close = [&] {
+      const std::string inside = std::exchange(out_, {});
+      std::string any = inside.empty() ? "" : "[" + inside + "]";
+      for (const std::string& other : std::exchange(others, {})) {
+        any += (any.empty() ? "" : "|") + other;
+      }
+      joined.push_back(any.empty() ? "(?!)" : std::move(any));
+    };
+    if (take("]")) out_ += "\\]";  // the first is a character
     while (at_ < pattern_.size() && pattern_[at_] != ']') {
       check_length();
-      const std::string_view rest = pattern_.substr(at_);
-      if (const Shorthand shorthand = shorthand_at(pattern_, at_); shorthand.length > 0) {
-        out_ += shorthand.negated ? outside_of(shorthand, pattern_[at_ + 1]) : shorthand.set;
-        at_ += shorthand.length;
-      } else if (code_point()) {
-        continue;
-      } else if (rest[0] == '\\' && rest.size() > 1) {
-        out_ += rest.substr(0, 2);
-        at_ += 2;
-      } else if (rest.starts_with("[:") && rest.find(":]") != std::string_view::npos) {
-        out_ += posix_class(rest.substr(2, rest.find(":]") - 2));
-        at_ += rest.find(":]") + 2;
+      if (take("&&")) {
+        close();
+      } else if (pattern_[at_] == '[' && !is_posix()) {
+        inner_set(others);
       } else {
-        if (rest[0] == '[' || rest.starts_with("&&")) {
-          fail("sets inside of brackets ({}) are not supported", rest[0] == '[' ? "[" : "&&");
-        }
-        out_ += pattern_[at_++];
+        set_part();
       }
     }
-    if (at_ < pattern_.size()) out_ += pattern_[at_++];
+    if (at_ == pattern_.size()) fail("a set that begins with [ has no end");
+    ++at_;
+    if (joined.empty() && others.empty()) return (negated ? "[^" : "[") + out_ + "]";
+    close();
+    std::string all = "(?:" + joined.back() + ")";
+    joined.pop_back();
+    for (const std::string& other : joined) all.insert(0, "(?=" + other + ")");
+    return negated ? "(?:(?!" + all + ")[\\x{0}-\\x{10FFFF}])" : "(?:" + all + ")";
+  }
+
+  bool is_posix() const {
+    const std::string_view rest = pattern_.substr(at_);
+    return rest.starts_with("[:") && rest.find(":]") != std::string_view::npos;
+  }
+
+  // A set inside of a set: its characters join those of the outer one, unless it says which not.
+  void inner_set(std::vector<std::string>& others) {
+    constexpr size_t kDeepest = 16;
+    if (++depth_ > kDeepest) fail("sets inside of sets, more than {} deep", kDeepest);
+    std::string outside = std::exchange(out_, {});
+    std::string inner = set();
+    out_ = std::move(outside);
+    --depth_;
+    if (inner.starts_with('[') && !inner.starts_with("[^")) {
+      out_ += inner.substr(1, inner.size() - 2);
+    } else {
+      others.push_back(std::move(inner));
+    }
+  }
+
+  // A character, a range's end or a shorthand.
+  void set_part() {
+    const std::string_view rest = pattern_.substr(at_);
+    if (const Shorthand shorthand = shorthand_at(pattern_, at_); shorthand.length > 0) {
+      out_ += shorthand.negated ? outside_of(shorthand, pattern_[at_ + 1]) : shorthand.set;
+      at_ += shorthand.length;
+    } else if (code_point()) {
+      return;
+    } else if (rest[0] == '\\' && rest.size() > 1) {
+      out_ += rest.substr(0, 2);
+      at_ += 2;
+    } else if (is_posix()) {
+      out_ += posix_class(rest.substr(2, rest.find(":]") - 2));
+      at_ += rest.find(":]") + 2;
+    } else {
+      out_ += pattern_[at_++];
+    }
   }
 
   std::string_view pattern_;
@@ -356,6 +421,7 @@ class Mender {
   std::string out_;
   size_t atom_ = 0;           // where in out_ the last thing that can be repeated begins
   std::vector<size_t> open_;  // where groups begin
+  size_t depth_ = 0;          // of sets inside of sets
 };
 
 }  // namespace

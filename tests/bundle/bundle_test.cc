@@ -6,12 +6,17 @@
 #include "tests/base/temp_dir.h"
 #include "tests/bundle/model_files.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <filesystem>
 
 namespace ashlar::testing {
 namespace {
 
 using bundle::Bundle;
+using bundle::open_tokenizer;
+using ::testing::HasSubstr;
 
 std::string open_error(const std::string& path) {
   return error_of([&] { Bundle::open(path); });
@@ -40,6 +45,31 @@ TEST(Bundle, SaysWhatIsWrongWithAPath) {
       open_error(folder.path("model.safetensors")),
       "model " + folder.path("model.safetensors") +
           " is a file and no GGUF; wanted its folder, with config.json in it, or a GGUF file");
+}
+
+// Each says what it is and what to do about it.
+TEST(Bundle, FoldersOfOtherKinds) {
+  const TempDir folder;
+  write_file(folder.path("adapter_config.json"), "{}");
+  EXPECT_THAT(open_error(folder.path()), HasSubstr("this is an adapter: merge it into its model"));
+  write_file(folder.path("config.json"), read_file(model_folder("llama") + "/config.json"));
+  const auto weights_error = [&] {
+    return error_of([&] { Bundle::open(folder.path()).open_weights(); });
+  };
+  EXPECT_THAT(weights_error(), HasSubstr("holds neither model.safetensors nor"));
+  write_file(folder.path("other.safetensors"), "");
+  EXPECT_THAT(weights_error(), HasSubstr("if other.safetensors is all of it, call it model.saf"));
+  write_file(folder.path("adapter_model.safetensors"), "");
+  EXPECT_THAT(weights_error(), HasSubstr("an adapter alone"));
+  std::filesystem::remove(folder.path("adapter_model.safetensors"));
+  std::filesystem::remove(folder.path("other.safetensors"));
+  write_file(folder.path("pytorch_model.bin"), "");
+  EXPECT_THAT(weights_error(), HasSubstr("pytorch_model.bin is not read, save it anew"));
+  write_file(folder.path("vocab.txt"), "");
+  EXPECT_THAT(error_of([&] { Bundle::open(folder.path()).load_tokenizer(); }),
+              HasSubstr("of vocab.txt transformers makes one"));
+  EXPECT_THAT(error_of([&] { open_tokenizer(folder.path()); }),
+              HasSubstr("has neither tokenizer.json nor tokenizer.model; of vocab.txt"));
 }
 
 // What `git clone` leaves in the place of large files.

@@ -146,6 +146,36 @@ TEST(ConvertFaultTest, WhatCannotBeWritten) {
               HasSubstr("/dev/null is no folder; name a new folder, or a file that ends in .gguf"));
 }
 
+// Whatever config.json says they are.
+TEST(ConvertTypeTest, IsThatOfTheWeights) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("llama", folder);  // of f32
+  Json config = Json::parse(read_file(model + "/config.json"));
+  config["dtype"] = config["torch_dtype"] = "bfloat16";
+  write_file(model + "/config.json", config.dump());
+  EXPECT_EQ(ashlar_json({"convert", model, folder.path("a.GGUF")})["type"], "f32");
+  EXPECT_EQ(ashlar_json({"convert", model, folder.path("b"), "--quant", "f16"})["type"], "f16");
+  EXPECT_EQ(ashlar_json({"convert", folder.path("b"), folder.path("c.gguf")})["type"], "f16");
+  EXPECT_THAT(complaint(ashlar({"convert", model, folder.path("d.safetensors")}), 2),
+              HasSubstr("d.safetensors: name a new folder, or a file that ends in .gguf"));
+}
+
+// f16 ends at 65504.
+TEST(ConvertTypeTest, ValuesBeyondTheTypeAreNotLost) {
+  const testing::TempDir folder;
+  const std::string model = copy_model("llama", folder), file = model + "/model.safetensors";
+  std::string bytes = read_file(file);
+  const float large = 1e6f;
+  bytes.replace(bytes.size() - sizeof large, sizeof large,
+                std::string_view(reinterpret_cast<const char*>(&large), sizeof large));
+  write_file(file, bytes);
+  EXPECT_THAT(complaint(ashlar({"convert", model, folder.path("f16"), "--quant", "f16"}), 1),
+              HasSubstr("holds what f16 has no place for (at most 65504); convert to bf16 or f32"));
+  EXPECT_FALSE(std::filesystem::exists(folder.path("f16")));
+  EXPECT_EQ(ashlar_json({"convert", model, folder.path("bf16"), "--quant", "bf16"})["type"],
+            "bf16");
+}
+
 // Models by name, as the Hugging Face library caches them.
 TEST(HubCacheTest, FindsAModelByName) {
   const testing::TempDir home;
@@ -165,6 +195,12 @@ TEST(HubCacheTest, FindsAModelByName) {
   EXPECT_THAT(ashlar({"logits", "org/other", "--ids", "1"}, options).err,
               HasSubstr("no such folder or file, and no such model in the Hugging Face cache, " +
                         home.path("hub")));
+  EXPECT_THAT(ashlar({"logits", "org/smal", "--ids", "1"}, options).err,
+              HasSubstr("the nearest name there is org/small"));
+  EXPECT_THAT(ashlar({"logits", "https://huggingface.co/org/small", "--ids", "1"}, options).err,
+              HasSubstr("is an address; nothing is downloaded"));
+  ASSERT_EQ(ashlar({"convert", "org/small", home.path("m.gguf")}, options).exit_code, 0);
+  EXPECT_EQ(ashlar_json({"inspect", home.path("m.gguf")})["metadata"]["general.name"], "small");
   EXPECT_THAT(ashlar({"logits", "org/small@v2", "--ids", "1"}, options).err,
               HasSubstr("has no snapshot of revision 'v2' in " + folder));
   // Models of old have no organisation.

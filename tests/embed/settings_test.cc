@@ -46,6 +46,19 @@ TEST(Settings, AreThoseOfSentenceTransformers) {
   EXPECT_FALSE(read_settings(folder.path(), true).normalize);
 }
 
+// Where sentence-transformers has no length of its own it takes the tokenizer's.
+TEST(Settings, TheLongestTextMayBeTheTokenizers) {
+  const EmbeddingFolder folder("bert");
+  const auto longest = [&](const char* config) {
+    write_file(folder.path() + "/tokenizer_config.json", config);
+    return read_settings(folder.path(), true).max_tokens;
+  };
+  EXPECT_EQ(longest(R"({"model_max_length": 30})"), 30);
+  EXPECT_EQ(longest(R"({"model_max_length": 1000000000000000019884624838656})"), 0);  // "none"
+  write_file(folder.path() + "/sentence_bert_config.json", R"({"max_seq_length": 20})");
+  EXPECT_EQ(longest(R"({"model_max_length": 30})"), 20);
+}
+
 TEST(Settings, WhatIsNotKnownIsRefused) {
   const EmbeddingFolder folder("bert");
   const auto error_with = [&](const std::string& pooling) {
@@ -58,6 +71,8 @@ TEST(Settings, WhatIsNotKnownIsRefused) {
   EXPECT_THAT(error_with(R"({"pooling_mode_cls_token": 3})"),
               HasSubstr("pooling_mode_cls_token is 3, wanted boolean"));
   EXPECT_THAT(error_with("[]"), HasSubstr("wanted a JSON object"));
+  EXPECT_THAT(error_with(R"({"pooling_mode": "mean", "include_prompt": false})"),
+              HasSubstr("include_prompt = false (a prompt that is read but not pooled)"));
   write_file(folder.path() + "/modules.json",
              R"([{"path": "2_Dense", "type": "sentence_transformers.models.Dense"}])");
   EXPECT_THAT(error_of([&] { read_settings(folder.path(), true); }),

@@ -248,6 +248,14 @@ TEST(Config, NullIsNoDefault) {
   EXPECT_FALSE(parse(gpt2).tied_head);
 }
 
+TEST(Config, WhatIsNotCausalIsRefused) {
+  EXPECT_EQ(error_with("qwen2", {{"is_causal", true}}), "(no error)");
+  EXPECT_EQ(error_with("qwen2", {{"is_causal", false}}),
+            "m/config.json: is_causal = false is not supported (only true)");
+  EXPECT_EQ(error_with("qwen2", {{"is_causal", json()}}),
+            "m/config.json: is_causal = null is not supported (only true)");
+}
+
 // Mixtral's weights of experts sum to 1 whatever this key of Qwen's says.
 TEST(Config, MixtralAlwaysRenormalises) {
   json config = fixture_config("mixtral");

@@ -176,6 +176,11 @@ TEST(ProtocolRequests, ChatFieldsAreChecked) {
       {chat_with(R"("continue_final_message": true, "add_generation_prompt": true)"),
        "continue_final_message", "add_generation_prompt"},
       {chat_with(R"("chat_template_kwargs": 3)"), "chat_template_kwargs", "an object"},
+      {chat_with(R"("chat_template_kwargs": {"tools": []})"), "chat_template_kwargs.tools",
+       "a field of the request"},
+      {message(R"({"role": "user", "content": "x", "mood": "sad"})"), "messages[0].mood", "mood"},
+      {message(R"({"role": "user", "content": [{"type": "text", "text": "x", "size": 3}]})"),
+       "messages[0].content[0].size", "size"},
   };
   for (const BadField& c : cases) {
     const std::string fault = fault_of(parse_chat, c.field);
@@ -252,7 +257,8 @@ TEST(ProtocolRequests, ChatMessages) {
       R"({"messages": [{"role": "developer", "content": "be brief"},
                        {"role": "user", "name": "ann",
                         "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
-                       {"role": "assistant", "content": "so"}],
+                       {"role": "assistant", "content": "so", "reasoning_content": "hm",
+                        "refusal": null, "annotations": []}],
           "continue_final_message": true, "chat_template_kwargs": {"thinking": false},
           "max_completion_tokens": 9, "logprobs": true, "top_logprobs": 4})",
       rules());
@@ -261,6 +267,7 @@ TEST(ProtocolRequests, ChatMessages) {
   EXPECT_EQ(prompt.messages[0].role, "system");
   EXPECT_EQ(prompt.messages[1].content, "ab");
   EXPECT_EQ(prompt.messages[1].name, "ann");
+  EXPECT_EQ(prompt.messages[2].reasoning, "hm");
   EXPECT_TRUE(prompt.continue_final_message);
   EXPECT_FALSE(prompt.add_generation_prompt);
   EXPECT_EQ(prompt.template_arguments, R"({"thinking":false})");

@@ -2,10 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <limits>
 
 namespace ashlar::serve {
 namespace {
+
+// What clients send back with an answer and no template reads.
+constexpr std::array<std::string_view, 3> kHarmlessInMessage = {"refusal", "annotations", "id"};
+constexpr std::array<std::string_view, 1> kHarmlessInPart = {"cache_control"};
 
 Prompt read_prompt(const JsonValue& value, const std::string& path, bool add_special_tokens,
                    const RequestRules& rules) {
@@ -34,6 +40,7 @@ std::string read_content(const Fields& message) {
     }
     const auto piece = part.string("text");
     if (!piece) part.refuse("text", "a string");
+    part.refuse_unread(kHarmlessInPart);
     text += *piece;
   }
   return text;
@@ -54,6 +61,10 @@ ChatMessage read_message(const Fields& message) {
   }
   result.content = read_content(message);
   result.name = message.string("name").value_or("");
+  for (const char* name : {"reasoning_content", "reasoning"}) {
+    if (result.reasoning.empty()) result.reasoning = message.string(name).value_or("");
+  }
+  message.refuse_unread(kHarmlessInMessage);
   return result;
 }
 
@@ -125,7 +136,12 @@ ChatPrompt read_chat_prompt(const Fields& body) {
   if (prompt.continue_final_message && prompt.add_generation_prompt) {
     refuse_field("continue_final_message", "cannot be true together with add_generation_prompt");
   }
-  if (body.object("chat_template_kwargs") != nullptr) {
+  if (const JsonObject* arguments = body.object("chat_template_kwargs")) {
+    for (const std::string_view own : {"messages", "tools", "documents", "add_generation_prompt"}) {
+      if (std::ranges::find(*arguments, own, &JsonMember::key) == arguments->end()) continue;
+      refuse_field(fmt::format("{}.{}", body.path("chat_template_kwargs"), own),
+                   "is no argument of the template but a field of the request");
+    }
     prompt.template_arguments = to_text(*body.find("chat_template_kwargs"));
   }
   return prompt;
