@@ -2,8 +2,9 @@
 // for few rows as GB/s and share of the read bandwidth, both measured in the same run.
 //
 //   gemm_bench [--isa TIER] [--threads N] [--dtype f32|bf16] [--seconds S]
-//   gemm_bench --serve   reads lines "forward|input_grad|weight_grad|decode M N R f32|bf16|q8_0
-//   SECONDS", q8_0: weights packed once, activations f32 and forward or decode only;
+//   gemm_bench --serve   reads lines "forward|input_grad|weight_grad|decode M N R f32|bf16|FORMAT
+//   SECONDS", FORMAT (q8_0, q4_0, q4_k, q6_k): weights packed once, activations f32 and forward or
+//   decode only;
 //                        answers each with the seconds of the fastest and the median call
 //                        (bench/compare_gemm.py takes turns with it)
 #include "ashlar/base/cpu.h"
@@ -266,7 +267,10 @@ void serve(const KernelTable& table, ThreadPool& pool) {
     Problem p;
     double budget = 0;
     in >> p.kind >> p.m >> p.n >> p.r >> dtype >> budget;
-    p.dtype = dtype == "q8_0" ? DType::kQ8_0 : dtype == "bf16" ? DType::kBF16 : DType::kF32;
+    for (const DType known :
+         {DType::kF32, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4K, DType::kQ6K}) {
+      if (dtype == name(known)) p.dtype = known;
+    }
     const Times t = run(table, pool, p, budget);
     fmt::print("{:.9f} {:.9f}\n", t.fastest, t.median);
     std::fflush(stdout);

@@ -18,9 +18,14 @@ namespace {
 constexpr int64_t kBandTiles = 96 / kQuantRows;
 constexpr int64_t kTaskPanels = 8;
 constexpr int64_t kSpanBlocks = 16;  // a multiple of kSuperBlocks
-constexpr int64_t kTasksEach = 8;
+constexpr int64_t kTasksEach = 8, kTasksOfFew = 2;
 // Below so many rows one thread rounds them faster than a team would.
 constexpr int64_t kRowsAlone = 4;
+
+// Few rows wait for memory, which a core reads the faster the longer it goes straight on: through
+// many panels, one after the other where a row is alone.
+int64_t tasks_each(int64_t rows) { return rows <= kQuantRows ? kTasksOfFew : kTasksEach; }
+int64_t panels_at_once(int64_t rows) { return rows == 1 ? 1 : kQuantPanels; }
 
 struct QuantPlan : QuantBands {
   int64_t blocks;
@@ -32,7 +37,7 @@ QuantPlan plan_quant(const GemmArgs& args, int threads) {
       ceil_div(args.m, ceil_div(args.m, kQuantRows));  // even: no tile of a single row
   const QuantBands bands =
       cut_bands(ceil_div(args.m, tile_rows), kBandTiles, ceil_div(args.n, kLanes), kTaskPanels,
-                kQuantPanels, kTasksEach * threads);
+                kQuantPanels, tasks_each(args.m) * threads);
   return {bands, args.r / kQuantBlock, tile_rows};
 }
 
@@ -89,9 +94,10 @@ void run_task(const GemmArgs& args, const QuantPlan& p, const std::byte* rounded
   float sums[kBandTiles * kQuantRows * kQuantStride];
   // Panels that several tiles meet are cut along r, so that a piece stays in the L1 cache.
   const int64_t span = m1 - m0 > p.tile_rows ? kSpanBlocks : p.blocks;
-  for (int64_t panel = column * p.task_panels; panel < last_panel; panel += kQuantPanels) {
+  for (int64_t panel = column * p.task_panels; panel < last_panel;
+       panel += panels_at_once(args.m)) {
     const PanelGroup b = {static_cast<const std::byte*>(args.packed_b) + panel * stride, stride,
-                          lesser(kQuantPanels, last_panel - panel)};
+                          lesser(panels_at_once(args.m), last_panel - panel)};
     const int64_t n0 = panel * kLanes, columns = lesser(b.count * kLanes, args.n - n0);
     for (int64_t begin = 0; begin < p.blocks; begin += span) {
       const int64_t end = lesser(p.blocks, begin + span);

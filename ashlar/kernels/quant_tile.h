@@ -74,15 +74,19 @@ ASHLAR_INLINE void add_nibbles(const std::byte* panel, int64_t b, int phase, int
 }
 
 // Products of that many rows leave the processor no time to run ahead of them to the next blocks;
-// nor do those of one, where nibbles are summed: a block is too many instructions.
-inline constexpr int kLeastRowsAhead = kSumsBytes ? 3 : 1;
+// nor do those of one, where blocks are short, or too many instructions (nibble sums).
+template <typename F>
+inline constexpr int kLeastRowsAhead = F::kNibbles || !kSumsBytes ? 1 : 3;
 inline constexpr int64_t kBytesAhead = 2048;
 
-// Fetches what lies kBytesAhead behind block b of a panel: at its end, the next panel's.
-template <typename F>
-ASHLAR_INLINE void fetch_ahead(const std::byte* panel, int64_t b) {
+// Fetches what lies kBytesAhead behind block b of a panel: at its end, of the one that is read
+// next, behind those that are read beside it.
+template <typename F, int kPanels>
+ASHLAR_INLINE void fetch_ahead(const std::byte* panel, int64_t panel_bytes, int64_t b) {
   constexpr int64_t kBytes = F::kBlockBytes;
-  const std::byte* from = panel + b * kBytes + kBytesAhead;
+  int64_t at = b * kBytes + kBytesAhead;
+  if (kPanels > 1 && at >= panel_bytes) at += (kPanels - 1) * panel_bytes;
+  const std::byte* from = panel + at;
 #pragma GCC unroll 16
   for (int64_t line = 0; line < kBytes; line += 64) __builtin_prefetch(from + line, 0, 3);
 }
@@ -161,9 +165,11 @@ static void quant_tile(const std::byte* panel, int64_t panel_bytes, const QuantR
     for (int64_t first = super; first < stop; first += F::kPeriod) {
 #pragma GCC unroll 4
       for (int phase = 0; phase < F::kPeriod; ++phase, rows += kRows) {
-        if constexpr (kRows >= kLeastRowsAhead) {
+        if constexpr (kRows >= kLeastRowsAhead<F>) {
 #pragma GCC unroll 2
-          for (int p = 0; p < kPanels; ++p) fetch_ahead<F>(panels[p], first + phase);
+          for (int p = 0; p < kPanels; ++p) {
+            fetch_ahead<F, kPanels>(panels[p], panel_bytes, first + phase);
+          }
         }
         add_block<F>(panels, first + phase, phase, rows, totals);
       }

@@ -134,7 +134,7 @@ static void wide_row(const std::byte* panel, const WideRow* row, int64_t begin, 
                      float* out) {
   Ints even = ints(0), odd = ints(0);
   each_phase<F>(begin, end, [&](int64_t b, int phase) {
-    fetch_ahead<F>(panel, b);
+    fetch_ahead<F, 1>(panel, 0, b);
     const int16_t* pairs = row[b - begin].pairs;
     each_word<F>(panel, b, phase, [&](int g, const Pairs& w) {
       even = dot_pairs(even, w.even, broadcast_pair(pairs + 4 * g));
