@@ -88,7 +88,17 @@ class Contestants:
         return commands
 
 
-def limit(result, work):
+def cache_bytes(model, work):
+    """Of keys and values, as f16, that a step of a decode reads, halfway through it."""
+    prompt, tokens, sequences, _ = WORKS[work]
+    config = json.loads((PEERS / model / "config.json").read_text())
+    heads = config["num_attention_heads"]
+    head_dim = config.get("head_dim") or config["hidden_size"] // heads
+    row = 2 * config["num_hidden_layers"] * config.get("num_key_value_heads", heads) * head_dim
+    return 2 * row * sequences * (prompt + tokens / 2)
+
+
+def limit(result, model, work):
     """Tokens a second that this machine's memory and multipliers allow."""
     _, _, sequences, _ = WORKS[work]
     rates = result["machine"]["probe"]
@@ -99,7 +109,7 @@ def limit(result, work):
         peak = rates.get("int4_ops", peak)
     seconds = [sequences * result["flops_per_token"] / peak]
     if work.startswith("decode"):
-        seconds.append(result["matrix_bytes"] / rates["read_bytes_per_s"])
+        seconds.append((result["matrix_bytes"] + cache_bytes(model, work)) / rates["read_bytes_per_s"])
         return sequences / max(seconds)
     return 1 / seconds[0]
 
@@ -154,7 +164,7 @@ def summarise(done, args, models, works):
                         ours = [one for one in runs if field in one]
                 if not ours:
                     continue
-                share = statistics.median(one[field] / limit(one, work) for one in ours)
+                share = statistics.median(one[field] / limit(one, model, work) for one in ours)
                 ratios = {name: medians["ashlar"] / rate for name, rate in medians.items() if name != "ashlar"}
                 rows.append({"model": model, "format": kind, "work": work, "tokens_per_s": medians, "ratios": ratios,
                              "share_of_limit": share, "peak_bytes": max(one["peak_bytes"] for one in ours),
@@ -175,7 +185,7 @@ def write_results(rows, args):
         f"{probe['f32_flops'] / 1e9:.0f} GFLOP/s f32, {probe.get('int8_ops', 0) / 1e9:.0f} Gop/s int8, "
         f"{probe.get('int4_ops', probe.get('int8_ops', 0)) / 1e9:.0f} by codes of four bits.", "",
         f"Made by `python3 bench/compare_infer.py{quick} --rounds {args.rounds}`: in turns, {args.rounds} rounds, "
-        "medians of tokens a second. The limit is what memory and multipliers allow, probed in the same runs.", "",
+        "medians of tokens a second. The limit is what memory and multipliers allow, probed in the same runs; decode reads all weights and the cache.", "",
         "| model | format | work | Ashlar | llama.cpp | OpenVINO | to llama.cpp | to OpenVINO | share of limit |",
         "|---|---|---|---|---|---|---|---|---|"]
 

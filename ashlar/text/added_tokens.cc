@@ -1,5 +1,7 @@
 #include "ashlar/text/added_tokens.h"
 
+#include "ashlar/base/log.h"
+#include "ashlar/base/shown_text.h"
 #include "ashlar/base/utf8.h"
 #include "ashlar/text/unicode/properties.h"
 
@@ -33,6 +35,14 @@ void check_against(const Vocabulary& vocabulary, const AddedToken& token, JsonVi
     json.fail(fmt::format("id {} of token \"{}\" is that of \"{}\" in model.vocab", token.id,
                           token.content, *other));
   }
+}
+
+// The tokenizers library numbers the tokens that the vocabulary lacks anew, in the order of the
+// file.
+void note_other_id(const AddedToken& token, int64_t next, JsonView json) {
+  if (token.id == next) return;
+  log::warn("file={} note=\"the added token {} has id {}; the tokenizers library makes it {}\"",
+            json.place(), shown_text(token.content), token.id, next);
 }
 
 bool is_word_before(std::string_view text, size_t at) {
@@ -108,11 +118,18 @@ std::optional<StringTrie::Match> StringTrie::find(std::string_view text, size_t 
 AddedTokens::AddedTokens(std::optional<JsonView> json, const Vocabulary& vocabulary,
                          const Normalizer* normalizer) {
   if (!json) return;
+  int64_t next = vocabulary.size();
   for (size_t i = 0; i < json->size(); ++i) {
     const JsonView entry = json->element(i);
     AddedToken token = read_token(entry);
-    if (token.content.empty()) entry.fail("content is empty");
+    if (token.content.empty()) continue;  // which the tokenizers library passes over too
+    if (const AddedToken* same = find(token.content); same != nullptr && same->id == token.id)
+      continue;
     check_against(vocabulary, token, entry);
+    if (!vocabulary.find(token.content)) {
+      note_other_id(token, next, entry);
+      next = std::max<int64_t>(next, token.id + 1);
+    }
     const size_t index = tokens_.size();
     if (!by_content_.emplace(token.content, index).second) {
       entry.fail(fmt::format("token \"{}\" is there twice", token.content));

@@ -166,10 +166,12 @@ void JsonView::fail_kind(std::string_view wanted) const {
   fail(fmt::format("found {}, wanted {}", shown(json(node_)), wanted));
 }
 
-void JsonView::fail(const std::string& message) const {
+std::string JsonView::place() const {
   std::string path;
   find_path(document_->nodes_->root, json(node_), path);
-  ashlar::fail("{}: {}{}{}", document_->where(), path, path.empty() ? "" : ": ", message);
+  return document_->where() + (path.empty() ? "" : ": ") + path;
 }
+
+void JsonView::fail(const std::string& message) const { ashlar::fail("{}: {}", place(), message); }
 
 }  // namespace ashlar::text

@@ -43,7 +43,8 @@ class JsonView {
   bool boolean_or(std::string_view key, bool fallback) const;
   std::string_view string_or(std::string_view key, std::string_view fallback) const;
 
-  // Throws "<file>: <path>: <message>".
+  std::string place() const;  // "<file>: <path>"
+  // Throws "<place>: <message>".
   [[noreturn]] void fail(const std::string& message) const;
 
  private:

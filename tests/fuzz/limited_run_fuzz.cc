@@ -1,3 +1,4 @@
+#include "ashlar/base/log.h"
 #include "tests/fuzz/limited_run.h"
 
 #include <sanitizer/allocator_interface.h>
@@ -32,6 +33,9 @@ void on_free(const volatile void* memory) {
 }
 
 [[maybe_unused]] const int hooked = __sanitizer_install_malloc_and_free_hooks(on_malloc, on_free);
+
+// What parsers note of odd files, thousands a second.
+[[maybe_unused]] const bool quiet = (spdlog::set_level(spdlog::level::off), true);
 
 }  // namespace
 

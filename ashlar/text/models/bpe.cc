@@ -44,7 +44,10 @@ class Bpe : public Model {
     merges_ = MergeTable(merges.size());
     joints_ = MergeTable(4 * merges.size());
     for (size_t i = 0; i < merges.size(); ++i) {
-      add_merge(merges.element(i), static_cast<uint32_t>(i));
+      const JsonView merge = merges.element(i);
+      // The first line of a merges.txt, which some files have taken along.
+      if (merge.is_string() && merge.string().starts_with("#version")) continue;
+      add_merge(merge, static_cast<uint32_t>(i));
     }
   }
 
