@@ -110,6 +110,8 @@ int64_t head_dim(const GgufFacts& facts, const std::string& prefix) {
 ConfigKeys read_granite(const GgufFacts& facts, const std::string& prefix) {
   if (facts.metadata.contains(prefix + "attention.scale")) return {};
   const auto channels = static_cast<double>(head_dim(facts, prefix));
+  ASHLAR_CHECK(channels >= 1, "{}: {}attention.key_length makes heads of size {}, wanted 1 or more",
+               facts.metadata.where(), prefix, channels);
   return {{"attention_multiplier", json_number(1 / std::sqrt(channels))}};
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 namespace ashlar::formats {
 namespace {
@@ -90,7 +91,11 @@ int64_t GgufMetadata::uniform(const std::string& key, std::optional<int64_t> fal
 double GgufMetadata::number(const std::string& key, std::optional<double> fallback) const {
   if (fallback && !contains(key)) return *fallback;
   const GgufValue& value = require(key);
-  if (!value.array && is_real(value.kind)) return value.reals[0];
+  if (!value.array && is_real(value.kind)) {
+    const double real = value.reals[0];
+    ASHLAR_CHECK(std::isfinite(real), "{}: {} is {}, wanted a finite number", where_, key, real);
+    return real;
+  }
   if (value.array || !is_integer(value.kind)) wrong(key, value, "a number");
   return static_cast<double>(value.integers[0]);
 }

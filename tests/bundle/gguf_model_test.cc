@@ -15,6 +15,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace ashlar::testing {
 namespace {
 
@@ -193,6 +195,10 @@ TEST_F(GgufFault, Keys) {
             }),
             "llama.attention.head_count_kv is an array of i32, wanted an integer, or one for each "
             "layer, all equal");
+  EXPECT_EQ(fault([](auto& keys) {
+              keys.set_f32("llama.attention.layer_norm_rms_epsilon", std::nan(""));
+            }),
+            "llama.attention.layer_norm_rms_epsilon is nan, wanted a finite number");
   EXPECT_THAT(fault([](auto& keys) { keys.set("general.architecture", "mamba"); }),
               HasSubstr("architecture 'mamba' is not known; known are "));
   EXPECT_EQ(fault([](auto& keys) { keys.set_f32("llama.attention.clamp_kqv", 8); }),
