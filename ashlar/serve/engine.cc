@@ -235,6 +235,7 @@ std::optional<Engine::Submit> Engine::next_request(std::vector<RequestId>& cance
   Submit next = std::move(inbox_.front());
   inbox_.pop_front();
   choices_before_ -= next.request.choices();
+  stats_.waiting += next.request.choices();  // until the core has counted them
   return next;
 }
 
