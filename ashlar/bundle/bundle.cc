@@ -63,11 +63,10 @@ void check_folder(const std::string& path) {
     const MappedFile file(path);
     check_no_lfs_pointer({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()},
                          path);
+    fail(
+        "model {} is a file and no GGUF; wanted its folder, with config.json in it, or a GGUF file",
+        path);
   }
-  ASHLAR_CHECK(!is_file(path),
-               "model {} is a file and no GGUF; wanted its folder, with config.json in it, or a "
-               "GGUF file",
-               path);
   ASHLAR_CHECK(is_directory(path), "model {}: no such folder or file, and {}", path,
                why_not_cached(path));
   ASHLAR_CHECK(is_file(join_path(path, kConfig)),

@@ -196,16 +196,10 @@ class TensorWriter {
   std::vector<std::byte> bytes_;
 };
 
-// llama.cpp takes spaces behind special tokens into them where the name says Phi 3, and nowhere
-// else.
+// One that says what gguf_tokenizer.h asks of it.
 std::string general_name(const Bundle& model) {
-  std::string name = model_name(model.path());
-  std::string lower = name;
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  const bool said =
-      lower.find("phi-3") != std::string::npos || lower.find("phi3") != std::string::npos;
-  if (model.description().family == "phi3" && !said) name += " (phi-3)";
-  return name;
+  const std::string name = model_name(model.path());
+  return model.description().family == "phi3" && !says_phi3(name) ? name + " (phi-3)" : name;
 }
 
 formats::GgufMetadata describe(const Bundle& model, const QuantMix& mix,

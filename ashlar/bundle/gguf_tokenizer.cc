@@ -27,6 +27,11 @@ constexpr const char* kKinds = "tokenizer.ggml.token_type";
 // Of tokenizer.ggml.token_type.
 enum Kind : int64_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kByte = 6 };
 
+std::string lower_case(std::string name) {
+  for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return name;
+}
+
 Json bytes_step() {
   return {{"type", "ByteLevel"},
           {"add_prefix_space", false},
@@ -163,16 +168,10 @@ class Importer {
                                  metadata_.text("general.architecture", "") == "nomic-bert-moe");
   }
   bool takes_spaces_after(const std::string& token) const {
-    const std::string name = model_name();
-    const bool phi3 =
-        name.find("phi-3") != std::string::npos || name.find("phi3") != std::string::npos;
-    return phi3 && token != "<unk>" && token != "<s>" && token != "<|endoftext|>";
+    return says_phi3(metadata_.text("general.name", "")) && token != "<unk>" && token != "<s>" &&
+           token != "<|endoftext|>";
   }
-  std::string model_name() const {
-    std::string name = metadata_.text("general.name", "");
-    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-    return name;
-  }
+  std::string model_name() const { return lower_case(metadata_.text("general.name", "")); }
 
   // What opens and closes a text.
   Json post_processor(bool add_bos, bool add_eos) const {
@@ -473,6 +472,11 @@ class Importer {
 bool has_tokenizer(const GgufMetadata& metadata) {
   return metadata.contains(kModel) && metadata.text(kModel) != "none" &&
          metadata.text(kModel) != "no_vocab";
+}
+
+bool says_phi3(std::string name) {
+  name = lower_case(std::move(name));
+  return name.find("phi-3") != std::string::npos || name.find("phi3") != std::string::npos;
 }
 
 std::string pre_tokenizer_json(const PreTokenizerPatterns& pre) { return steps_of(pre).dump(); }

@@ -32,6 +32,10 @@ std::string tokenizer_json(const formats::GgufMetadata& metadata);
 // Throws Error for what GGUF has no words for. A model without tokenizer adds "none".
 void describe_tokenizer(const Bundle& model, formats::GgufMetadata& metadata);
 
+// Whether general.name says Phi 3: there, and nowhere else, llama.cpp takes the spaces behind a
+// special token into it.
+bool says_phi3(std::string name);
+
 // tokenizer.chat_template and its named siblings, and the special tokens by role.
 text::ChatFiles gguf_chat_files(const formats::GgufMetadata& metadata);
 
