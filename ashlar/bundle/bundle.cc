@@ -32,6 +32,7 @@ constexpr const char* kSentencePiece = "tokenizer.model";
 constexpr const char* kGeneration = "generation_config.json";
 constexpr const char* kTemplates = "additional_chat_templates";
 
+constexpr const char* kAdapter = "adapter_config.json";
 constexpr std::array kTextFiles = {
     kTokenizer, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json", "merges.txt", kSentencePiece, "chat_template.jinja", kGeneration,
@@ -49,7 +50,7 @@ std::string run_folder_hint(const std::string& path) {
 
 // What a folder without config.json is instead, as far as that shows.
 std::string folder_hint(const std::string& path) {
-  if (is_file(join_path(path, "adapter_config.json"))) {
+  if (is_file(join_path(path, kAdapter))) {
     return "; this is an adapter: merge it into its model first (peft: merge_and_unload)";
   }
   if (is_file(join_path(path, "0_Transformer/config.json"))) {
@@ -121,6 +122,12 @@ Bundle Bundle::open(const std::string& name) {
   check_folder(path);
   const std::string file = join_path(path, kConfig);
   models::DecoderConfig config = models::parse_config(read_file(file, kMaxConfigBytes), file);
+  if (is_file(join_path(path, kAdapter))) {
+    log::warn(
+        "model={} note=\"{} lies beside the model and is not applied: merge the adapter first "
+        "(peft: merge_and_unload)\"",
+        path, kAdapter);
+  }
   if (has_other_head(path, config)) {
     log::warn(
         "model={} note=\"lm_head.weight is not the embedding, so the head is not tied to it, "

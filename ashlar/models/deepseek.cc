@@ -145,8 +145,9 @@ void read_experts(HfConfig& keys, const MixtureConfig& defaults, DecoderConfig& 
   mixture.shared_experts = keys.size("n_shared_experts", defaults.shared_experts);
   mixture.scale = keys.number("routed_scaling_factor", defaults.scale);
   const double dense = keys.number("first_k_dense_replace", double(defaults.dense_first));
-  ASHLAR_CHECK(dense >= 0, "{}: first_k_dense_replace {} is negative", keys.where(), dense);
-  mixture.dense_first = std::min(static_cast<int64_t>(dense), config.layers);
+  ASHLAR_CHECK(dense >= 0 && std::floor(dense) == dense,
+               "{}: first_k_dense_replace {} is no number of layers", keys.where(), dense);
+  mixture.dense_first = static_cast<int64_t>(std::min(dense, double(config.layers)));
 }
 
 void read_groups(HfConfig& keys, int64_t best, MixtureConfig& mixture) {

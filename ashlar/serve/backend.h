@@ -62,8 +62,9 @@ struct TextPrompt {
 struct ChatMessage {
   std::string role;  // system, user or assistant
   std::string content;
-  std::string name;            // may be empty, and so may this
-  std::string reasoning = {};  // what an assistant thought, for templates that show it
+  std::string name;                     // may be empty, and so may what follows
+  std::string reasoning = {};           // what an assistant thought, for templates that show it
+  std::vector<std::string> parts = {};  // texts that came apart; `content` is them, a line each
 };
 
 struct ChatPrompt {

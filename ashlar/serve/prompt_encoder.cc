@@ -13,14 +13,28 @@ namespace {
 // template that trims its messages takes the blank away.
 constexpr std::string_view kEndMark = "\uE000end of the final message\uE000 ";
 
-std::string messages_json(const ChatPrompt& chat) {
+nlohmann::ordered_json content_of(const ChatMessage& message, bool as_parts) {
+  if (!as_parts || message.parts.empty()) return message.content;
+  auto parts = nlohmann::ordered_json::array();
+  for (const std::string& text : message.parts) parts.push_back({{"type", "text"}, {"text", text}});
+  return parts;
+}
+
+std::string messages_json(const ChatPrompt& chat, bool as_parts) {
   std::vector<ChatMessage> messages = chat.messages;
-  if (chat.continue_final_message) messages.back().content += kEndMark;
+  if (chat.continue_final_message) {
+    ChatMessage& last = messages.back();
+    last.content += kEndMark;
+    if (!last.parts.empty()) last.parts.back() += kEndMark;
+  }
   auto list = nlohmann::ordered_json::array();
   for (const ChatMessage& message : messages) {
-    nlohmann::ordered_json entry = {{"role", message.role}, {"content", message.content}};
+    nlohmann::ordered_json entry = {{"role", message.role},
+                                    {"content", content_of(message, as_parts)}};
     if (!message.name.empty()) entry["name"] = message.name;
-    if (!message.reasoning.empty()) entry["reasoning_content"] = message.reasoning;
+    for (const char* key : {"reasoning_content", "thinking"}) {  // one is what the template reads
+      if (!message.reasoning.empty()) entry[key] = message.reasoning;
+    }
     list.push_back(std::move(entry));
   }
   return list.dump();
@@ -49,6 +63,7 @@ PromptEncoder::PromptEncoder(std::optional<text::Tokenizer> tokenizer,
     : tokenizer_(std::move(tokenizer)),
       chat_template_(std::move(chat_template)),
       special_tokens_(std::move(special_tokens)),
+      reads_parts_(chat_template_ && chat_template_->reads_parts(special_tokens_)),
       vocab_(vocab),
       context_(context) {}
 
@@ -88,7 +103,7 @@ TokenIds PromptEncoder::encode_chat(const ChatPrompt& chat) const {
   }
   try {
     text::ChatRequest request;
-    request.messages = text::jinja::parse_json(messages_json(chat), "messages");
+    request.messages = text::jinja::parse_json(messages_json(chat, reads_parts_), "messages");
     request.add_generation_prompt = chat.add_generation_prompt;
     request.special_tokens = special_tokens_;
     if (!chat.template_arguments.empty()) {

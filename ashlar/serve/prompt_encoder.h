@@ -31,6 +31,7 @@ class PromptEncoder {
   std::optional<text::Tokenizer> tokenizer_;
   std::optional<text::ChatTemplate> chat_template_;
   text::SpecialTokens special_tokens_;
+  bool reads_parts_;  // the template does
   int64_t vocab_, context_;
 };
 

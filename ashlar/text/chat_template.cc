@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <iterator>
 
@@ -16,9 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 using jinja::Dict;
 using jinja::Value;
-
-constexpr std::array<std::string_view, 7> kSpecialTokenKeys = {
-    "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
 
 std::string read_text(const fs::path& path) {
   const MappedFile file(path.string());
@@ -39,30 +35,6 @@ const std::string& text_at(const Dict& object, std::string_view key, const std::
   ASHLAR_CHECK(value != nullptr && value->is_string(), "{}: key '{}' is missing or not a string",
                where, key);
   return value->string();
-}
-
-// A token as tokenizer_config.json has it: a string, or an AddedToken object with its `content`.
-std::optional<std::string> token_text(const Value& token) {
-  if (token.is_string()) return token.string();
-  if (!token.is_dict()) return std::nullopt;
-  const Value* content = token.dict().find("content");
-  if (content == nullptr || !content->is_string()) return std::nullopt;
-  return content->string();
-}
-
-void add_special_tokens(const Dict& config, SpecialTokens& tokens) {
-  for (const std::string_view key : kSpecialTokenKeys) {
-    const Value* token = config.find(key);
-    const std::optional<std::string> text = token != nullptr ? token_text(*token) : std::nullopt;
-    if (!text) continue;
-    const auto same = [&](const auto& entry) { return entry.first == key; };
-    const auto found = std::find_if(tokens.begin(), tokens.end(), same);
-    if (found == tokens.end()) {
-      tokens.emplace_back(key, *text);
-    } else {
-      found->second = *text;
-    }
-  }
 }
 
 void set_template(std::vector<ChatTemplateSource>& templates, ChatTemplateSource source) {
@@ -121,6 +93,23 @@ jinja::Rendered ChatTemplate::render_with_spans(const ChatRequest& request,
   return template_.render(variables, options);
 }
 
+bool ChatTemplate::reads_parts(const SpecialTokens& special_tokens) const {
+  constexpr std::string_view kText = "a text of one part";
+  constexpr std::string_view kMessages =
+      R"([{"role": "user", "content": [{"type": "text", "text": "a text of one part"}]}])";
+  ChatRequest request;
+  request.special_tokens = special_tokens;
+  request.messages = jinja::parse_json(kMessages, "messages");
+  try {
+    const std::string text = render(request);
+    const size_t at = text.find(kText);
+    if (at == std::string::npos || at == 0) return at == 0;
+    return text[at - 1] != '\'' && text[at - 1] != '"';  // so a list is printed as a whole
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 const ChatTemplateSource* ChatFiles::choose(bool with_tools, std::string_view wanted) const {
   const auto find = [&](std::string_view name) -> const ChatTemplateSource* {
     const auto same = [&](const ChatTemplateSource& source) { return source.name == name; };
@@ -167,12 +156,10 @@ ChatFiles read_chat_files(const std::string& directory) {
   const fs::path config_path = root / "tokenizer_config.json";
   const Value config = read_json_object(config_path);
   add_config_templates(config.dict(), config_path.string(), files.templates);
-  add_special_tokens(config.dict(), files.special_tokens);
-  if (config.dict().find("added_tokens_decoder") == nullptr) {
-    // Older directories keep them in a file of their own, which then counts.
-    const Value map = read_json_object(root / "special_tokens_map.json");
-    add_special_tokens(map.dict(), files.special_tokens);
-  }
+  // Older directories keep special tokens in a file of their own, which then counts.
+  const bool older = config.dict().find("added_tokens_decoder") == nullptr;
+  const Value map = older ? read_json_object(root / "special_tokens_map.json") : Value();
+  files.special_tokens = special_tokens_of(config.dict(), older ? &map.dict() : nullptr);
   const fs::path main_template = root / "chat_template.jinja";
   if (fs::exists(main_template)) {
     files.templates.clear();

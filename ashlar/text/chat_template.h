@@ -6,6 +6,7 @@
 #include "ashlar/text/jinja/json_input.h"
 #include "ashlar/text/jinja/template.h"
 #include "ashlar/text/jinja/value.h"
+#include "ashlar/text/special_tokens.h"
 
 #include <cstdint>
 #include <optional>
@@ -15,9 +16,6 @@
 #include <vector>
 
 namespace ashlar::text {
-
-// {"bos_token", "<s>"}, ...: what templates know as bos_token, eos_token, unk_token, pad_token.
-using SpecialTokens = std::vector<std::pair<std::string, std::string>>;
 
 // Values come from jinja::parse_json or are built by hand.
 struct ChatRequest {
@@ -42,6 +40,10 @@ class ChatTemplate {
   // The text, and which bytes of it the {% generation %} blocks made: the assistant's own words.
   jinja::Rendered render_with_spans(const ChatRequest& request,
                                     const jinja::RenderOptions& options = {}) const;
+
+  // Whether a message whose content is a list of parts, {type: text, text}, comes out as its text,
+  // by trying it.
+  bool reads_parts(const SpecialTokens& special_tokens) const;
 
  private:
   explicit ChatTemplate(jinja::Template parsed) : template_(std::move(parsed)) {}
@@ -74,8 +76,7 @@ std::string prompt_excess(std::string_view prompt, int64_t context);
 
 // Reads chat_template.jinja (which wins over the key chat_template of tokenizer_config.json, a
 // string or a list of {name, template}), additional_chat_templates/*.jinja, and the special tokens
-// of tokenizer_config.json (strings or AddedToken objects). Absent files are no error, broken ones
-// are.
+// (text/special_tokens.h). Absent files are no error, broken ones are.
 ChatFiles read_chat_files(const std::string& directory);
 
 }  // namespace ashlar::text

@@ -97,6 +97,17 @@ TEST(InspectTest, TellsWhatWeightsAreHeldAs) {
       Not(HasSubstr("held as")));
 }
 
+TEST(InspectTest, TellsOfAnAdapterBesideAModel) {
+  const testing::TempDir folder;
+  const std::string model = folder.path("model");
+  std::filesystem::copy(fixture_model("llama"), model, std::filesystem::copy_options::recursive);
+  write_file(join_path(model, "adapter_config.json"), "{}");
+  const testing::ProgramResult result = ashlar({"inspect", model});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.err,
+              HasSubstr("adapter_config.json lies beside the model and is not applied"));
+}
+
 TEST(InspectTest, TellsOfAVocabularyAlone) {
   const std::string file = shared_data("fixtures/tokenizers/ggml-vocab-gpt-2.gguf");
   if (!is_file(file)) GTEST_SKIP() << "the shared fixtures are not here";

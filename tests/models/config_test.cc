@@ -454,6 +454,20 @@ TEST(Config, ValuesThatCannotBe) {
 }
 
 // What acts in training alone keeps no model from being served.
+TEST(Config, DenseLayersBeforeTheMixtures) {
+  json config = fixture_config("deepseek_v3");
+  const auto dense_first = [&](double value) {
+    config["first_k_dense_replace"] = value;
+    return parse(config).mixture.dense_first;
+  };
+  EXPECT_EQ(dense_first(1), 1);
+  EXPECT_EQ(dense_first(1e78), config.at("num_hidden_layers"));
+  for (const double value : {-1.0, 0.5}) {
+    EXPECT_THAT(error_of([&] { dense_first(value); }),
+                ::testing::HasSubstr("first_k_dense_replace"));
+  }
+}
+
 TEST(Config, WhatTrainingAloneHasIsRefusedThereOnly) {
   json opt = read_json<json>(test_data("families/opt_stream/config.json"));
   opt["layerdrop"] = 0.125;

@@ -59,6 +59,15 @@ TEST(PromptEncoder, ATemplateThatTrimsTrimsTheContinuedMessageToo) {
             "<user>Hi</user><assistant>The answer is");
 }
 
+TEST(PromptEncoder, PartsGoToATemplateThatReadsThem) {
+  ChatPrompt prompt = conversation("one\ntwo");
+  prompt.messages.back().parts = {"one", "two"};
+  const PromptEncoder parts = encoder(
+      "m.content if m.content is string else m.content | map(attribute='text') | join('|')");
+  EXPECT_EQ(rendered(parts, prompt), "<user>Hi</user><assistant>one|two");
+  EXPECT_EQ(rendered(encoder("m.content"), prompt), "<user>Hi</user><assistant>one\ntwo");
+}
+
 TEST(PromptEncoder, RefusesToContinueWhatTheTemplateLeavesOut) {
   const PromptEncoder drops = encoder("m.content if m.role == 'user' else ''");
   try {

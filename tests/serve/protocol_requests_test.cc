@@ -265,7 +265,8 @@ TEST(ProtocolRequests, ChatMessages) {
   const auto& prompt = std::get<ChatPrompt>(call.request.prompts.at(0));
   ASSERT_EQ(prompt.messages.size(), 3U);
   EXPECT_EQ(prompt.messages[0].role, "system");
-  EXPECT_EQ(prompt.messages[1].content, "ab");
+  EXPECT_EQ(prompt.messages[1].content, "a\nb");
+  EXPECT_EQ(prompt.messages[1].parts, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(prompt.messages[1].name, "ann");
   EXPECT_EQ(prompt.messages[2].reasoning, "hm");
   EXPECT_TRUE(prompt.continue_final_message);

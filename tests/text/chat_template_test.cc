@@ -106,6 +106,30 @@ TEST_F(ChatFilesTest, OlderDirectoriesKeepTokensApart) {
   EXPECT_EQ(read().special_tokens, wanted);
 }
 
+TEST_F(ChatFilesTest, TokensByOtherNames) {
+  write("tokenizer_config.json",
+        R"({"bos_token": "<s>", "image_token": "<image>", "use_token": true,
+            "extra_special_tokens": {"boi_token": {"content": "<boi>"}, "sound": "<sound>"},
+            "model_specific_special_tokens": {"eoi_token": "<eoi>"}, "added_tokens_decoder": {}})");
+  const SpecialTokens wanted = {{"bos_token", "<s>"},
+                                {"image_token", "<image>"},
+                                {"boi_token", "<boi>"},
+                                {"sound", "<sound>"},
+                                {"eoi_token", "<eoi>"}};
+  EXPECT_EQ(read().special_tokens, wanted);
+}
+
+// What LlamaTokenizer() itself has, but for names that a file sets, be it to null.
+TEST_F(ChatFilesTest, TokensOfAClass) {
+  write("tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizerFast", "unk_token": null})");
+  const SpecialTokens wanted = {{"bos_token", "<s>"}, {"eos_token", "</s>"}};
+  EXPECT_EQ(read().special_tokens, wanted);
+  write("special_tokens_map.json", R"({"eos_token": "<end>", "bos_token": null})");
+  EXPECT_EQ(read().special_tokens, (SpecialTokens{{"eos_token", "<end>"}}));
+  write("tokenizer_config.json", R"({"tokenizer_class": "PreTrainedTokenizerFast"})");
+  EXPECT_EQ(read().special_tokens, (SpecialTokens{{"eos_token", "<end>"}}));
+}
+
 TEST_F(ChatFilesTest, BrokenFilesAreNamed) {
   const auto message = [&]() -> std::string {
     try {
@@ -137,6 +161,19 @@ TEST(ChatTemplate, RequestVariables) {
   EXPECT_EQ(chat.render(request), "<s>1NoneNoneTrueplainFalse");
   request.messages = Value("not a list");
   EXPECT_THROW(chat.render(request), Error);
+}
+
+TEST(ChatTemplate, ReadsPartsWhereItsTextComesOut) {
+  const auto reads = [](const std::string& source) {
+    return ChatTemplate::parse(source, "t").reads_parts({});
+  };
+  EXPECT_TRUE(
+      reads("{% for m in messages %}{% for p in m.content %}{{ p.text }}{% endfor %}"
+            "{% endfor %}"));
+  EXPECT_FALSE(reads("{% for m in messages %}{{ m.content }}{% endfor %}"));
+  EXPECT_FALSE(reads("{% for m in messages %}{{ m.content | tojson }}{% endfor %}"));
+  EXPECT_FALSE(reads("{% for m in messages %}{{ '<' + m.content }}{% endfor %}"));
+  EXPECT_FALSE(reads("{{ raise_exception('no') }}"));
 }
 
 TEST(ChatTemplate, SpansOfTheAssistant) {

@@ -1,6 +1,7 @@
 #include "ashlar/serve/protocol/prompts.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -24,15 +25,16 @@ Prompt read_prompt(const JsonValue& value, const std::string& path, bool add_spe
   return read_token_ids(*ids, path, rules);
 }
 
-// Text parts are joined as they are; every other kind of part is refused.
-std::string read_content(const Fields& message) {
+// Of text parts `content` is the texts with line ends between them, as vLLM and llama.cpp join them
+// for a template that reads no parts. Every other kind of part is refused.
+void read_content(const Fields& message, ChatMessage& result) {
   const JsonValue* content = message.find("content");
   if (content != nullptr && content->as<std::string>() != nullptr) {
-    return *content->as<std::string>();
+    result.content = *content->as<std::string>();
+    return;
   }
   const JsonArray* parts = content != nullptr ? content->as<JsonArray>() : nullptr;
   if (parts == nullptr) message.refuse("content", "a string or an array of text parts");
-  std::string text;
   for (size_t i = 0; i < parts->size(); ++i) {
     const Fields part((*parts)[i], fmt::format("{}[{}]", message.path("content"), i));
     if (part.string("type").value_or("") != "text") {
@@ -41,9 +43,9 @@ std::string read_content(const Fields& message) {
     const auto piece = part.string("text");
     if (!piece) part.refuse("text", "a string");
     part.refuse_unread(kHarmlessInPart);
-    text += *piece;
+    result.parts.push_back(*piece);
   }
-  return text;
+  result.content = fmt::format("{}", fmt::join(result.parts, "\n"));
 }
 
 ChatMessage read_message(const Fields& message) {
@@ -59,7 +61,7 @@ ChatMessage read_message(const Fields& message) {
   if (result.role != "system" && result.role != "user" && result.role != "assistant") {
     message.refuse("role", "\"system\", \"developer\", \"user\" or \"assistant\"");
   }
-  result.content = read_content(message);
+  read_content(message, result);
   result.name = message.string("name").value_or("");
   for (const char* name : {"reasoning_content", "reasoning"}) {
     if (result.reasoning.empty()) result.reasoning = message.string(name).value_or("");
