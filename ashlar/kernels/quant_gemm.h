@@ -15,5 +15,7 @@ void quant_pack(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int6
 // rounded once for each of their formats.
 int64_t quant_gemm_scratch(const GemmArgs* products, int count);
 void quant_gemm(const GemmArgs* products, int count, const Team& team);
+// The same of one whose rows are rounded already (quant_product.h); a is not used.
+void quant_gemm_rounded(const GemmArgs& args, const std::byte* rounded, const Team& team);
 
 }  // namespace ashlar::kernels::ASHLAR_BASE_NAMESPACE

@@ -1,0 +1,103 @@
+// What products with quantised weights are made of: rounding tiles of rows, and panels of weights by
+// a band of rows.
+#pragma once
+
+#include "ashlar/kernels/quant_bands.h"
+#include "ashlar/kernels/quant_tile.h"
+#if defined(__AVX2__) && !defined(__AVX512F__)
+#include "ashlar/kernels/quant_wide.h"
+#endif
+#include "ashlar/kernels/parallel.h"
+
+namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
+
+// Tiles of rows of a band at most: it and a panel share the L2 cache.
+inline constexpr int64_t kBandTiles = 96 / kQuantRows;
+inline constexpr int64_t kBandRows = kBandTiles * kQuantRows;
+inline constexpr int64_t kSpanBlocks = 16;  // a multiple of kSuperBlocks
+// Below so many rows one thread rounds them faster than a team would.
+inline constexpr int64_t kRowsAlone = 4;
+
+// A row that is alone reads one panel after the other.
+ASHLAR_INLINE int64_t panels_at_once(int64_t rows) { return rows == 1 ? 1 : kQuantPanels; }
+
+// Of `rows` rows in even tiles: none of a single row. The last one may have fewer.
+ASHLAR_INLINE int64_t rows_of_tile(int64_t rows) {
+  return ceil_div(rows, ceil_div(rows, kQuantRows));
+}
+
+template <typename F>
+using RowOf = typename QuantRowOf<F>::type;
+
+template <typename F>
+int64_t panel_bytes(int64_t r) {
+  return F::panel_bytes(r / kQuantBlock);
+}
+
+// All rows of an A of r columns, as products with `weights` want them.
+ASHLAR_INLINE int64_t rounded_bytes(int64_t rows, int64_t r, DType weights) {
+  return with_format(weights, [&]<typename F>(F) {
+    const int64_t blocks = rows * (r / kQuantBlock);
+    return round_up(blocks * static_cast<int64_t>(sizeof(RowOf<F>)), 64);
+  });
+}
+
+// Blocks [begin, begin + blocks), whole super-blocks, of `count` rows from x on, into their tile.
+template <typename F, typename T>
+ASHLAR_INLINE void round_blocks(const T* x, int64_t stride, int64_t count, int64_t begin,
+                                int64_t blocks, RowOf<F>* tile) {
+  for (int64_t i = 0; i < count; ++i, x += stride) {
+    each_super(x, blocks, [&](int64_t b, int64_t last, const QuantScale& by) {
+      for (; b < last; ++b) {
+        quantise_block<F>(x + b * kQuantBlock, by, tile[(begin + b) * count + i]);
+      }
+    });
+  }
+}
+
+// The rows of A as B's format wants them.
+template <typename F>
+void round_rows(const GemmArgs& args, std::byte* rounded, const Team& team) {
+  auto* to = reinterpret_cast<RowOf<F>*>(rounded);
+  const int64_t blocks = args.r / kQuantBlock, tile_rows = rows_of_tile(args.m);
+  const auto round_tile = [&](int64_t tile, int) {
+    const int64_t first = tile * tile_rows, count = lesser(tile_rows, args.m - first);
+    with_elements(args.a, [&](const auto* a) {
+      round_blocks<F>(a + first * args.a.row_stride, args.a.row_stride, count, 0, blocks,
+                      to + first * blocks);
+    });
+  };
+  const int64_t tiles = ceil_div(args.m, tile_rows);
+  if (args.m > kRowsAlone) return parallel_for(team, tiles, round_tile);
+  for (int64_t tile = 0; tile < tiles; ++tile) round_tile(tile, 0);
+}
+
+// Rows [m0, m1), whole tiles and at most kBandRows of them, by panels [first, last):
+// done(sums, m, rows, n, columns) has sums[i * kQuantStride + j] of rows of C from m on, columns
+// from n on.
+template <typename F, typename Done>
+ASHLAR_INLINE void multiply_band(const GemmArgs& args, const std::byte* rounded, int64_t m0,
+                                 int64_t m1, int64_t first, int64_t last, Done&& done) {
+  const auto* rows = reinterpret_cast<const RowOf<F>*>(rounded);
+  const int64_t stride = panel_bytes<F>(args.r), blocks = args.r / kQuantBlock;
+  const RowBand<RowOf<F>> band = {rows + m0 * blocks, m1 - m0, rows_of_tile(args.m), blocks};
+  float sums[kBandRows * kQuantStride];
+  // Panels that several tiles meet are cut along r, so that a piece stays in the L1 cache.
+  const int64_t span = band.count > band.tile_rows ? kSpanBlocks : blocks;
+  const int64_t at_once = panels_at_once(args.m);
+  for (int64_t panel = first; panel < last; panel += at_once) {
+    const PanelGroup b = {static_cast<const std::byte*>(args.packed_b) + panel * stride, stride,
+                          lesser(at_once, last - panel)};
+    const int64_t n = panel * kLanes, columns = lesser(b.count * kLanes, args.n - n);
+    for (int64_t begin = 0; begin < blocks; begin += span) {
+      const int64_t end = lesser(blocks, begin + span);
+      add_span<F>(band, b, begin, end, sums, [&](int64_t m, int64_t count) {
+        if (end < blocks) return;
+        // Taken while the next tile is computed.
+        done(sums + m * kQuantStride, m0 + m, count, n, columns);
+      });
+    }
+  }
+}
+
+}  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE
