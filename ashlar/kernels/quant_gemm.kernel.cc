@@ -11,10 +11,10 @@ namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 namespace {
 
 constexpr int64_t kTaskPanels = 8;  // at most
-constexpr int64_t kTasksEach = 8, kTasksOfFew = 2;
+constexpr int64_t kTasksEach = 8, kTasksOfFew = 2, kFewRows = 32;
 
 // Few rows wait for memory, which a core reads the faster the longer it goes straight on.
-int64_t tasks_each(int64_t rows) { return rows <= kQuantRows ? kTasksOfFew : kTasksEach; }
+int64_t tasks_each(int64_t rows) { return rows <= kFewRows ? kTasksOfFew : kTasksEach; }
 
 QuantBands plan_quant(const GemmArgs& args, int threads) {
   return cut_bands(ceil_div(args.m, rows_of_tile(args.m)), kBandTiles, ceil_div(args.n, kLanes),

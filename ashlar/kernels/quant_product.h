@@ -1,5 +1,5 @@
-// What products with quantised weights are made of: rounding tiles of rows, and panels of weights by
-// a band of rows.
+// What products with quantised weights are made of: rounding tiles of rows, and panels of weights
+// by a band of rows.
 #pragma once
 
 #include "ashlar/kernels/quant_bands.h"
@@ -91,7 +91,15 @@ ASHLAR_INLINE void multiply_band(const GemmArgs& args, const std::byte* rounded,
     const int64_t n = panel * kLanes, columns = lesser(b.count * kLanes, args.n - n);
     for (int64_t begin = 0; begin < blocks; begin += span) {
       const int64_t end = lesser(blocks, begin + span);
-      add_span<F>(band, b, begin, end, sums, [&](int64_t m, int64_t count) {
+      Piece piece = {begin == 0 && panel == first, b.first, 0};
+      if (end < blocks) {
+        piece.next = b.first + F::panel_bytes(end);
+        piece.bytes = F::panel_bytes(lesser(blocks - end, span));
+      } else if (panel + at_once < last) {
+        piece.next = b.first + at_once * stride;
+        piece.bytes = F::panel_bytes(lesser(blocks, span));
+      }
+      add_span<F>(band, b, begin, end, piece, sums, [&](int64_t m, int64_t count) {
         if (end < blocks) return;
         // Taken while the next tile is computed.
         done(sums + m * kQuantStride, m0 + m, count, n, columns);

@@ -73,22 +73,49 @@ ASHLAR_INLINE void add_nibbles(const std::byte* panel, int64_t b, int phase, int
   for (int i = 0; i < kRows; ++i) totals[i][0] = add_scaled(totals[i][0], sums[i], multiplier);
 }
 
+// What a tile fetches meanwhile, `step` bytes of each panel a block: memory would rest otherwise.
+// Once it comes to `end`, it goes on `skip` bytes behind.
+struct Ahead {
+  const std::byte* from;
+  int64_t step;
+  const std::byte* end;
+  int64_t skip;
+};
+// Whether a span of a panel lies in memory still, and what of the panels is read after it: `bytes`
+// from `next` on.
+struct Piece {
+  bool cold;
+  const std::byte* next;
+  int64_t bytes;
+};
+
 // Products of that many rows leave the processor no time to run ahead of them to the next blocks;
 // nor do those of one, where blocks are short, or too many instructions (nibble sums).
 template <typename F>
 inline constexpr int kLeastRowsAhead = F::kNibbles || !kSumsBytes ? 1 : 3;
-inline constexpr int64_t kBytesAhead = 2048;
+inline constexpr int64_t kBytesAhead = 3072;
 
-// Fetches what lies kBytesAhead behind block b of a panel: at its end, of the one that is read
-// next, behind those that are read beside it.
-template <typename F, int kPanels>
-ASHLAR_INLINE void fetch_ahead(const std::byte* panel, int64_t panel_bytes, int64_t b) {
-  constexpr int64_t kBytes = F::kBlockBytes;
-  int64_t at = b * kBytes + kBytesAhead;
-  if (kPanels > 1 && at >= panel_bytes) at += (kPanels - 1) * panel_bytes;
-  const std::byte* from = panel + at;
-#pragma GCC unroll 16
-  for (int64_t line = 0; line < kBytes; line += 64) __builtin_prefetch(from + line, 0, 3);
+// For rows that are one tile: what lies kBytesAhead behind block b of each of `panels` panels; at
+// their end, of those that are read next, behind them.
+template <typename F>
+ASHLAR_INLINE Ahead just_ahead(const std::byte* panel, int64_t panel_bytes, int64_t panels,
+                               int64_t b) {
+  return {panel + b * F::kBlockBytes + kBytesAhead, F::kBlockBytes, panel + panel_bytes,
+          (panels - 1) * panel_bytes};
+}
+
+template <int kPanels>
+ASHLAR_INLINE void fetch(Ahead& ahead, int64_t panel_bytes = 0) {
+#pragma GCC unroll 2
+  for (int p = 0; p < kPanels; ++p) {
+    const std::byte* from = ahead.from + p * panel_bytes;
+    for (int64_t line = 0; line < ahead.step; line += 64) __builtin_prefetch(from + line, 0, 3);
+  }
+  ahead.from += ahead.step;
+  if (ahead.from >= ahead.end) {
+    ahead.from += ahead.skip;
+    ahead.skip = 0;
+  }
 }
 
 // totals[i][p]: the sum over block b, phase by phase of F, of multiplier * (code - offset) * the
@@ -147,7 +174,7 @@ ASHLAR_INLINE void sum_minima(const std::byte* const (&panels)[kPanels], int64_t
 // (QuantRow of all blocks, kRows side by side) and of panels panel_bytes apart.
 template <typename F, int kRows, int kPanels>
 static void quant_tile(const std::byte* panel, int64_t panel_bytes, const QuantRow* rows,
-                       int64_t begin, int64_t end, float* out, int64_t stride) {
+                       int64_t begin, int64_t end, float* out, int64_t stride, Ahead ahead) {
   const std::byte* panels[kPanels];
 #pragma GCC unroll 2
   for (int p = 0; p < kPanels; ++p) panels[p] = panel + p * panel_bytes;
@@ -165,12 +192,7 @@ static void quant_tile(const std::byte* panel, int64_t panel_bytes, const QuantR
     for (int64_t first = super; first < stop; first += F::kPeriod) {
 #pragma GCC unroll 4
       for (int phase = 0; phase < F::kPeriod; ++phase, rows += kRows) {
-        if constexpr (kRows >= kLeastRowsAhead<F>) {
-#pragma GCC unroll 2
-          for (int p = 0; p < kPanels; ++p) {
-            fetch_ahead<F, kPanels>(panels[p], panel_bytes, first + phase);
-          }
-        }
+        if constexpr (kRows >= kLeastRowsAhead<F>) fetch<kPanels>(ahead, panel_bytes);
         add_block<F>(panels, first + phase, phase, rows, totals);
       }
     }
@@ -194,7 +216,7 @@ static void quant_tile(const std::byte* panel, int64_t panel_bytes, const QuantR
 }
 
 using QuantTile = void (*)(const std::byte* panel, int64_t panel_bytes, const QuantRow* rows,
-                           int64_t begin, int64_t end, float* out, int64_t stride);
+                           int64_t begin, int64_t end, float* out, int64_t stride, Ahead ahead);
 template <typename F, int kRows = kQuantRows>
 ASHLAR_INLINE QuantTile pick_quant_tile(int64_t rows, int64_t panels) {
   if constexpr (kRows > 1) {
@@ -217,14 +239,22 @@ struct PanelGroup {  // up to kQuantPanels
 inline constexpr int64_t kQuantStride = kQuantPanels * kLanes;
 
 // sums[i * kQuantStride + p * 16 + j], as quant_tile has them, of all rows of a band;
-// done(first row, rows) after each tile.
+// done(first row, rows) after each tile. Tiles take turns to fetch what is next, but for the first
+// one of a cold piece, which fetches that.
 template <typename F, typename Done>
 void add_span(const RowBand<QuantRow>& band, const PanelGroup& b, int64_t begin, int64_t end,
-              float* sums, Done&& done) {
-  for (int64_t m = 0; m < band.count; m += band.tile_rows) {
-    const int64_t rows = lesser(band.tile_rows, band.count - m);
+              const Piece& piece, float* sums, Done&& done) {
+  const int64_t blocks = end - begin, tiles = ceil_div(band.count, band.tile_rows);
+  const int64_t first = piece.cold || tiles == 1 ? 1 : 0;
+  const int64_t step =
+      tiles > first ? round_up(ceil_div(piece.bytes, blocks * (tiles - first)), 64) : 0;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t m = tile * band.tile_rows, rows = lesser(band.tile_rows, band.count - m);
+    const Ahead ahead =
+        tile < first ? just_ahead<F>(b.first, b.bytes, b.count, begin)
+                     : Ahead{piece.next + (tile - first) * blocks * step, step, piece.next, 0};
     pick_quant_tile<F>(rows, b.count)(b.first, b.bytes, band.rows + m * band.blocks, begin, end,
-                                      sums + m * kQuantStride, kQuantStride);
+                                      sums + m * kQuantStride, kQuantStride, ahead);
     done(m, rows);
   }
 }

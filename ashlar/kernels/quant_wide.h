@@ -80,12 +80,6 @@ ASHLAR_INLINE void add_total(Ints total, Vec scale, float by, bool starts, float
   store(to, fma(scale * broadcast(by), to_floats(total), starts ? zero() : load(to)));
 }
 
-// What a tile fetches meanwhile, some lines a block: memory would rest otherwise.
-struct Ahead {
-  const std::byte* from;
-  int64_t block_bytes;  // 0: nothing
-};
-
 // out[i * stride + j] of a tile of kRows rows (WideRow of the super-block, kRows side by side).
 template <int kRows>
 static void wide_tile(const WideSuper& weights, const WideRow* rows, bool starts, float* out,
@@ -96,10 +90,8 @@ static void wide_tile(const WideSuper& weights, const WideRow* rows, bool starts
   const std::byte* words = weights.words;
   const WideRow* row = rows;
 #pragma GCC unroll 1
-  for (int64_t b = 0; b < weights.blocks; ++b, row += kRows, ahead.from += ahead.block_bytes) {
-    for (int64_t line = 0; line < ahead.block_bytes; line += 64) {
-      __builtin_prefetch(ahead.from + line, 0, 3);
-    }
+  for (int64_t b = 0; b < weights.blocks; ++b, row += kRows) {
+    fetch<1>(ahead);
 #pragma GCC unroll 8
     for (int g = 0; g < kBlockWords; ++g, words += kPairsBytes) {
 #pragma GCC unroll 2
@@ -133,8 +125,9 @@ template <Wide F>
 static void wide_row(const std::byte* panel, const WideRow* row, int64_t begin, int64_t end,
                      float* out) {
   Ints even = ints(0), odd = ints(0);
+  Ahead ahead = just_ahead<F>(panel, 0, 1, begin);
   each_phase<F>(begin, end, [&](int64_t b, int phase) {
-    fetch_ahead<F, 1>(panel, 0, b);
+    fetch<1>(ahead);
     const int16_t* pairs = row[b - begin].pairs;
     each_word<F>(panel, b, phase, [&](int g, const Pairs& w) {
       even = dot_pairs(even, w.even, broadcast_pair(pairs + 4 * g));
@@ -146,7 +139,7 @@ static void wide_row(const std::byte* panel, const WideRow* row, int64_t begin, 
 
 template <Wide F, typename Done>
 void add_span(const RowBand<WideRow>& band, const PanelGroup& b, int64_t begin, int64_t end,
-              float* sums, Done&& done) {
+              const Piece&, float* sums, Done&& done) {
   WideSuper weights;
   for (int64_t super = begin; super < end; super += kSuperBlocks) {
     const int64_t stop = lesser(end, super + kSuperBlocks);
@@ -156,12 +149,12 @@ void add_span(const RowBand<WideRow>& band, const PanelGroup& b, int64_t begin, 
       continue;
     }
     unpack_super<F>(b.first, super, stop, weights);
+    const Ahead ahead = {b.first + (super + kSuperBlocks) * F::kBlockBytes, F::kBlockBytes, b.first,
+                         0};
     for (int64_t m = 0; m < band.count; m += band.tile_rows) {
       const int64_t rows = lesser(band.tile_rows, band.count - m);
-      pick_wide_tile(rows)(
-          weights, band.rows + m * band.blocks + super * rows, super == 0, sums + m * kQuantStride,
-          kQuantStride,
-          {b.first + (super + kSuperBlocks) * F::kBlockBytes, m == 0 ? F::kBlockBytes : 0});
+      pick_wide_tile(rows)(weights, band.rows + m * band.blocks + super * rows, super == 0,
+                           sums + m * kQuantStride, kQuantStride, m == 0 ? ahead : Ahead{});
       if (stop == end) done(m, rows);
     }
   }
