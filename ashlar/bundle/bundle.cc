@@ -77,7 +77,8 @@ void check_folder(const std::string& path) {
 
 // What a folder has in the place of a tokenizer that is read, and what to do about it.
 std::string tokenizer_hint(const std::string& folder) {
-  for (const char* name : {"vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model"}) {
+  for (const char* name :
+       {"vocab.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model", "tekken.json"}) {
     if (!is_file(join_path(folder, name))) continue;
     return fmt::format(
         "; of {} transformers makes one: "
@@ -161,12 +162,13 @@ bool Bundle::has_tokenizer() const {
 
 text::Tokenizer Bundle::load_tokenizer() const {
   if (gguf_ != nullptr) {
-    ASHLAR_CHECK(has_tokenizer(), "model {} has no tokenizer; give token ids instead of text",
-                 path_);
+    ASHLAR_CHECK(has_tokenizer(),
+                 "model {} has no tokenizer; give token ids (--ids) instead of text", path_);
     return text::Tokenizer::from_json(tokenizer_json(gguf_->metadata()), path_ + ": the tokenizer");
   }
-  ASHLAR_CHECK(has_tokenizer(), "model {} has no tokenizer.json; give token ids instead of text{}",
-               path_, tokenizer_hint(path_));
+  ASHLAR_CHECK(has_tokenizer(),
+               "model {} has no tokenizer.json; give token ids (--ids) instead of text{}", path_,
+               tokenizer_hint(path_));
   text::Tokenizer tokenizer = open_tokenizer(path_);
   note_other_tokens(path_, tokenizer);
   return tokenizer;
@@ -195,6 +197,7 @@ std::map<std::string, std::string> Bundle::text_files() const {
     files.merge(embedding_files(gguf_embedding(gguf_->metadata()), config_.width));
     files["tokenizer_config.json"] =
         write_tokenizer_config(chat.special_tokens, config_.max_positions);
+    if (config_.causal) files[kGeneration] = write_generation_config(generation());
     for (const text::ChatTemplateSource& source : chat.templates) {
       const bool main = source.name == "default";
       files[main ? "chat_template.jinja" : join_path(kTemplates, source.name + ".jinja")] =
@@ -237,8 +240,15 @@ text::Tokenizer open_tokenizer(const std::string& name, LengthRules length_rules
     tokenizer =
         text::Tokenizer::from_json(tokenizer_json(file.metadata()), path + ": the tokenizer");
   } else if (path.ends_with(".model")) {
-    tokenizer = text::Tokenizer::from_json(
-        tokenizer_json(parse_sentencepiece_model(read_file(path), path)), path);
+    formats::GgufMetadata pieces = parse_sentencepiece_model(read_file(path), path);
+    // What LlamaTokenizer makes of tokenizer_config.json.
+    const std::string folder = parent_path(path);
+    pieces.set(kSpaceBehindTokens, tokenizer_flag(folder, "legacy").value_or(false));
+    for (const std::string flag : {"add_bos_token", "add_eos_token"}) {
+      const std::optional<bool> adds = tokenizer_flag(folder, flag.c_str());
+      if (adds) pieces.set("tokenizer.ggml." + flag, *adds);
+    }
+    tokenizer = text::Tokenizer::from_json(tokenizer_json(pieces), path);
   } else {
     tokenizer = text::Tokenizer::from_json_file(path);
   }

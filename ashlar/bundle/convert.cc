@@ -218,6 +218,7 @@ formats::GgufMetadata describe(const Bundle& model, const QuantMix& mix,
   metadata.set_u32("general.file_type", mix.file_type);
   if (is_block(mix.type)) metadata.set_u32("general.quantization_version", kQuantizationVersion);
   describe_tokenizer(model, metadata);
+  if (config.causal) write_gguf_sampling(model.generation(), metadata);
   return metadata;
 }
 

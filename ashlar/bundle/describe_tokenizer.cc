@@ -312,6 +312,7 @@ class Exporter {
       if (token == tokens.end() || token->lstrip || token->single_word) continue;
       texts.push_back(fmt::format("one{0}two{0} three", token->content));
     }
+    std::ranges::move(vocabulary_texts(tokenizer_), std::back_inserter(texts));
     int64_t others = 0;
     std::string first;
     for (const std::string& text : texts) {
@@ -322,9 +323,9 @@ class Exporter {
     }
     if (others == 0) return;
     log::warn(
-        "convert note=\"GGUF has no words for all rules of this tokenizer: {} of {} sample texts "
-        "get "
-        "other ids from the file, as llama.cpp reads it too; the first is {}\"",
+        "convert note=\"GGUF has no words for all rules of this tokenizer: {} of {} texts "
+        "(samples, and what its tokens spell) get other ids from the file, as llama.cpp reads it "
+        "too; the first is {}\"",
         others, texts.size(), first);
   }
 
@@ -371,6 +372,11 @@ class Exporter {
                  model_.path());
     metadata_.set("tokenizer.ggml.add_bos_token", first);
     metadata_.set("tokenizer.ggml.add_eos_token", last);
+    if (document_.at("model").value("type", "") == "WordPiece" && !(first && last)) {
+      log::warn(
+          "convert note=\"this tokenizer does not put both cls_token and sep_token around a text, "
+          "readers of GGUF always do: its texts get other ids, and embeddings, from the file\"");
+    }
   }
 
   const Bundle& model_;
@@ -391,6 +397,7 @@ void describe_tokenizer(const Bundle& model, GgufMetadata& metadata) {
   }
   if (!model.has_tokenizer()) {
     metadata.set("tokenizer.ggml.model", "none");
+    log::warn("model={} note=\"no tokenizer.json, so the file has no tokenizer\"", model.path());
     return;
   }
   const text::Tokenizer tokenizer = model.load_tokenizer();

@@ -40,6 +40,20 @@ constexpr std::string_view kCommonKeys[] = {
     "expert_used_count",
 };
 
+// Keys that not every architecture has, and the value at which they say nothing.
+constexpr std::pair<std::string_view, int64_t> kNeutral[] = {
+    {"attention.sliding_window", 0},
+    {"expert_gating_func", 1},  // softmax
+    {"leading_dense_block_count", 0},
+    {"nextn_predict_layers", 0},
+};
+
+bool says_nothing(std::string_view suffix, const formats::GgufValue& value) {
+  const auto found =
+      std::ranges::find(kNeutral, suffix, &std::pair<std::string_view, int64_t>::first);
+  return found != std::end(kNeutral) && value.str() == std::to_string(found->second);
+}
+
 void check_keys(const GgufMetadata& metadata, const GgufFamily& family, const std::string& prefix) {
   const auto has = [](const auto& list, std::string_view suffix) {
     return std::ranges::count(list, suffix) > 0;
@@ -49,7 +63,7 @@ void check_keys(const GgufMetadata& metadata, const GgufFamily& family, const st
     const std::string_view suffix = std::string_view(key).substr(prefix.size());
     const bool known = has(kCommonKeys, suffix) || has(gguf_rope_keys(), suffix) ||
                        (family.windows.any && has(kGgufWindowKeys, suffix)) ||
-                       has(family.others, suffix) ||
+                       has(family.others, suffix) || says_nothing(suffix, value) ||
                        std::ranges::count(family.keys, suffix, &GgufKey::suffix) > 0;
     ASHLAR_CHECK(known, "{}: key '{}' (= {}) is not understood", metadata.where(), key,
                  value.str());
@@ -230,6 +244,7 @@ GenerationConfig gguf_generation(const GgufMetadata& metadata) {
     const auto end = id(name);
     if (end && std::ranges::count(result.eos, *end) == 0) result.eos.push_back(*end);
   }
+  read_gguf_sampling(metadata, result);
   // Tokens that end a turn in the templates of today, for files that name one end only.
   constexpr std::string_view kEnds[] = {"<|eot_id|>",    "<|im_end|>", "<|end|>",
                                         "<end_of_turn>", "<|eom_id|>", "<|endoftext|>"};

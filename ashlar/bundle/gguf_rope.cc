@@ -138,6 +138,12 @@ class RopeReader {
     rope_.beta_slow = number("rope.scaling.yarn_beta_slow", kBetaSlow);
     // With a multiplier (DeepSeek) scores are scaled instead.
     const bool scores = keys_.number(prefix_ + "rope.scaling.yarn_log_multiplier", 0) != 0;
+    if (prefix_ == "deepseek2.") {
+      ASHLAR_CHECK(scores && number("rope.scaling.attn_factor", 1) == 1,
+                   "{}: deepseek2 with yarn is supported with {}rope.scaling.yarn_log_multiplier "
+                   "and without attn_factor only; convert the model anew",
+                   keys_.where(), prefix_);
+    }
     const double usual = scores ? 1 : yarn_factor(rope_.factor);
     rope_.attention_factor = usual * number("rope.scaling.attn_factor", 1);
   }

@@ -154,10 +154,18 @@ class Importer {
                        {"single_word", false},
                        {"lstrip", takes_spaces_before(spelling(id))},
                        {"rstrip", takes_spaces_after(spelling(id))},
-                       {"normalized", false},
+                       {"normalized", !special && is_found_normalized(spelling(id))},
                        {"special", special}});
     }
     return added;
+  }
+
+  // SentencePiece cleans a text up as a whole and finds its user's pieces in what comes of it.
+  bool is_found_normalized(const std::string& token) const {
+    const bool cleaned = metadata_.flag("tokenizer.ggml.remove_extra_whitespaces", false);
+    const bool has_spaces =
+        token.find(' ') != std::string::npos || token.find(kSpace) != std::string::npos;
+    return is_sentencepiece() && !(cleaned && has_spaces);
   }
 
   // The format has no words for these flags, so they follow from whose file it is, as in llama.cpp.
@@ -327,6 +335,9 @@ class Importer {
           {{"type", "Replace"}, {"pattern", {{"Regex", kBeforeWords}}}, {"content", kSpace}});
     } else if (prefix) {
       normalizers.push_back({{"type", "Prepend"}, {"prepend", kSpace}});
+      if (own && !metadata_.flag(kSpaceBehindTokens, false)) {
+        normalizers.back()["first_only"] = true;
+      }
     }
     normalizers.push_back(
         {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", kSpace}});

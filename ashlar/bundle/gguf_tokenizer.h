@@ -21,6 +21,9 @@ class Bundle;
 inline constexpr const char* kWords = "sentencepiece.word";
 inline constexpr const char* kChars = "sentencepiece.char";
 inline constexpr const char* kSpaceAsSuffix = "sentencepiece.treat_whitespace_as_suffix";
+// A space goes before what follows an added token too, not before the whole text alone: `legacy` of
+// tokenizer_config.json.
+inline constexpr const char* kSpaceBehindTokens = "sentencepiece.space_behind_tokens";
 
 bool has_tokenizer(const formats::GgufMetadata& metadata);
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -34,10 +35,10 @@ Cuts cuts_of(const std::string& pre_tokenizer) {
   return cuts;
 }
 
-Ids ids_of(const text::Tokenizer& tokenizer) {
+template <typename Texts>
+Ids ids_of(const text::Tokenizer& tokenizer, const Texts& texts) {
   Ids ids;
-  for (const std::string_view sample : sample_texts())
-    ids.push_back(tokenizer.encode(sample, false));
+  for (const auto& text : texts) ids.push_back(tokenizer.encode(text, false));
   return ids;
 }
 
@@ -58,17 +59,34 @@ std::vector<const PreTokenizerPatterns*> candidates(bool ignore_merges) {
 const PreTokenizerPatterns* find_pre_tokenizer_by_ids(const text::Tokenizer& tokenizer,
                                                       bool ignore_merges) {
   json document = json::parse(tokenizer.json());
-  const std::vector<const PreTokenizerPatterns*> all = candidates(ignore_merges);
   const Cuts cuts = cuts_of(document["pre_tokenizer"].dump());
-  for (const PreTokenizerPatterns* pre : all) {
-    if (cuts_of(pre_tokenizer_json(*pre)) == cuts) return pre;
+  const Ids ids = ids_of(tokenizer, sample_texts());
+  const std::vector<std::string> vocabulary = vocabulary_texts(tokenizer);
+  const Ids own = ids_of(tokenizer, vocabulary);
+  const auto with = [&](const PreTokenizerPatterns& pre) {
+    document["pre_tokenizer"] = json::parse(pre_tokenizer_json(pre));
+    return text::Tokenizer::from_json(document.dump(), "tokenizer");
+  };
+  const std::vector<const PreTokenizerPatterns*> all = candidates(ignore_merges);
+  std::vector<const PreTokenizerPatterns*> alike;
+  std::ranges::copy_if(all, std::back_inserter(alike),
+                       [&](const auto* pre) { return cuts_of(pre_tokenizer_json(*pre)) == cuts; });
+  if (alike.empty()) {
+    std::ranges::copy_if(all, std::back_inserter(alike), [&](const auto* pre) {
+      return ids_of(with(*pre), sample_texts()) == ids;
+    });
   }
-  const Ids ids = ids_of(tokenizer);
-  for (const PreTokenizerPatterns* pre : all) {
-    document["pre_tokenizer"] = json::parse(pre_tokenizer_json(*pre));
-    if (ids_of(text::Tokenizer::from_json(document.dump(), "tokenizer")) == ids) return pre;
+  const PreTokenizerPatterns* best = nullptr;
+  size_t fewest = vocabulary.size() + 1;
+  for (const PreTokenizerPatterns* pre : alike) {
+    const Ids found = ids_of(with(*pre), vocabulary);
+    size_t others = 0;
+    for (size_t i = 0; i < own.size(); ++i) others += found[i] == own[i] ? 0 : 1;
+    if (others >= fewest) continue;
+    fewest = others;
+    best = pre;
   }
-  return nullptr;
+  return best;
 }
 
 }  // namespace ashlar::bundle

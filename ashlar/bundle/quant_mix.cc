@@ -69,8 +69,29 @@ DType value_type(int mix, DType type, int64_t layer, const models::DecoderConfig
   }
 }
 
+bool is_falcon(const models::DecoderConfig& config) { return config.family == "falcon"; }
+
+DType falcon_down_type(int mix, DType type, int64_t layer, int64_t layers) {
+  const bool early = layer < layers / 16, more = has_more_bits(layer, layers);
+  switch (mix) {
+    case kQ3KM:
+      return early ? DType::kQ5K : more ? DType::kQ4K : type;
+    case kQ3KL:
+      return DType::kQ4K;
+    case kQ4KS:
+      return type;
+    case kQ4KM:
+      return early ? DType::kQ6K : more ? DType::kQ5K : type;
+    default:
+      return type;
+  }
+}
+
 DType down_type(int mix, DType type, int64_t layer, const models::DecoderConfig& config) {
   const int64_t layers = config.layers;
+  if (is_falcon(config) && mix >= kQ3KM && mix <= kQ4KM) {
+    return falcon_down_type(mix, type, layer, layers);
+  }
   switch (mix) {
     case kQ2K:
       return DType::kQ3K;
@@ -90,6 +111,7 @@ DType down_type(int mix, DType type, int64_t layer, const models::DecoderConfig&
 }
 
 DType output_type(int mix, DType type, const models::DecoderConfig& config) {
+  if (is_falcon(config)) return mix == kQ3KL ? DType::kQ4K : type;
   if (config.mixture.experts == 8) {
     const bool five = (mix >= kQ2K && mix <= kQ4KM && mix != kQ3KL) || mix == kIQ4NL;
     return five ? DType::kQ5K : type;
@@ -115,17 +137,12 @@ DType wanted_type(const QuantMix& mix, std::string_view tensor, const Shape& sha
   const int64_t layer = layer_of(tensor);
   if (tensor == "output.weight" || (config.tied_head && tensor == "token_embd.weight")) {
     const bool fits = shape[shape.rank() - 1] % block_elements(mix.type) == 0;
-    return !fits || mix.type == DType::kQ8_0 ? DType::kQ8_0 : DType::kQ6K;
+    return !fits || is_falcon(config) || mix.type == DType::kQ8_0 ? DType::kQ8_0 : DType::kQ6K;
   }
-  if (is("attn_v.")) return value_type(mix.file_type, mix.type, layer, config);
+  if (is("attn_v.") || is("attn_qkv.")) return value_type(mix.file_type, mix.type, layer, config);
   if (is("attn_k.") && config.mixture.experts == 8) return DType::kQ8_0;
   if (is("ffn_down")) return down_type(mix.file_type, mix.type, layer, config);
   if (is("attn_output.")) return output_type(mix.file_type, mix.type, config);
-  if (is("attn_qkv.")) {
-    if (mix.file_type == kQ3KM || mix.file_type == kQ3KL) return DType::kQ4K;
-    if (mix.file_type == kQ4KM) return DType::kQ5K;
-    if (mix.file_type == kQ5KM) return DType::kQ6K;
-  }
   return mix.type;
 }
 

@@ -1,5 +1,9 @@
 #include "ashlar/bundle/sample_texts.h"
 
+#include "ashlar/base/utf8.h"
+
+#include <algorithm>
+
 namespace ashlar::bundle {
 namespace {
 
@@ -29,5 +33,19 @@ constexpr std::string_view kTexts[] = {
 }  // namespace
 
 std::span<const std::string_view> sample_texts() { return kTexts; }
+
+std::vector<std::string> vocabulary_texts(const text::Tokenizer& tokenizer) {
+  std::vector<bool> added(static_cast<size_t>(tokenizer.vocab_size()));
+  for (const text::AddedToken& token : tokenizer.added_tokens()) {
+    added[static_cast<size_t>(token.id)] = true;
+  }
+  std::vector<std::string> texts;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    if (added[static_cast<size_t>(id)] || !tokenizer.id_to_token(id)) continue;
+    std::string text = tokenizer.decode_bytes({&id, 1}, false);
+    if (!text.empty() && valid_utf8_prefix(text) == text.size()) texts.push_back(std::move(text));
+  }
+  return texts;
+}
 
 }  // namespace ashlar::bundle

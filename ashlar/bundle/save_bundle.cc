@@ -112,7 +112,7 @@ std::vector<FileRecord> write_texts(const std::string& folder, const WeightPlan&
   std::map<std::string, std::string> files = options.text_files;
   files["config.json"] = models::write_config(written);
   if (config.causal) {
-    files.try_emplace("generation_config.json", write_generation_config(config));
+    files.try_emplace("generation_config.json", write_generation_config(generation_config(config)));
   }
 
   std::vector<FileRecord> records =

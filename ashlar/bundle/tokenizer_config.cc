@@ -9,10 +9,30 @@
 
 namespace ashlar::bundle {
 
+namespace {
+
+// An empty object where there is none.
+nlohmann::json read_config(const std::string& file) {
+  if (!is_file(file)) return nlohmann::json::object();
+  return parse_json<nlohmann::json>(read_json_text(file), file);
+}
+
+std::string config_of(const std::string& folder) {
+  return join_path(folder, "tokenizer_config.json");
+}
+
+}  // namespace
+
+std::optional<bool> tokenizer_flag(const std::string& folder, const char* key) {
+  const nlohmann::json config = read_config(config_of(folder));
+  const auto flag = config.find(key);
+  if (flag == config.end() || !flag->is_boolean()) return std::nullopt;
+  return flag->get<bool>();
+}
+
 void note_other_tokens(const std::string& folder, const text::Tokenizer& tokenizer) {
-  const std::string file = join_path(folder, "tokenizer_config.json");
-  if (!is_file(file)) return;
-  const auto config = parse_json<nlohmann::json>(read_json_text(file), file);
+  const std::string file = config_of(folder);
+  const nlohmann::json config = read_config(file);
   const auto added = config.find("added_tokens_decoder");
   if (added == config.end() || !added->is_object()) return;
   int64_t missing = 0;

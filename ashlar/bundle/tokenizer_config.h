@@ -4,6 +4,7 @@
 
 #include "ashlar/text/tokenizer.h"
 
+#include <optional>
 #include <string>
 
 namespace ashlar::bundle {
@@ -11,5 +12,8 @@ namespace ashlar::bundle {
 // Warns of added_tokens_decoder's tokens that tokenizer.json lacks: transformers adds them, so that
 // texts which hold one get other ids there.
 void note_other_tokens(const std::string& folder, const text::Tokenizer& tokenizer);
+
+// A flag of the config, where it has it.
+std::optional<bool> tokenizer_flag(const std::string& folder, const char* key);
 
 }  // namespace ashlar::bundle

@@ -116,6 +116,7 @@ struct Chat {
     machine.log_level = machine.log_level.empty() ? "warn" : machine.log_level;
     machine.resolve();
     TextModel opened(model, machine);
+    bundle::note_unread(opened.bundle().generation(), opened.bundle().path());
     Conversation conversation(opened.bundle(), chat_template, system);
     InterruptFlag interrupt;
     const bool terminal = ::isatty(STDIN_FILENO) == 1;

@@ -126,6 +126,9 @@ struct Embed {
     int64_t cut = 0;
     for (const std::string& text : texts) {
       tokenized.push_back(embedder.encode(text));
+      ASHLAR_CHECK(!tokenized.back().ids.empty(),
+                   "embed: text {} of {} is empty, and this tokenizer puts no tokens around a text",
+                   tokenized.size(), texts.size());
       cut += embedder.truncate(tokenized.back()) ? 1 : 0;
       tokens += static_cast<int64_t>(tokenized.back().ids.size());
     }

@@ -178,7 +178,7 @@ SectionResult check_train(const ModelFlags& model, const MachineFlags& machine) 
 // ---------------------------------------------------------------- encoders
 
 constexpr double kVectorTolerance = 1e-4;  // of an encoder
-constexpr int64_t kLongest = 2048;         // tokens of a text
+constexpr int64_t kLongest = 8192;         // tokens of a text
 
 void expect_vector(const std::string& what, std::span<const float> found, const Json& item,
                    Section& section) {

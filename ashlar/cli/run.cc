@@ -71,6 +71,7 @@ struct Run {
       fail_usage("run: nothing to go on from; give a PROMPT (- for standard input) or --ids");
     }
     TextModel opened(model, machine);
+    bundle::note_unread(opened.bundle().generation(), opened.bundle().path());
     return ids.empty() ? continue_text(opened) : continue_ids(opened);
   }
 

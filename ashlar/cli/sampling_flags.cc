@@ -23,9 +23,10 @@ void SamplingFlags::add_to(CLI::App& app) {
       ->check(positive())
       ->option_text("N=256")
       ->group(group);
-  app.add_flag("--greedy", greedy, "Always the most likely token")->group(group);
+  app.add_flag("--greedy", greedy, "Always the most likely token, whatever penalty the model has")
+      ->group(group);
   app.add_option("--temperature", temperature,
-                 "Randomness; 0 is --greedy (default: the model's, else 0.8)")
+                 "Randomness; 0: the most likely token (default: the model's, else 0.8)")
       ->check(number_at_least(0))
       ->option_text("T")
       ->excludes("--greedy")

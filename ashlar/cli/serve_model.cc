@@ -62,6 +62,7 @@ int64_t unix_time() {
 serve::EngineModel engine_model(const bundle::Bundle& bundle, const ServeConfig& config,
                                 int64_t context) {
   const bundle::GenerationConfig generation = bundle.generation();
+  note_unread(generation, bundle.path());
   serve::ModelInfo info;
   info.id = config.served_model_name;
   info.created = unix_time();

@@ -76,9 +76,7 @@ TextModel::TextModel(bundle::Bundle model, const ModelFlags& flags, const Machin
       generator_(*runner_, tokenizer_ ? &*tokenizer_ : nullptr) {}
 
 const text::Tokenizer& TextModel::tokenizer() const {
-  ASHLAR_CHECK(tokenizer_.has_value(),
-               "model {}: no tokenizer, so it cannot read text; give token ids (--ids)",
-               bundle_.path());
+  if (!tokenizer_) bundle_.load_tokenizer();  // says what is missing
   return *tokenizer_;
 }
 

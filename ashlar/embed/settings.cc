@@ -86,7 +86,7 @@ void read_modules(const std::string& folder, EmbeddingSettings& settings) {
       settings.pooling = read_pooling(join_path(join_path(folder, path), "config.json"));
     } else if (kind == "Normalize") {
       settings.normalize = true;
-    } else {
+    } else if (kind != "Dropout") {  // which is for training
       ASHLAR_CHECK(kind == "Transformer" && path.empty(),
                    "{}: module '{}'{} is not supported; supported are Transformer (in the folder "
                    "itself), Pooling, Normalize",

@@ -108,6 +108,8 @@ struct AttentionMask {
   // ALiBi (Press et al. 2022), one for each query head here: a score of the key at position j and
   // the query at p becomes fma(slope, j - p, score), behind the cap. Null: none.
   const float* slopes = nullptr;
+  // > 0: Falcon's ALiBi, rounded on the way: bf16_bias * (bf16(slope * j) - bf16(slope * p)).
+  float bf16_bias = 0;
 };
 
 // Dropout of probabilities, in training: out is the sum over keys of p mask / (1 - rate) v, while

@@ -63,6 +63,7 @@ struct RowBias {
   float* slope;       // [rows]
   int32_t* position;  // [rows] of the query
   bool any;
+  float bf16_bias;  // as AttentionMask has it
 
   void set(const AttentionMask& mask, int64_t row, int64_t head, int64_t at) const {
     if (!any) return;
@@ -73,12 +74,26 @@ struct RowBias {
   Vec add(Vec x, int64_t row, int64_t key) const {
     alignas(64) static constexpr float kLane[kLanes] = {0, 1, 2,  3,  4,  5,  6,  7,
                                                         8, 9, 10, 11, 12, 13, 14, 15};
+    const Vec by = broadcast(slope[row]);
+    if (bf16_bias > 0) {
+      const Vec of_keys = in_bf16(by * (broadcast(static_cast<float>(key)) + load(kLane)));
+      const Vec of_query = in_bf16(by * broadcast(static_cast<float>(position[row])));
+      return fma(broadcast(bf16_bias), of_keys - of_query, x);
+    }
     const auto distance = static_cast<float>(key - position[row]);
-    return fma(broadcast(slope[row]), broadcast(distance) + load(kLane), x);
+    return fma(by, broadcast(distance) + load(kLane), x);
+  }
+
+ private:
+  static Vec in_bf16(Vec x) {
+    bf16 rounded[kLanes];
+    store(rounded, x);
+    return load(rounded);
   }
 };
 ASHLAR_INLINE RowBias take_row_bias(Scratch& scratch, const AttentionMask& mask, int64_t rows) {
-  return {scratch.take<float>(rows), scratch.take<int32_t>(rows), mask.slopes != nullptr};
+  return {scratch.take<float>(rows), scratch.take<int32_t>(rows), mask.slopes != nullptr,
+          mask.bf16_bias};
 }
 
 struct QueryTile {

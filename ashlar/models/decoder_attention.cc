@@ -1,6 +1,7 @@
 #include "ashlar/models/decoder_attention.h"
 
 #include "ashlar/graph/ops/rope.h"
+#include "ashlar/tensor/dtype.h"
 
 #include <bit>
 #include <cmath>
@@ -33,7 +34,8 @@ std::vector<float> alibi_slopes(const DecoderConfig& config) {
     const uint64_t exponent = extra ? 2 * (head - power) + 1 : head + 1;
     const double slope =
         std::exp2(-8.0 * static_cast<double>(exponent) / static_cast<double>(among));
-    slopes.push_back(static_cast<float>(config.alibi_scale * slope));
+    slopes.push_back(config.alibi_in_bf16 ? to_float(to_bf16(static_cast<float>(slope)))
+                                          : static_cast<float>(config.alibi_scale * slope));
   }
   return slopes;
 }
@@ -45,7 +47,10 @@ graph::AttentionSpec spec_of(const DecoderConfig& config, int64_t layer) {
   spec.mask.scale = static_cast<float>(config.score_scale(layer));
   spec.mask.softcap = static_cast<float>(config.attention_softcap);
   spec.dropout = config.attention_dropout;
-  if (config.positions == Positions::kAlibi) spec.slopes = alibi_slopes(config);
+  if (config.positions == Positions::kAlibi) {
+    spec.slopes = alibi_slopes(config);
+    if (config.alibi_in_bf16) spec.mask.bf16_bias = static_cast<float>(config.alibi_scale);
+  }
   return spec;
 }
 

@@ -173,6 +173,7 @@ struct DecoderConfig {
   RopeConfig rope, local_rope;
   int64_t position_offset = 0;  // learned: token 0 has that row
   double alibi_scale = 1;       // alibi: of the slopes
+  bool alibi_in_bf16 = false;   // slopes, and what they make of a position, are rounded to bf16
 
   double embedding_scale = 1;  // kSqrtWidth: the square root of the width (Gemma)
   double residual_scale = 1;   // of what branches add

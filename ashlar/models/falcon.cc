@@ -75,6 +75,7 @@ DecoderConfig parse(HfConfig& keys) {
   config.rope = read_rope(keys, config, kRope);
   if (keys.flag("alibi", false)) {
     config.positions = Positions::kAlibi;
+    config.alibi_in_bf16 = true;  // in a model of any dtype
     // Added before the scores are scaled.
     config.alibi_scale = 1 / std::sqrt(static_cast<double>(config.head_dim));
   }

@@ -145,12 +145,20 @@ RopeConfig read_rope(HfConfig& keys, const DecoderConfig& config, const RopeDefa
   outer.theta = keys.number("rope_theta", defaults.theta);
   outer.partial = keys.number("partial_rotary_factor", defaults.partial);
   if (defaults.by_layer_type) return read_layer_rope(keys, "full_attention", config, outer);
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    if (auto scaling = keys.object(key)) {
-      return read_object(keys, *std::move(scaling), config, outer);
-    }
+  auto scaling = keys.object("rope_scaling"), parameters = keys.object("rope_parameters");
+  if (!scaling) {
+    HfConfig only = parameters ? *std::move(parameters) : HfConfig("{}", keys.where());
+    return read_object(keys, std::move(only), config, outer);
   }
-  return read_object(keys, HfConfig("{}", keys.where()), config, outer);
+  const RopeConfig rope = read_object(keys, *std::move(scaling), config, outer);
+  // transformers takes rope_scaling in the place of rope_parameters, and loses what only they say.
+  const double theta = parameters ? parameters->number("rope_theta", rope.theta) : rope.theta;
+  ASHLAR_CHECK(
+      theta == rope.theta,
+      "{}: rope_scaling, which counts, has no rope_theta, and rope_parameters says {}; put "
+      "the keys of rope_scaling into rope_parameters",
+      keys.where(), theta);
+  return rope;
 }
 
 RopeConfig read_layer_rope(HfConfig& keys, const std::string& type, const DecoderConfig& config,

@@ -43,16 +43,23 @@ void set_template(std::vector<ChatTemplateSource>& templates, ChatTemplateSource
   templates.push_back(std::move(source));
 }
 
-// The key chat_template: one template, or a list of named ones.
+// The key chat_template: one template, or named ones in a list or an object.
 void add_config_templates(const Dict& config, const std::string& file,
                           std::vector<ChatTemplateSource>& templates) {
   const Value* value = config.find("chat_template");
   if (value == nullptr || value->is_none()) return;
   const std::string where = file + ": chat_template";
   if (value->is_string()) return set_template(templates, {"default", value->string(), where});
+  if (value->is_dict()) {
+    for (const auto& [name, source] : value->dict().entries()) {
+      set_template(templates, {name.string(), text_at(value->dict(), name.string(), where),
+                               where + " '" + name.string() + "'"});
+    }
+    return;
+  }
   ASHLAR_CHECK(value->is_list(),
-               "{}: is a JSON {}, wanted a string or a list of {{name, template}}", where,
-               type_name(*value));
+               "{}: is a JSON {}, wanted a string, a list of {{name, template}} or an object",
+               where, type_name(*value));
   for (const Value& entry : value->items()) {
     ASHLAR_CHECK(entry.is_dict(), "{}: an entry is a {}, wanted {{name, template}}", where,
                  type_name(entry));

@@ -64,9 +64,13 @@ std::vector<int32_t> Tokenizer::encode_text(std::string_view text) const {
   };
   const auto encode_segment = [&](std::string_view segment, bool at_start) {
     if (parts.normalizer) {
-      at_start = at_start && keeps_first_char(*parts.normalizer, segment);
       scratch.normalized = segment;
-      parts.normalizer->normalize(scratch.normalized);
+      if (at_start) {
+        parts.normalizer->normalize_first(scratch.normalized);
+      } else {
+        parts.normalizer->normalize(scratch.normalized);
+      }
+      at_start = at_start && keeps_first_char(*parts.normalizer, segment);
       segment = scratch.normalized;
     }
     if (!parts.added.any(Stage::kNormalized)) return encode_words(segment, at_start);

@@ -111,8 +111,9 @@ TEST(Bundle, PartsThatAreMissing) {
   write_file(folder.path("config.json"), read_file(model_folder("llama") + "/config.json"));
   const Bundle model = Bundle::open(folder.path());
   EXPECT_FALSE(model.has_tokenizer());
-  EXPECT_EQ(error_of([&] { model.load_tokenizer(); }),
-            "model " + folder.path() + " has no tokenizer.json; give token ids instead of text");
+  EXPECT_EQ(
+      error_of([&] { model.load_tokenizer(); }),
+      "model " + folder.path() + " has no tokenizer.json; give token ids (--ids) instead of text");
   EXPECT_NE(error_of([&] { model.open_weights(); }).find(folder.path()), std::string::npos);
   EXPECT_TRUE(model.chat_files().templates.empty());
   EXPECT_TRUE(model.text_files().empty());
@@ -131,6 +132,37 @@ TEST(Bundle, TextFilesAreAllThatBelongsToIt) {
                                              "tokenizer_config.json"}));
 }
 
+TEST(GenerationConfig, WhatChangesAnswers) {
+  const auto read = [](const std::string& text) {
+    return bundle::parse_generation_config(text, "g.json");
+  };
+  EXPECT_EQ(read(R"({"do_sample": false, "temperature": 0.9})").temperature, 0.0);
+  EXPECT_EQ(read(R"({"do_sample": true, "temperature": 0.9})").temperature, 0.9);
+  EXPECT_EQ(read(R"({"num_beams": 4, "suppress_tokens": [7], "forced_eos_token_id": 0})").unread,
+            (std::vector<std::string>{"forced_eos_token_id", "num_beams", "suppress_tokens"}));
+  EXPECT_TRUE(read(R"({"num_beams": 1, "suppress_tokens": [], "typical_p": 1.0,
+                       "forced_eos_token_id": null, "renormalize_logits": false})")
+                  .unread.empty());
+}
+
+TEST(GenerationConfig, GoesThroughGguf) {
+  formats::GgufMetadata metadata("m");
+  const auto config = bundle::parse_generation_config(
+      R"({"temperature": 0.6, "top_p": 0.95, "top_k": 40, "repetition_penalty": 1.05})", "g.json");
+  bundle::write_gguf_sampling(config, metadata);
+  bundle::GenerationConfig found;
+  bundle::read_gguf_sampling(metadata, found);
+  EXPECT_EQ(found.temperature, 0.6);
+  EXPECT_EQ(found.top_p, 0.95);
+  EXPECT_EQ(found.min_p, std::nullopt);
+  EXPECT_EQ(found.top_k, 40);
+  EXPECT_EQ(found.repetition_penalty, 1.05);
+  const auto again =
+      bundle::parse_generation_config(bundle::write_generation_config(found), "again.json");
+  EXPECT_EQ(again.temperature, 0.6);
+  EXPECT_EQ(again.repetition_penalty, 1.05);
+}
+
 TEST(GenerationConfig, ReadsSamplingDefaults) {
   const auto config = bundle::parse_generation_config(
       R"({"eos_token_id": [2, 7], "pad_token_id": 0, "do_sample": true, "temperature": 0.6,
@@ -139,7 +171,6 @@ TEST(GenerationConfig, ReadsSamplingDefaults) {
   EXPECT_EQ(config.eos, (std::vector<int64_t>{2, 7}));
   EXPECT_EQ(config.pad, 0);
   EXPECT_EQ(config.bos, std::nullopt);
-  EXPECT_EQ(config.do_sample, true);
   EXPECT_EQ(config.temperature, 0.6);
   EXPECT_EQ(config.top_p, 0.95);
   EXPECT_EQ(config.top_k, 40);

@@ -272,6 +272,22 @@ TEST(SentencePieceModel, IdsOfSentencePiece) {
   }
 }
 
+// A space goes before the text, not before what follows one of its user's pieces; with `legacy` of
+// transformers before that too.
+TEST(SentencePieceModel, SpacesBehindItsUsersPieces) {
+  constexpr const char* kA = "\u2581a";
+  auto metadata = small("llama", {"<unk>", "</s>", "<sep>", "\u2581", "a", kA}, {2, 3, 4, 1, 1, 1});
+  metadata.set_f32s("tokenizer.ggml.scores", {0, 0, 0, -2, -3, -1});
+  metadata.set_u32("tokenizer.ggml.unknown_token_id", 0);
+  metadata.set(bundle::kSpaceAsSuffix, false);
+  const auto ids = [&](const char* text) { return tokenizer_of(metadata).encode(text, false); };
+  EXPECT_THAT(ids("a<sep>a"), ElementsAre(5, 2, 4));
+  EXPECT_THAT(ids("a <sep> a"), ElementsAre(5, 3, 2, 5));
+  EXPECT_THAT(ids("a</s>a"), ElementsAre(5, 1, 4));
+  metadata.set(bundle::kSpaceBehindTokens, true);
+  EXPECT_THAT(ids("a</s>a"), ElementsAre(5, 1, 5));
+}
+
 TEST(SentencePieceModel, CutAndDamaged) {
   const std::string bytes = read_file(test_data("sentencepiece/bpe.model"));
   const auto fault = [](const std::string& text) {

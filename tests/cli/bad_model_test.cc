@@ -152,7 +152,7 @@ TEST_F(BadModelTest, ABrokenTokenizer) {
                         "Unigram, WordLevel, WordPiece"));
   remove_tree(model_ + "/tokenizer.json");
   EXPECT_THAT(complaint(ashlar({"run", model_, "text"}), 1),
-              HasSubstr("no tokenizer, so it cannot read text; give token ids (--ids)"));
+              HasSubstr("give token ids (--ids) instead of text"));
 }
 
 }  // namespace

@@ -261,9 +261,9 @@ TEST_P(OpTest, LinearWithFusedActivationAndF32Result) {
 
 TEST_P(OpTest, AttentionWithAlibi) {
   for (const DType dtype : kDTypes) {
-    for (const int64_t window : {0, 5}) {
+    for (const auto& [window, bf16_bias] : {std::pair(0, 0.f), {5, 0.f}, {0, 0.7f}}) {
       AttentionSpec spec{.heads = 6, .kv_heads = 2, .head_dim = 9, .mask = {}};
-      spec.mask = {.causal = true, .window = window, .scale = 0.5f};
+      spec.mask = {.causal = true, .window = window, .scale = 0.5f, .bf16_bias = bf16_bias};
       spec.slopes = {0.5f, 0.25f, 0.125f, 0.0625f, 1.0f, 0.3f};
       const Graph graph = with_backward([&](Builder& b) {
         const ValueId rows = b.input("row_start", DType::kI32, {Dim(Symbol::kSeqs, 1, 1)});

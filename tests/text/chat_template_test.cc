@@ -90,6 +90,15 @@ TEST_F(ChatFilesTest, NamedTemplates) {
   }
 }
 
+TEST_F(ChatFilesTest, NamedTemplatesInAnObject) {
+  write("tokenizer_config.json", R"({"chat_template": {"default": "d", "tool_use": "t"}})");
+  const ChatFiles files = read();
+  EXPECT_EQ(files.choose(false)->source, "d");
+  EXPECT_EQ(files.choose(true)->source, "t");
+  write("tokenizer_config.json", R"({"chat_template": {"default": 5}})");
+  EXPECT_THROW(read(), Error);
+}
+
 TEST_F(ChatFilesTest, SpecialTokensAreStringsOrObjects) {
   write("tokenizer_config.json",
         R"({"bos_token": "<s>", "eos_token": {"content": "</s>", "lstrip": false},

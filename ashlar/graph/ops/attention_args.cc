@@ -15,7 +15,7 @@ std::string spec_text(const AttentionSpec& spec) {
   if (spec.mask.causal) text += " causal";
   if (spec.mask.window > 0) text += fmt::format(" window={}", spec.mask.window);
   if (spec.mask.softcap > 0) text += fmt::format(" softcap={}", spec.mask.softcap);
-  if (!spec.slopes.empty()) text += " alibi";
+  if (!spec.slopes.empty()) text += spec.mask.bf16_bias > 0 ? " alibi=bf16" : " alibi";
   if (spec.dropout > 0) text += fmt::format(" dropout={}", spec.dropout);
   return text;
 }

@@ -42,6 +42,12 @@ double capped_grad(const AttentionMask& mask, double score) {
 // What ALiBi adds, for the head, the query's position and the key's.
 double alibi(const AttentionMask& mask, int64_t head, int64_t position, int64_t key) {
   if (mask.slopes == nullptr) return 0;
+  if (mask.bf16_bias > 0) {
+    const auto rounded = [&](int64_t at) {
+      return static_cast<double>(to_float(to_bf16(mask.slopes[head] * static_cast<float>(at))));
+    };
+    return static_cast<double>(mask.bf16_bias) * (rounded(key) - rounded(position));
+  }
   return static_cast<double>(mask.slopes[head]) * static_cast<double>(key - position);
 }
 

@@ -13,11 +13,23 @@ constexpr FactoryRow<Model> kRows[] = {
     {"WordPiece", make_word_piece},
 };
 
+// Files of old versions leave the type out: the tokenizers library then takes the first of BPE,
+// WordPiece, WordLevel and Unigram that the members fit.
+std::unique_ptr<Model> make_untyped(JsonView json) {
+  if (json.find("merges")) return make_bpe(json);
+  if (json.find("max_input_chars_per_word")) return make_word_piece(json);
+  const JsonView vocab = json.at("vocab");
+  if (vocab.is_array()) return make_unigram(json);
+  if (json.find("unk_token")) return make_word_level(json);
+  json.fail(
+      "has no key \"type\", and is like no model: no merges, max_input_chars_per_word or "
+      "unk_token");
+}
+
 }  // namespace
 
 std::unique_ptr<Model> make_model(JsonView json) {
-  // Files of old versions leave the type out when it is BPE.
-  if (!json.find("type") && json.find("merges")) return make_bpe(json);
+  if (!json.find("type")) return make_untyped(json);
   return make_component<Model>("model", json, kRows);
 }
 

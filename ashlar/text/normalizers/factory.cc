@@ -12,14 +12,22 @@ class Sequence : public Normalizer {
  public:
   explicit Sequence(JsonView json) { add_steps(json); }
   void normalize(std::string& text) const override {
+    each_step(text, [&](const Normalizer& step) { step.normalize(text); });
+  }
+  void normalize_first(std::string& text) const override {
+    each_step(text, [&](const Normalizer& step) { step.normalize_first(text); });
+  }
+
+ private:
+  template <typename Apply>
+  void each_step(const std::string& text, Apply&& apply) const {
     const size_t before = text.size();
     for (const auto& step : steps_) {
-      step->normalize(text);
+      apply(*step);
       check_growth("normalizer Sequence", before, text.size());
     }
   }
 
- private:
   // Sequences inside of it are taken apart, so that the limit holds for all of them together.
   void add_steps(JsonView json) {
     const JsonView steps = json.at("normalizers");

@@ -14,6 +14,8 @@ class Normalizer {
   virtual ~Normalizer() = default;
   // Rewrites well-formed UTF-8 in place. Thread-safe.
   virtual void normalize(std::string& text) const = 0;
+  // The same at the start of an input, where some do more.
+  virtual void normalize_first(std::string& text) const { normalize(text); }
 };
 
 // Throws Error for a type that is not known or a field that does not fit.

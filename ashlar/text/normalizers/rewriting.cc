@@ -87,15 +87,21 @@ class Replace : public Normalizer {
   std::string content_;
 };
 
+// first_only, which files of the tokenizers library do not have: before the whole input, not before
+// what stands behind an added token (SentencePiece's own models).
 class Prepend : public Normalizer {
  public:
-  explicit Prepend(std::string_view prefix) : prefix_(prefix) {}
+  Prepend(std::string_view prefix, bool first_only) : prefix_(prefix), first_only_(first_only) {}
   void normalize(std::string& text) const override {
+    if (!first_only_) normalize_first(text);
+  }
+  void normalize_first(std::string& text) const override {
     if (!text.empty()) text.insert(0, prefix_);
   }
 
  private:
   std::string prefix_;
+  bool first_only_;
 };
 
 }  // namespace
@@ -121,7 +127,8 @@ std::unique_ptr<Normalizer> make_replace(JsonView json) {
 }
 
 std::unique_ptr<Normalizer> make_prepend(JsonView json) {
-  return std::make_unique<Prepend>(json.at("prepend").string());
+  return std::make_unique<Prepend>(json.at("prepend").string(),
+                                   json.boolean_or("first_only", false));
 }
 
 }  // namespace ashlar::text
