@@ -28,6 +28,7 @@ constexpr std::string_view kTexts[] = {
     "３ ｆｕｌｌ ＷＩＤＴＨ，。！",
     "a  b   c    d     e                 f",
     "x= -1;y=+2 ...  ??? !!! --- ### (a)[b]{c}",
+    "wait....what ....! <b>bold</b> 3.5x a\u00A0\u00A0 b\u3000\u3000c",
 };
 
 }  // namespace
