@@ -169,9 +169,7 @@ text::Tokenizer Bundle::load_tokenizer() const {
   ASHLAR_CHECK(has_tokenizer(),
                "model {} has no tokenizer.json; give token ids (--ids) instead of text{}", path_,
                tokenizer_hint(path_));
-  text::Tokenizer tokenizer = open_tokenizer(path_);
-  note_other_tokens(path_, tokenizer);
-  return tokenizer;
+  return open_tokenizer(path_);
 }
 
 text::ChatFiles Bundle::chat_files() const {
@@ -227,7 +225,8 @@ std::map<std::string, std::string> Bundle::text_files() const {
 
 text::Tokenizer open_tokenizer(const std::string& name, LengthRules length_rules) {
   std::string path = find_model(name);
-  if (is_directory(path)) {
+  const bool of_folder = is_directory(path);
+  if (of_folder) {
     const std::string file = join_path(path, kTokenizer);
     const std::string pieces = join_path(path, kSentencePiece);
     ASHLAR_CHECK(is_file(file) || is_file(pieces), "model {} has neither {} nor {}{}", path,
@@ -252,6 +251,7 @@ text::Tokenizer open_tokenizer(const std::string& name, LengthRules length_rules
   } else {
     tokenizer = text::Tokenizer::from_json_file(path);
   }
+  if (of_folder) note_other_tokens(parent_path(path), *tokenizer);
   if (length_rules == LengthRules::kDrop) tokenizer->drop_length_rules();
   return std::move(*tokenizer);
 }

@@ -9,8 +9,8 @@
 
 namespace ashlar::bundle {
 
-// Warns of added_tokens_decoder's tokens that tokenizer.json lacks: transformers adds them, so that
-// texts which hold one get other ids there.
+// Warns of added_tokens_decoder's tokens that tokenizer.json lacks, or has other flags for:
+// transformers adds and changes them, so that texts which hold one get other ids there.
 void note_other_tokens(const std::string& folder, const text::Tokenizer& tokenizer);
 
 // A flag of the config, where it has it.

@@ -108,6 +108,22 @@ TEST(InspectTest, TellsOfAnAdapterBesideAModel) {
               HasSubstr("adapter_config.json lies beside the model and is not applied"));
 }
 
+// transformers adds and changes tokens by tokenizer_config.json, for every verb.
+TEST(InspectTest, TellsOfTokensThatTransformersHasOtherwise) {
+  const testing::TempDir folder;
+  const std::string model = folder.path("model");
+  std::filesystem::copy(fixture_model("llama"), model, std::filesystem::copy_options::recursive);
+  write_file(join_path(model, "tokenizer_config.json"),
+             R"({"added_tokens_decoder": {"2": {"content": "<|eot_id|>", "lstrip": true},
+                                          "900": {"content": "<other>", "lstrip": false}}})");
+  const std::string err =
+      ashlar({"tokenize", "encode", model, "--file", join_path(model, "config.json")}).err;
+  EXPECT_THAT(err, HasSubstr("1 tokens of added_tokens_decoder are not in tokenizer.json and are "
+                             "cut here as other text is, the first is '<other>'"));
+  EXPECT_THAT(err, HasSubstr("1 tokens of added_tokens_decoder have other flags than in "
+                             "tokenizer.json, which counts here, the first is '<|eot_id|>'"));
+}
+
 TEST(InspectTest, TellsOfAVocabularyAlone) {
   const std::string file = shared_data("fixtures/tokenizers/ggml-vocab-gpt-2.gguf");
   if (!is_file(file)) GTEST_SKIP() << "the shared fixtures are not here";
