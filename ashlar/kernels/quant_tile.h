@@ -95,8 +95,8 @@ template <typename F>
 inline constexpr int kLeastRowsAhead = F::kNibbles || !kSumsBytes ? 1 : 3;
 inline constexpr int64_t kBytesAhead = 3072;
 
-// For rows that are one tile: what lies kBytesAhead behind block b of each of `panels` panels; at
-// their end, of those that are read next, behind them.
+// For a tile that fetches its own panels: what lies kBytesAhead behind block b of each of `panels`
+// panels; at their end, of those that are read next, behind them.
 template <typename F>
 ASHLAR_INLINE Ahead just_ahead(const std::byte* panel, int64_t panel_bytes, int64_t panels,
                                int64_t b) {

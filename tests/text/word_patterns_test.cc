@@ -10,7 +10,7 @@
 namespace ashlar::text {
 namespace {
 
-class WordPatterns : public testing::TestWithParam<WordPattern> {
+class WordPatterns : public ::testing::TestWithParam<WordPattern> {
  protected:
   // Cuts the text both ways and compares every word.
   void expect_same_words(const std::string& text) {
@@ -71,8 +71,8 @@ TEST_P(WordPatterns, AreRecognisedByTheirRegex) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, WordPatterns,
-                         testing::Values(WordPattern::kGpt2, WordPattern::kLlama3,
-                                         WordPattern::kQwen2));
+                         ::testing::Values(WordPattern::kGpt2, WordPattern::kLlama3,
+                                           WordPattern::kQwen2));
 
 }  // namespace
 }  // namespace ashlar::text
