@@ -60,9 +60,6 @@ const PreTokenizerPatterns* find_pre_tokenizer_by_ids(const text::Tokenizer& tok
                                                       bool ignore_merges) {
   json document = json::parse(tokenizer.json());
   const Cuts cuts = cuts_of(document["pre_tokenizer"].dump());
-  const Ids ids = ids_of(tokenizer, sample_texts());
-  const std::vector<std::string> vocabulary = vocabulary_texts(tokenizer);
-  const Ids own = ids_of(tokenizer, vocabulary);
   const auto with = [&](const PreTokenizerPatterns& pre) {
     document["pre_tokenizer"] = json::parse(pre_tokenizer_json(pre));
     return text::Tokenizer::from_json(document.dump(), "tokenizer");
@@ -72,10 +69,14 @@ const PreTokenizerPatterns* find_pre_tokenizer_by_ids(const text::Tokenizer& tok
   std::ranges::copy_if(all, std::back_inserter(alike),
                        [&](const auto* pre) { return cuts_of(pre_tokenizer_json(*pre)) == cuts; });
   if (alike.empty()) {
+    const Ids ids = ids_of(tokenizer, sample_texts());
     std::ranges::copy_if(all, std::back_inserter(alike), [&](const auto* pre) {
       return ids_of(with(*pre), sample_texts()) == ids;
     });
   }
+  if (alike.size() == 1) return alike.front();
+  const std::vector<std::string> vocabulary = vocabulary_texts(tokenizer);
+  const Ids own = ids_of(tokenizer, vocabulary);
   const PreTokenizerPatterns* best = nullptr;
   size_t fewest = vocabulary.size() + 1;
   for (const PreTokenizerPatterns* pre : alike) {

@@ -78,8 +78,6 @@ DType falcon_down_type(int mix, DType type, int64_t layer, int64_t layers) {
       return early ? DType::kQ5K : more ? DType::kQ4K : type;
     case kQ3KL:
       return DType::kQ4K;
-    case kQ4KS:
-      return type;
     case kQ4KM:
       return early ? DType::kQ6K : more ? DType::kQ5K : type;
     default:

@@ -21,10 +21,6 @@ QuantBands plan_quant(const GemmArgs& args, int threads) {
                    kTaskPanels, kQuantPanels, tasks_each(args.m) * threads);
 }
 
-int64_t rows_bytes(const GemmArgs& args) {
-  return rounded_bytes(args.m, args.r, args.packed_dtype);
-}
-
 // A band of rows by some panels.
 template <typename F>
 void run_task(const GemmArgs& args, const QuantBands& p, const std::byte* rounded, int64_t task) {
@@ -87,7 +83,7 @@ void quant_pack(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int6
 int64_t quant_gemm_scratch(const GemmArgs* products, int count) {
   int64_t bytes = 0;
   for (int i = 0; i < count; ++i) {
-    if (first_alike(products, i) == i) bytes += rows_bytes(products[i]);
+    if (first_alike(products, i) == i) bytes += rounded_bytes(products[i]);
   }
   return bytes;
 }
@@ -105,7 +101,7 @@ void quant_gemm(const GemmArgs* products, int count, const Team& team) {
       continue;
     }
     with_format(args.packed_dtype, [&]<typename F>(F) { round_rows<F>(args, scratch, team); });
-    scratch += rows_bytes(args);
+    scratch += rounded_bytes(args);
   }
   multiply(all, tasks, team);
 }

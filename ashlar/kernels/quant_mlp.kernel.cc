@@ -85,12 +85,9 @@ struct Inner {
   }
 };
 
-int64_t x_bytes(const GemmArgs& product) {
-  return rounded_bytes(product.m, product.r, product.packed_dtype);
-}
 int64_t x_bytes(const GatedMlpArgs& args) {
-  return x_bytes(args.gate) +
-         (args.up.packed_dtype == args.gate.packed_dtype ? 0 : x_bytes(args.up));
+  return rounded_bytes(args.gate) +
+         (args.up.packed_dtype == args.gate.packed_dtype ? 0 : rounded_bytes(args.up));
 }
 
 void fused(const GatedMlpArgs& args, const QuantBands& p, const Team& team) {
@@ -100,7 +97,7 @@ void fused(const GatedMlpArgs& args, const QuantBands& p, const Team& team) {
   with_format(args.gate.packed_dtype,
               [&]<typename F>(F) { round_rows<F>(args.gate, of_gate, team); });
   if (args.up.packed_dtype != args.gate.packed_dtype) {
-    of_up += x_bytes(args.gate);
+    of_up += rounded_bytes(args.gate);
     with_format(args.up.packed_dtype, [&]<typename F>(F) { round_rows<F>(args.up, of_up, team); });
   }
   std::byte* inner = of_gate + x_bytes(args);
@@ -151,7 +148,8 @@ void by_products(const GatedMlpArgs& args, const Team& team) {
 }
 
 int64_t fused_scratch(const GatedMlpArgs& args, int threads) {
-  return threads * static_cast<int64_t>(sizeof(InnerBand)) + x_bytes(args) + x_bytes(args.down);
+  return threads * static_cast<int64_t>(sizeof(InnerBand)) + x_bytes(args) +
+         rounded_bytes(args.down);
 }
 
 int64_t products_scratch(GatedMlpArgs args, int64_t rows) {

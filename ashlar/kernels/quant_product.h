@@ -34,10 +34,10 @@ int64_t panel_bytes(int64_t r) {
   return F::panel_bytes(r / kQuantBlock);
 }
 
-// All rows of an A of r columns, as products with `weights` want them.
-ASHLAR_INLINE int64_t rounded_bytes(int64_t rows, int64_t r, DType weights) {
-  return with_format(weights, [&]<typename F>(F) {
-    const int64_t blocks = rows * (r / kQuantBlock);
+// Of the rows of A as B's format wants them.
+ASHLAR_INLINE int64_t rounded_bytes(const GemmArgs& args) {
+  return with_format(args.packed_dtype, [&]<typename F>(F) {
+    const int64_t blocks = args.m * (args.r / kQuantBlock);
     return round_up(blocks * static_cast<int64_t>(sizeof(RowOf<F>)), 64);
   });
 }
