@@ -86,7 +86,7 @@ ASHLAR_INLINE void accumulate(Vec (&acc)[kRows][kVecs], const float* a, int64_t 
     for (int n = 0; n < kVecs; ++n) {
       row[n] = load(b_at[n]);
       if constexpr (kStream) {
-        __builtin_prefetch(reinterpret_cast<const char*>(b_at[n]) + distance[n], 0, 2);
+        __builtin_prefetch(reinterpret_cast<const char*>(b_at[n]) + distance[n], 0, 3);
       }
       b_at[n] += b_step;
     }

@@ -42,6 +42,22 @@ static void finish_row(const GemmArgs& args, F f, const float* sums, int64_t i, 
   if (k < count) finish(load(sums + k, count - k), k, count - k);
 }
 
+// The lines that finish_tile will touch, asked for while their sums are computed: another core may
+// have written them last.
+ASHLAR_INLINE void fetch_to_finish(const GemmArgs& args, int64_t i, int64_t rows, int64_t j,
+                                   int64_t cols) {
+  const int64_t size = size_of(args.c_dtype);
+  for (int64_t k = i; k < i + rows; ++k) {
+    const std::byte* to = static_cast<const std::byte*>(args.c) + (k * args.c_stride + j) * size;
+    for (int64_t byte = 0; byte < cols * size; byte += 64) __builtin_prefetch(to + byte, 1, 3);
+    if (args.residual == nullptr) continue;
+    const std::byte* residual =
+        static_cast<const std::byte*>(args.residual) + (k * args.residual_stride + j) * size;
+    for (int64_t byte = 0; byte < cols * size; byte += 64)
+      __builtin_prefetch(residual + byte, 0, 3);
+  }
+}
+
 // rows x cols of C from (i, j), from sums whose rows are stride apart.
 static void finish_tile(const GemmArgs& args, const float* sums, int64_t stride, int64_t i,
                         int64_t rows, int64_t j, int64_t cols) {

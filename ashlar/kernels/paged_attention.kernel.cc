@@ -22,12 +22,28 @@ struct PagedHead {
   }
 };
 
-// Keys read where they lie, as T: for few rows. Rows of values are whole vectors.
+// Where a tile begins to read.
+struct TileKeys {
+  PagedHead head;
+  int64_t first;  // key, that of a whole block
+};
+
+// Keys read where they lie, as T: for few rows. Rows of values are whole vectors. Behind the last
+// block comes the first one of the tile that follows.
 template <typename T>
 struct CachedKeys {
   static constexpr bool kStream = true;
 
   PagedHead head;
+  const TileKeys* following;  // may be null
+
+  // What is read after the keys from `key`, in slab `slab` of their block, on.
+  int64_t element_after(int64_t key, int64_t slab) const {
+    if (key + kKeyBlock < head.keys) return head.element(key + kKeyBlock);
+    if (following == nullptr) return head.element(key);
+    const int64_t next = following->first + slab * kSlab;
+    return following->head.element(next < following->head.keys ? next : following->first);
+  }
 
   KeyTile<T> load(int64_t block, int64_t slab_begin, int64_t slab_end) const {
     KeyTile<T> tile{};
@@ -36,8 +52,7 @@ struct CachedKeys {
       const int64_t key = block + slab * kSlab;
       tile.k[slab] = static_cast<const T*>(head.args.k_pool) + head.element(key);
       tile.v[slab] = static_cast<const T*>(head.args.v_pool) + head.element(key);
-      const int64_t next = key + kKeyBlock < head.keys ? key + kKeyBlock : key;
-      tile.next_k[slab] = static_cast<const T*>(head.args.k_pool) + head.element(next);
+      tile.next_k[slab] = static_cast<const T*>(head.args.k_pool) + element_after(key, slab);
     }
     return tile;
   }
@@ -114,20 +129,24 @@ struct LatentKeys {
   }
 };
 
+// Tiles of at most this many rows read keys where they lie.
+static constexpr int64_t kStreamedRows = 2 * kTileRows;
+
 // Calls f with the source of keys for a tile of so many rows.
 template <typename F>
-ASHLAR_INLINE void with_keys(const PagedHead& head, const KeyBuffer& buffer, int64_t rows, F f) {
+ASHLAR_INLINE void with_keys(const PagedHead& head, const TileKeys* following,
+                             const KeyBuffer& buffer, int64_t rows, F f) {
   const DType dtype = head.args.pool_dtype;
   if (head.args.v_pool == nullptr) {
     f(LatentKeys{head, buffer});
-  } else if (rows > 2 * kTileRows || head.args.head_dim % kLanes != 0) {
+  } else if (rows > kStreamedRows || head.args.head_dim % kLanes != 0) {
     f(ConvertedKeys{head, buffer});
   } else if (dtype == DType::kF32) {
-    f(CachedKeys<float>{head});
+    f(CachedKeys<float>{head, following});
   } else if (dtype == DType::kBF16) {
-    f(CachedKeys<bf16>{head});
+    f(CachedKeys<bf16>{head, following});
   } else {
-    f(CachedKeys<f16>{head});
+    f(CachedKeys<f16>{head, following});
   }
 }
 
@@ -135,6 +154,8 @@ ASHLAR_INLINE void with_keys(const PagedHead& head, const KeyBuffer& buffer, int
 static constexpr int64_t kSplitRows = 16;
 // A loop has enough tiles when there are this many a thread.
 static constexpr int64_t kTilesPerThread = 2;
+// At least, where tiles are taken several at a time.
+static constexpr int64_t kTasksPerThread = 4;
 
 static int64_t thread_bytes(const PagedAttentionArgs& args) {
   Scratch scratch{nullptr};
@@ -178,32 +199,56 @@ struct PagedCall {
     QueryTile tile = take_query_tile(scratch, args.mask, args.head_dim, args.values());
     const KeyBuffer buffer = take_key_buffer(scratch, args.head_dim, args.values());
     const TilePlace place = find_tile(index, number / columns);
+    const PagedHead head = head_of(number, place.seq);
     const int64_t group = args.heads / args.kv_heads;
-    const int64_t kv_head = number % columns / shape.parts;
     const int64_t in_group = number % shape.parts * shape.heads;
-    const int64_t first = args.row_start[place.seq];
-    const int64_t rows = args.row_start[place.seq + 1] - first;
-    const int64_t keys = args.context[place.seq];
-    const QueryRows at{first + place.begin, smaller(shape.positions, rows - place.begin),
-                       kv_head * group + in_group, smaller(shape.heads, group - in_group),
-                       args.heads};
-    load_queries(tile, at, args.q, args.dtype, args.q_stride, keys - rows + place.begin, {0, keys});
-    return {tile, at,
-            PagedHead{args, args.block_table + place.seq * args.block_table_stride, kv_head, keys},
-            buffer};
+    const int64_t rows = args.row_start[place.seq + 1] - args.row_start[place.seq];
+    const QueryRows at{
+        args.row_start[place.seq] + place.begin, smaller(shape.positions, rows - place.begin),
+        head.kv_head * group + in_group, smaller(shape.heads, group - in_group), args.heads};
+    load_queries(tile, at, args.q, args.dtype, args.q_stride, position_of(place), {0, head.keys});
+    return {tile, at, head, buffer};
+  }
+  TileKeys keys_of(int64_t number) const {
+    const TilePlace place = find_tile(index, number / columns);
+    const PagedHead head = head_of(number, place.seq);
+    const KeyRange visible = visible_keys(args.mask, position_of(place), {0, head.keys});
+    return {head, visible.begin / kKeyBlock * kKeyBlock};
   }
   int64_t tiles() const { return index.before[args.seqs] * columns; }
+
+ private:
+  PagedHead head_of(int64_t number, int64_t seq) const {
+    return {args, args.block_table + seq * args.block_table_stride, number % columns / shape.parts,
+            args.context[seq]};
+  }
+  // Of a tile's first row.
+  int64_t position_of(const TilePlace& place) const {
+    const int64_t rows = args.row_start[place.seq + 1] - args.row_start[place.seq];
+    return args.context[place.seq] - rows + place.begin;
+  }
 };
 
-static void attend_tiles(const PagedCall& call, const Team& team) {
-  const auto run = [&](int64_t number, int thread) {
-    const PagedCall::Work work = call.open(number, thread);
-    start_span(work.tile, work.tile.merged);
-    with_keys(work.head, work.buffer, work.tile.rows,
-              [&](const auto& keys) { attend(work.tile, keys); });
-    store_outputs(work.tile, work.at, call.args.out, call.args.dtype, nullptr);
+// Short tiles are taken several at a time, so that each can fetch what the next one begins with.
+static void attend_tiles(const PagedCall& call, const Team& team, int64_t most_rows) {
+  const int64_t tiles = call.tiles();
+  const int64_t of_task =
+      most_rows > kStreamedRows ? 1 : larger(1, tiles / (kTasksPerThread * team.threads));
+  const auto run = [&](int64_t task, int thread) {
+    const int64_t end = smaller(tiles, (task + 1) * of_task);
+    // Most likely this thread's next one.
+    const int64_t next_task = (task + team.threads) * of_task;
+    for (int64_t number = task * of_task; number < end; ++number) {
+      const PagedCall::Work work = call.open(number, thread);
+      const int64_t next = number + 1 < end ? number + 1 : smaller(next_task, tiles - 1);
+      const TileKeys following = call.keys_of(next);
+      start_span(work.tile, work.tile.merged);
+      with_keys(work.head, &following, work.buffer, work.tile.rows,
+                [&](const auto& keys) { attend(work.tile, keys); });
+      store_outputs(work.tile, work.at, call.args.out, call.args.dtype, nullptr);
+    }
   };
-  parallel_for(team, call.tiles(), run);
+  parallel_for(team, ceil_div(tiles, of_task), run);
 }
 
 // A task for each span of each tile, then a task for each tile that merges its spans.
@@ -220,7 +265,7 @@ static void attend_spans(const PagedCall& call, const Team& team, int64_t spans,
     work.tile.span = state_of(task);
     const KeyRange keys = keys_of_span(keys_of_tile(work.tile), task % spans);
     if (keys.begin >= keys.end) return;
-    with_keys(work.head, work.buffer, work.tile.rows,
+    with_keys(work.head, nullptr, work.buffer, work.tile.rows,
               [&](const auto& source) { attend_span(work.tile, source, keys); });
   };
   parallel_for(team, call.tiles() * spans, run);
@@ -258,35 +303,60 @@ static void paged_attention(const PagedAttentionArgs& args, const Team& team) {
   if (team.threads > 1 && few_tiles && spans > 1 && most_rows <= kSplitRows) {
     attend_spans(call, team, spans, most_rows, team.scratch + scratch.used);
   } else {
-    attend_tiles(call, team);
+    attend_tiles(call, team, most_rows);
   }
 }
 
+// At least, where heads are enough.
+static constexpr int64_t kWritesPerThread = 2;
+
+// A task has some heads of a block's worth of tokens, and fetches the lines of the next token.
 template <typename From, typename To>
 static void write_rows(const KvWriteArgs& args, const Team& team) {
-  constexpr int64_t kTokens = kCacheBlock;  // of a task
-  const int64_t D = args.head_dim;
+  constexpr int64_t kTokens = kCacheBlock;
+  const int64_t D = args.head_dim, chunks = ceil_div(args.tokens, kTokens);
+  const int64_t parts = smaller(args.kv_heads, ceil_div(kWritesPerThread * team.threads, chunks));
+  // First element, in either pool, of the head's part of the token's block.
+  const auto element = [&](int64_t t, int64_t head) {
+    return (args.slots[t] / kCacheBlock * args.kv_heads + head) * D * kCacheBlock;
+  };
+  const auto fetch = [&](int64_t t, int64_t head) {
+    constexpr auto kLine = static_cast<int64_t>(64 / sizeof(To));
+    const int64_t base = element(t, head), row = base + args.slots[t] % kCacheBlock * D;
+    const To* k = static_cast<const To*>(args.k_pool) + base;
+    const To* v = static_cast<const To*>(args.v_pool) + row;
+    for (int64_t i = 0; i < D * kCacheBlock; i += kLine) __builtin_prefetch(k + i, 1, 3);
+    for (int64_t i = 0; i < D; i += kLine) __builtin_prefetch(v + i, 1, 3);
+  };
+  const auto write = [&](int64_t t, int64_t head) {
+    const int64_t base = element(t, head), offset = args.slots[t] % kCacheBlock;
+    const From* k = static_cast<const From*>(args.k) + t * args.k_stride + head * D;
+    const From* v = static_cast<const From*>(args.v) + t * args.v_stride + head * D;
+    To* k_to = static_cast<To*>(args.k_pool) + base + offset;
+    To* v_to = static_cast<To*>(args.v_pool) + base + offset * D;
+    for (int64_t d = 0; d < D; d += kLanes) {
+      const int64_t count = smaller(kLanes, D - d);
+      To lanes[kLanes];
+      store(lanes, load(k + d, count));
+      for (int64_t i = 0; i < count; ++i) k_to[(d + i) * kCacheBlock] = lanes[i];
+      store(v_to + d, load(v + d, count), count);
+    }
+  };
   const auto run = [&](int64_t task, int) {
-    const int64_t end = smaller(args.tokens, (task + 1) * kTokens);
-    for (int64_t t = task * kTokens; t < end; ++t) {
-      const int64_t block = args.slots[t] / kCacheBlock, offset = args.slots[t] % kCacheBlock;
-      for (int64_t h = 0; h < args.kv_heads; ++h) {
-        const int64_t base = (block * args.kv_heads + h) * D * kCacheBlock;
-        const From* k = static_cast<const From*>(args.k) + t * args.k_stride + h * D;
-        const From* v = static_cast<const From*>(args.v) + t * args.v_stride + h * D;
-        To* k_to = static_cast<To*>(args.k_pool) + base + offset;
-        To* v_to = static_cast<To*>(args.v_pool) + base + offset * D;
-        for (int64_t d = 0; d < D; d += kLanes) {
-          const int64_t count = smaller(kLanes, D - d);
-          To lanes[kLanes];
-          store(lanes, load(k + d, count));
-          for (int64_t i = 0; i < count; ++i) k_to[(d + i) * kCacheBlock] = lanes[i];
-          store(v_to + d, load(v + d, count), count);
+    const int64_t first = task / parts * kTokens, end = smaller(args.tokens, first + kTokens);
+    const int64_t part = task % parts, stop = (part + 1) * args.kv_heads / parts;
+    for (int64_t head = part * args.kv_heads / parts; head < stop; ++head) {
+      for (int64_t t = first; t < end; ++t) {
+        const bool last = t + 1 == end;
+        const int64_t next = last ? first : t + 1, next_head = last ? head + 1 : head;
+        if (next_head < stop && element(next, next_head) != element(t, head)) {
+          fetch(next, next_head);
         }
+        write(t, head);
       }
     }
   };
-  parallel_for(team, ceil_div(args.tokens, kTokens), run);
+  parallel_for(team, chunks * parts, run);
 }
 
 template <typename From>

@@ -26,11 +26,15 @@ template <typename F>
 void run_task(const GemmArgs& args, const QuantBands& p, const std::byte* rounded, int64_t task) {
   const int64_t band_rows = p.band_tiles * rows_of_tile(args.m);
   const int64_t m0 = task / p.columns * band_rows, first = task % p.columns * p.task_panels;
-  multiply_band<F>(args, rounded, m0, lesser(args.m, m0 + band_rows), first,
-                   lesser(p.panels, first + p.task_panels),
-                   [&](const float* sums, int64_t m, int64_t rows, int64_t n, int64_t columns) {
-                     finish_tile(args, sums, kQuantStride, m, rows, n, columns);
-                   });
+  multiply_band<F>(
+      args, rounded, m0, lesser(args.m, m0 + band_rows), first,
+      lesser(p.panels, first + p.task_panels),
+      [&](int64_t m, int64_t rows, int64_t n, int64_t columns) {
+        fetch_to_finish(args, m, rows, n, columns);
+      },
+      [&](const float* sums, int64_t m, int64_t rows, int64_t n, int64_t columns) {
+        finish_tile(args, sums, kQuantStride, m, rows, n, columns);
+      });
 }
 
 // The first product that wants rows of the format of product i.

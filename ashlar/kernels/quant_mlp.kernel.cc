@@ -46,11 +46,12 @@ struct Inner {
   void compute(int64_t super, int64_t m0, int64_t m1, InnerBand& band) const {
     const int64_t first = super * kSuperPanels;
     const int64_t last = lesser(first + kSuperPanels, ceil_div(args.gate.n, kLanes));
+    const auto nothing = [](int64_t, int64_t, int64_t, int64_t) {};
     const auto row_of = [&](int64_t m, int64_t n) {
       return band.values[m - m0] + (n - super * kQuantSuper);
     };
     with_format(args.gate.packed_dtype, [&]<typename F>(F) {
-      multiply_band<F>(args.gate, x_of_gate, m0, m1, first, last,
+      multiply_band<F>(args.gate, x_of_gate, m0, m1, first, last, nothing,
                        [&](const float* sums, int64_t m, int64_t rows, int64_t n, int64_t columns) {
                          for (int64_t i = 0; i < rows; ++i, sums += kQuantStride) {
                            std::memcpy(row_of(m + i, n), sums,
@@ -59,7 +60,7 @@ struct Inner {
                        });
     });
     with_format(args.up.packed_dtype, [&]<typename F>(F) {
-      multiply_band<F>(args.up, x_of_up, m0, m1, first, last,
+      multiply_band<F>(args.up, x_of_up, m0, m1, first, last, nothing,
                        [&](const float* sums, int64_t m, int64_t rows, int64_t n, int64_t columns) {
                          with_activation(args.activation, [&](auto f) {
                            for (int64_t i = 0; i < rows; ++i, sums += kQuantStride) {

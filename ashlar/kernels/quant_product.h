@@ -74,14 +74,15 @@ void round_rows(const GemmArgs& args, std::byte* rounded, const Team& team) {
 
 // Rows [m0, m1), whole tiles and at most kBandRows of them, by panels [first, last):
 // done(sums, m, rows, n, columns) has sums[i * kQuantStride + j] of rows of C from m on, columns
-// from n on.
-template <typename F, typename Done>
+// from n on; before(m, rows, n, columns) comes before the last of their products.
+template <typename F, typename Before, typename Done>
 ASHLAR_INLINE void multiply_band(const GemmArgs& args, const std::byte* rounded, int64_t m0,
-                                 int64_t m1, int64_t first, int64_t last, Done&& done) {
+                                 int64_t m1, int64_t first, int64_t last, Before&& before,
+                                 Done&& done) {
   const auto* rows = reinterpret_cast<const RowOf<F>*>(rounded);
   const int64_t stride = panel_bytes<F>(args.r), blocks = args.r / kQuantBlock;
   const RowBand<RowOf<F>> band = {rows + m0 * blocks, m1 - m0, rows_of_tile(args.m), blocks};
-  float sums[kBandRows * kQuantStride];
+  alignas(64) float sums[kBandRows * kQuantStride];
   // Panels that several tiles meet are cut along r, so that a piece stays in the L1 cache.
   const int64_t span = band.count > band.tile_rows ? kSpanBlocks : blocks;
   const int64_t at_once = panels_at_once(args.m);
@@ -99,11 +100,16 @@ ASHLAR_INLINE void multiply_band(const GemmArgs& args, const std::byte* rounded,
         piece.next = b.first + at_once * stride;
         piece.bytes = F::panel_bytes(lesser(blocks, span));
       }
-      add_span<F>(band, b, begin, end, piece, sums, [&](int64_t m, int64_t count) {
-        if (end < blocks) return;
-        // Taken while the next tile is computed.
-        done(sums + m * kQuantStride, m0 + m, count, n, columns);
-      });
+      const bool ends = end == blocks;
+      add_span<F>(
+          band, b, begin, end, piece, sums,
+          [&](int64_t m, int64_t count) {
+            if (ends) before(m0 + m, count, n, columns);
+          },
+          [&](int64_t m, int64_t count) {
+            // Taken while the next tile is computed.
+            if (ends) done(sums + m * kQuantStride, m0 + m, count, n, columns);
+          });
     }
   }
 }

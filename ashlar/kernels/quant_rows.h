@@ -33,17 +33,16 @@ struct QuantScale {
 // Of `blocks` blocks from x on. One that holds a NaN or an infinity becomes NaN as a whole.
 template <typename T>
 ASHLAR_INLINE QuantScale quantise_scale(const T* x, int64_t blocks) {
-  // A maximum may drop a NaN, so each is asked.
-  const Vec largest = broadcast(3.4028234664e38f);
-  Vec most_of_lanes = zero();
-  bool finite = true;
-  for (int64_t k = 0; k < blocks * kQuantBlock; k += kLanes) {
-    const Vec size = abs(load(x + k));
-    finite = finite && all(less_equal(size, largest));
-    most_of_lanes = max(most_of_lanes, size);
+  // Sizes stand in the order of their bits, those of infinities and NaNs behind all others.
+  constexpr int32_t kSize = 0x7fffffff, kLargest = 0x7f7fffff;
+  Ints most_of_lanes[2] = {ints(0), ints(0)};
+  for (int64_t k = 0; k < blocks * kQuantBlock; k += 2 * kLanes) {
+    most_of_lanes[0] = max(most_of_lanes[0], as_ints(load(x + k)) & ints(kSize));
+    most_of_lanes[1] = max(most_of_lanes[1], as_ints(load(x + k + kLanes)) & ints(kSize));
   }
-  if (!finite) return {__builtin_nanf(""), 0.0f, false};
-  const float most = reduce_max(most_of_lanes);
+  const Ints sizes = max(most_of_lanes[0], most_of_lanes[1]);
+  if (any(greater(sizes, ints(kLargest)))) return {__builtin_nanf(""), 0.0f, false};
+  const float most = reduce_max(as_floats(sizes));
   if (most < kLeastScaled) return {0.0f, 0.0f, true};
   return {most / 127.0f, 127.0f / most, true};
 }
@@ -57,18 +56,17 @@ ASHLAR_INLINE Ints quantise(const T* x, const QuantScale& by) {
 // One block of a row, for weights of format F.
 template <typename F, typename T>
 ASHLAR_INLINE void quantise_block(const T* x, const QuantScale& by, QuantRow& out) {
-  const Ints low = quantise(x, by), high = quantise(x + kLanes, by);
-  store_bytes(out.codes, low);
-  store_bytes(out.codes + kLanes, high);
-  out.sum = reduce_add(to_floats(low + high));
+  store_bytes(out.codes, quantise(x, by));
+  store_bytes(out.codes + kLanes, quantise(x + kLanes, by));
+  const int32_t first = sum_bytes(out.codes), last = sum_bytes(out.codes + kLanes);
+  out.sum = static_cast<float>(first + last);
   if constexpr (!kSumsBytes) {
     nibble_starts<F::kSubBlocks == 1>(out.codes, -F::kOffset, out.starts);
   } else if constexpr (F::kSubBlocks == 2) {
-    const auto last = static_cast<int32_t>(reduce_add(to_floats(high)));
-    out.starts[0] = -F::kOffset * (static_cast<int32_t>(out.sum) - last);
+    out.starts[0] = -F::kOffset * first;
     out.starts[1] = -F::kOffset * last;
   } else {
-    out.starts[0] = -F::kOffset * static_cast<int32_t>(out.sum);
+    out.starts[0] = -F::kOffset * (first + last);
   }
   out.scale = by.scale;
 }

@@ -74,12 +74,11 @@ ASHLAR_INLINE void add_nibbles(const std::byte* panel, int64_t b, int phase, int
 }
 
 // What a tile fetches meanwhile, `step` bytes of each panel a block: memory would rest otherwise.
-// Once it comes to `end`, it goes on `skip` bytes behind.
+// After `left` blocks it goes on at `next`, where that is not 0.
 struct Ahead {
   const std::byte* from;
-  int64_t step;
-  const std::byte* end;
-  int64_t skip;
+  int64_t step, left;
+  const std::byte* next;
 };
 // Whether a span of a panel lies in memory still, and what of the panels is read after it: `bytes`
 // from `next` on.
@@ -95,13 +94,16 @@ template <typename F>
 inline constexpr int kLeastRowsAhead = F::kNibbles || !kSumsBytes ? 1 : 3;
 inline constexpr int64_t kBytesAhead = 3072;
 
-// For a tile that fetches its own panels: what lies kBytesAhead behind block b of each of `panels`
-// panels; at their end, of those that are read next, behind them.
+// For a tile that fetches its own panels from block b on: what lies kBytesAhead behind a block; at
+// their end, what is read after them.
 template <typename F>
-ASHLAR_INLINE Ahead just_ahead(const std::byte* panel, int64_t panel_bytes, int64_t panels,
-                               int64_t b) {
-  return {panel + b * F::kBlockBytes + kBytesAhead, F::kBlockBytes, panel + panel_bytes,
-          (panels - 1) * panel_bytes};
+ASHLAR_INLINE Ahead just_ahead(const std::byte* panel, int64_t b, int64_t blocks,
+                               const std::byte* next) {
+  constexpr int64_t kStep = F::kSuperBytes / kSuperBlocks;  // its part of the head too
+  constexpr int64_t kAhead = (kBytesAhead + kStep - 1) / kStep;
+  const int64_t left = blocks - b - kAhead;
+  if (left <= 0) return {next - left * kStep, kStep, 0, next};
+  return {panel + (b + kAhead) * kStep, kStep, left, next};
 }
 
 template <int kPanels>
@@ -112,10 +114,7 @@ ASHLAR_INLINE void fetch(Ahead& ahead, int64_t panel_bytes = 0) {
     for (int64_t line = 0; line < ahead.step; line += 64) __builtin_prefetch(from + line, 0, 3);
   }
   ahead.from += ahead.step;
-  if (ahead.from >= ahead.end) {
-    ahead.from += ahead.skip;
-    ahead.skip = 0;
-  }
+  if (--ahead.left == 0) ahead.from = ahead.next;
 }
 
 // totals[i][p]: the sum over block b, phase by phase of F, of multiplier * (code - offset) * the
@@ -239,11 +238,11 @@ struct PanelGroup {  // up to kQuantPanels
 inline constexpr int64_t kQuantStride = kQuantPanels * kLanes;
 
 // sums[i * kQuantStride + p * 16 + j], as quant_tile has them, of all rows of a band;
-// done(first row, rows) after each tile. Tiles take turns to fetch what is next, but for the first
-// one of a cold piece, which fetches that.
-template <typename F, typename Done>
+// before(first row, rows) and done(first row, rows) around each tile. Tiles take turns to fetch
+// what is next, but for the first one of a cold piece, which fetches that.
+template <typename F, typename Before, typename Done>
 void add_span(const RowBand<QuantRow>& band, const PanelGroup& b, int64_t begin, int64_t end,
-              const Piece& piece, float* sums, Done&& done) {
+              const Piece& piece, float* sums, Before&& before, Done&& done) {
   const int64_t blocks = end - begin, tiles = ceil_div(band.count, band.tile_rows);
   const int64_t first = piece.cold || tiles == 1 ? 1 : 0;
   const int64_t step =
@@ -251,8 +250,9 @@ void add_span(const RowBand<QuantRow>& band, const PanelGroup& b, int64_t begin,
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t m = tile * band.tile_rows, rows = lesser(band.tile_rows, band.count - m);
     const Ahead ahead =
-        tile < first ? just_ahead<F>(b.first, b.bytes, b.count, begin)
-                     : Ahead{piece.next + (tile - first) * blocks * step, step, piece.next, 0};
+        tile < first ? just_ahead<F>(b.first, begin, band.blocks, b.first + b.count * b.bytes)
+                     : Ahead{piece.next + (tile - first) * blocks * step, step, 0, nullptr};
+    before(m, rows);
     pick_quant_tile<F>(rows, b.count)(b.first, b.bytes, band.rows + m * band.blocks, begin, end,
                                       sums + m * kQuantStride, kQuantStride, ahead);
     done(m, rows);

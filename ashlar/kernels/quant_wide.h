@@ -125,7 +125,8 @@ template <Wide F>
 static void wide_row(const std::byte* panel, const WideRow* row, int64_t begin, int64_t end,
                      float* out) {
   Ints even = ints(0), odd = ints(0);
-  Ahead ahead = just_ahead<F>(panel, 0, 1, begin);
+  Ahead ahead = {panel + F::panel_bytes(begin) + kBytesAhead, F::kSuperBytes / kSuperBlocks, 0,
+                 nullptr};
   each_phase<F>(begin, end, [&](int64_t b, int phase) {
     fetch<1>(ahead);
     const int16_t* pairs = row[b - begin].pairs;
@@ -137,22 +138,23 @@ static void wide_row(const std::byte* panel, const WideRow* row, int64_t begin, 
   add_total(even + odd, F::scale(panel, begin / kSuperBlocks), row->scale, begin == 0, out);
 }
 
-template <Wide F, typename Done>
+template <Wide F, typename Before, typename Done>
 void add_span(const RowBand<WideRow>& band, const PanelGroup& b, int64_t begin, int64_t end,
-              const Piece&, float* sums, Done&& done) {
+              const Piece&, float* sums, Before&& before, Done&& done) {
   WideSuper weights;
   for (int64_t super = begin; super < end; super += kSuperBlocks) {
     const int64_t stop = lesser(end, super + kSuperBlocks);
     if (band.count == 1) {
+      if (stop == end) before(0, 1);
       wide_row<F>(b.first, band.rows + super, super, stop, sums);
       if (stop == end) done(0, 1);
       continue;
     }
     unpack_super<F>(b.first, super, stop, weights);
-    const Ahead ahead = {b.first + (super + kSuperBlocks) * F::kBlockBytes, F::kBlockBytes, b.first,
-                         0};
+    const Ahead ahead = {b.first + F::panel_bytes(stop), F::kSuperBytes / kSuperBlocks, 0, nullptr};
     for (int64_t m = 0; m < band.count; m += band.tile_rows) {
       const int64_t rows = lesser(band.tile_rows, band.count - m);
+      if (stop == end) before(m, rows);
       pick_wide_tile(rows)(weights, band.rows + m * band.blocks + super * rows, super == 0,
                            sums + m * kQuantStride, kQuantStride, m == 0 ? ahead : Ahead{});
       if (stop == end) done(m, rows);

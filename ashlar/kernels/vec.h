@@ -6,7 +6,7 @@
 //                        less less_equal greater greater_equal equal select reduce_add reduce_max
 //                        swap_pairs
 //   Ints  16 int32       ints iota load store + - * & | ^ shift_left shift_right(_signed) to_ints
-//                        to_floats as_ints as_floats equal greater
+//                        to_floats as_ints as_floats max equal greater
 //                        mul_even odd_lanes pair_even transpose_quads
 //   Mask  16 booleans    first_lanes & | ! any all
 //

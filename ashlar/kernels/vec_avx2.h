@@ -159,6 +159,9 @@ ASHLAR_INLINE Ints pair_even(Ints a, Ints b) {
 ASHLAR_INLINE Mask equal(Ints a, Ints b) {
   return {_mm256_cmpeq_epi32(a.lo, b.lo), _mm256_cmpeq_epi32(a.hi, b.hi)};
 }
+ASHLAR_INLINE Ints max(Ints a, Ints b) {
+  return {_mm256_max_epi32(a.lo, b.lo), _mm256_max_epi32(a.hi, b.hi)};
+}
 ASHLAR_INLINE Mask greater(Ints a, Ints b) {
   return {_mm256_cmpgt_epi32(a.lo, b.lo), _mm256_cmpgt_epi32(a.hi, b.hi)};
 }

@@ -91,6 +91,7 @@ ASHLAR_INLINE Ints pair_even(Ints a, Ints b) {
   return {_mm512_mask_blend_epi32(0xaaaa, a.v, _mm512_slli_epi64(b.v, 32))};
 }
 ASHLAR_INLINE Mask equal(Ints a, Ints b) { return {_mm512_cmpeq_epi32_mask(a.v, b.v)}; }
+ASHLAR_INLINE Ints max(Ints a, Ints b) { return {_mm512_max_epi32(a.v, b.v)}; }
 ASHLAR_INLINE Mask greater(Ints a, Ints b) { return {_mm512_cmpgt_epi32_mask(a.v, b.v)}; }
 ASHLAR_INLINE Ints select(Mask m, Ints a, Ints b) {
   return {_mm512_mask_blend_epi32(m.v, b.v, a.v)};

@@ -139,6 +139,22 @@ ASHLAR_INLINE void store_bytes(int8_t* p, Ints a) {
 
 #endif
 
+// The sum of 16 bytes.
+#if defined(__AVX2__)
+ASHLAR_INLINE int32_t sum_bytes(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m128i without_sign = _mm_xor_si128(bytes, _mm_set1_epi8(-128));
+  const __m128i sums = _mm_sad_epu8(without_sign, _mm_setzero_si128());
+  return _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128;
+}
+#else
+ASHLAR_INLINE int32_t sum_bytes(const int8_t* p) {
+  int32_t sum = 0;
+  for (int i = 0; i < 16; ++i) sum += p[i];
+  return sum;
+}
+#endif
+
 #if defined(__AVX512F__) || !defined(__AVX2__)
 // Where bytes are summed these are not called.
 struct NibbleSums {};

@@ -165,6 +165,9 @@ ASHLAR_INLINE Ints pair_even(const Ints& a, const Ints& b) {
 ASHLAR_INLINE Mask equal(const Ints& a, const Ints& b) {
   return each_lane<Mask>([&](int i) { return a.lane[i] == b.lane[i]; });
 }
+ASHLAR_INLINE Ints max(const Ints& a, const Ints& b) {
+  return each_lane<Ints>([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
 ASHLAR_INLINE Mask greater(const Ints& a, const Ints& b) {
   return each_lane<Mask>([&](int i) { return a.lane[i] > b.lane[i]; });
 }

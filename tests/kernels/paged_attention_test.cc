@@ -301,6 +301,35 @@ TEST_P(PagedAttention, LongContextsSharedAmongThreadsHaveTheSameBits) {
   }
 }
 
+// A step of decoding: tiles of one row, of which a task takes several.
+TEST_P(PagedAttention, ShortTilesTakenTogetherHaveTheSameBits) {
+  for (const int64_t window : {0, 70}) {
+    const AttentionCase shape{
+        {90, 33, 5, 140, 64, 1, 200}, 7, 7, 32, {.causal = true, .window = window, .scale = 0.2f}};
+    const AttentionInputs inputs(shape, DType::kF32);
+    const int64_t width = shape.heads * shape.head_dim;
+    for (const DType pool : kPoolDtypes) {
+      Cache cache(shape, pool);
+      cache.write(table(), teams()[0], inputs);
+      const Array all = cache.whole(table(), teams()[0], inputs);
+      std::vector<Chunk> last;
+      for (int64_t s = 0; s < shape.seqs(); ++s) {
+        const int64_t length = shape.lengths[static_cast<size_t>(s)];
+        last.push_back({s, length - 1, length});
+      }
+      for (TestTeam& team : teams()) {
+        const Array found = cache.attend(table(), team, inputs, last);
+        int64_t end = 0;
+        for (int64_t s = 0; s < shape.seqs(); ++s) {
+          end += shape.lengths[static_cast<size_t>(s)];
+          EXPECT_EQ(found.slice(s * width, width), all.slice((end - 1) * width, width))
+              << "sequence " << s << ", window " << window << ", pool " << name(pool);
+        }
+      }
+    }
+  }
+}
+
 TEST(PagedAttentionTiers, VectorTiersGiveEqualBits) {
   const std::vector<IsaTier> tiers = runnable_vector_tiers();
   if (tiers.empty()) GTEST_SKIP() << "tier avx2 cannot run on this processor";

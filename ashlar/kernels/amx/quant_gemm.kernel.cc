@@ -13,15 +13,6 @@ namespace {
 constexpr int64_t kTaskPairs = 4;  // pairs of panels
 constexpr int64_t kTasksEach = 4;
 
-// The lines of C that 16 rows from m0 on and `columns` from n0 on will be written to.
-void fetch_to_write(const GemmArgs& args, int64_t m0, int64_t n0, int64_t columns) {
-  const int64_t element = size_of(args.c_dtype), rows = lesser(kAmxRows, args.m - m0);
-  for (int64_t i = 0; i < rows; ++i) {
-    std::byte* to = static_cast<std::byte*>(args.c) + ((m0 + i) * args.c_stride + n0) * element;
-    for (int64_t k = 0; k < columns * element; k += 64) __builtin_prefetch(to + k, 1, 3);
-  }
-}
-
 template <typename F>
 void multiply_pair(const GemmArgs& args, const AmxRounded& rows, int64_t pair, int64_t first_group,
                    int64_t groups, AmxQuantOwn& own) {
@@ -29,7 +20,10 @@ void multiply_pair(const GemmArgs& args, const AmxRounded& rows, int64_t pair, i
   const int64_t n0 = pair * kAmxSquare, columns = weights.columns_of(pair);
   amx_multiply_pair<F>(
       weights, pair, rows, first_group, groups, own.panels, own.chains,
-      [&](int64_t i) { fetch_to_write(args, (first_group + i) * kAmxRows, n0, columns); },
+      [&](int64_t i) {
+        const int64_t m0 = (first_group + i) * kAmxRows;
+        fetch_to_finish(args, m0, lesser(kAmxRows, args.m - m0), n0, columns);
+      },
       [&](int64_t i) {
         const int64_t m0 = (first_group + i) * kAmxRows;
         finish_tile(args, own.chains[i * kAmxRows], kAmxSquare, m0, lesser(kAmxRows, args.m - m0),

@@ -112,11 +112,10 @@ struct AmxQuantRows {
   static void put(AmxQuantRows& to, int64_t i, const T* x, int64_t blocks, const QuantScale& by) {
     constexpr int64_t kOfStep = kAmxBytes / kQuantBlock;
     for (int64_t b = 0; b < blocks; ++b, x += kQuantBlock) {
-      const Ints low = quantise(x, by), high = quantise(x + kLanes, by);
       int8_t* codes = to.codes[b / kOfStep][i] + b % kOfStep * kQuantBlock;
-      store_bytes(codes, low), store_bytes(codes + kLanes, high);
+      store_bytes(codes, quantise(x, by)), store_bytes(codes + kLanes, quantise(x + kLanes, by));
       if constexpr (kSums) {
-        to.sums[i][b] = static_cast<int16_t>(reduce_add(to_floats(low + high)));
+        to.sums[i][b] = static_cast<int16_t>(sum_bytes(codes) + sum_bytes(codes + kLanes));
       }
     }
     to.scales[i] = by.scale;
