@@ -155,7 +155,7 @@ static constexpr int64_t kSplitRows = 16;
 // A loop has enough tiles when there are this many a thread.
 static constexpr int64_t kTilesPerThread = 2;
 // At least, where tiles are taken several at a time.
-static constexpr int64_t kTasksPerThread = 4;
+static constexpr int64_t kShortTasksPerThread = 4;
 
 static int64_t thread_bytes(const PagedAttentionArgs& args) {
   Scratch scratch{nullptr};
@@ -233,7 +233,7 @@ struct PagedCall {
 static void attend_tiles(const PagedCall& call, const Team& team, int64_t most_rows) {
   const int64_t tiles = call.tiles();
   const int64_t of_task =
-      most_rows > kStreamedRows ? 1 : larger(1, tiles / (kTasksPerThread * team.threads));
+      most_rows > kStreamedRows ? 1 : larger(1, tiles / (kShortTasksPerThread * team.threads));
   const auto run = [&](int64_t task, int thread) {
     const int64_t end = smaller(tiles, (task + 1) * of_task);
     // Most likely this thread's next one.
