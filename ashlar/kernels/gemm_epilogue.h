@@ -4,6 +4,7 @@
 #pragma once
 
 #include "ashlar/kernels/elementwise_activation.h"
+#include "ashlar/kernels/fetch.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
@@ -46,15 +47,10 @@ static void finish_row(const GemmArgs& args, F f, const float* sums, int64_t i, 
 // have written them last.
 ASHLAR_INLINE void fetch_to_finish(const GemmArgs& args, int64_t i, int64_t rows, int64_t j,
                                    int64_t cols) {
-  const int64_t size = size_of(args.c_dtype);
   for (int64_t k = i; k < i + rows; ++k) {
-    const std::byte* to = static_cast<const std::byte*>(args.c) + (k * args.c_stride + j) * size;
-    for (int64_t byte = 0; byte < cols * size; byte += 64) __builtin_prefetch(to + byte, 1, 3);
+    fetch_elements<1>(args.c, args.c_dtype, k * args.c_stride + j, cols);
     if (args.residual == nullptr) continue;
-    const std::byte* residual =
-        static_cast<const std::byte*>(args.residual) + (k * args.residual_stride + j) * size;
-    for (int64_t byte = 0; byte < cols * size; byte += 64)
-      __builtin_prefetch(residual + byte, 0, 3);
+    fetch_elements<0>(args.residual, args.c_dtype, k * args.residual_stride + j, cols);
   }
 }
 

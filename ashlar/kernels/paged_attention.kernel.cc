@@ -4,6 +4,7 @@
 // spans are merged afterwards, in the order in which a single task would have merged them.
 #include "ashlar/kernels/attention.h"
 #include "ashlar/kernels/attention_tile.h"
+#include "ashlar/kernels/fetch.h"
 #include "ashlar/kernels/parallel.h"
 #include "ashlar/kernels/table.h"
 
@@ -321,12 +322,9 @@ static void write_rows(const KvWriteArgs& args, const Team& team) {
     return (args.slots[t] / kCacheBlock * args.kv_heads + head) * D * kCacheBlock;
   };
   const auto fetch = [&](int64_t t, int64_t head) {
-    constexpr auto kLine = static_cast<int64_t>(64 / sizeof(To));
     const int64_t base = element(t, head), row = base + args.slots[t] % kCacheBlock * D;
-    const To* k = static_cast<const To*>(args.k_pool) + base;
-    const To* v = static_cast<const To*>(args.v_pool) + row;
-    for (int64_t i = 0; i < D * kCacheBlock; i += kLine) __builtin_prefetch(k + i, 1, 3);
-    for (int64_t i = 0; i < D; i += kLine) __builtin_prefetch(v + i, 1, 3);
+    fetch_elements<1>(args.k_pool, args.pool_dtype, base, D * kCacheBlock);
+    fetch_elements<1>(args.v_pool, args.pool_dtype, row, D);
   };
   const auto write = [&](int64_t t, int64_t head) {
     const int64_t base = element(t, head), offset = args.slots[t] % kCacheBlock;

@@ -74,11 +74,11 @@ ASHLAR_INLINE void add_nibbles(const std::byte* panel, int64_t b, int phase, int
 }
 
 // What a tile fetches meanwhile, `step` bytes of each panel a block: memory would rest otherwise.
-// After `left` blocks it goes on at `next`, where that is not 0.
+// After `left` blocks, unless that is 0, it goes on at `next`.
 struct Ahead {
-  const std::byte* from;
-  int64_t step, left;
-  const std::byte* next;
+  const std::byte* from = nullptr;
+  int64_t step = 0, left = 0;
+  const std::byte* next = nullptr;
 };
 // Whether a span of a panel lies in memory still, and what of the panels is read after it: `bytes`
 // from `next` on.
@@ -93,13 +93,16 @@ struct Piece {
 template <typename F>
 inline constexpr int kLeastRowsAhead = F::kNibbles || !kSumsBytes ? 1 : 3;
 inline constexpr int64_t kBytesAhead = 3072;
+// Bytes of a block with its part of what stands before the super-block.
+template <typename F>
+inline constexpr int64_t kBlockStep = F::kSuperBytes / kSuperBlocks;
 
 // For a tile that fetches its own panels from block b on: what lies kBytesAhead behind a block; at
 // their end, what is read after them.
 template <typename F>
 ASHLAR_INLINE Ahead just_ahead(const std::byte* panel, int64_t b, int64_t blocks,
                                const std::byte* next) {
-  constexpr int64_t kStep = F::kSuperBytes / kSuperBlocks;  // its part of the head too
+  constexpr int64_t kStep = kBlockStep<F>;
   constexpr int64_t kAhead = (kBytesAhead + kStep - 1) / kStep;
   const int64_t left = blocks - b - kAhead;
   if (left <= 0) return {next - left * kStep, kStep, 0, next};
@@ -251,7 +254,7 @@ void add_span(const RowBand<QuantRow>& band, const PanelGroup& b, int64_t begin,
     const int64_t m = tile * band.tile_rows, rows = lesser(band.tile_rows, band.count - m);
     const Ahead ahead =
         tile < first ? just_ahead<F>(b.first, begin, band.blocks, b.first + b.count * b.bytes)
-                     : Ahead{piece.next + (tile - first) * blocks * step, step, 0, nullptr};
+                     : Ahead{piece.next + (tile - first) * blocks * step, step};
     before(m, rows);
     pick_quant_tile<F>(rows, b.count)(b.first, b.bytes, band.rows + m * band.blocks, begin, end,
                                       sums + m * kQuantStride, kQuantStride, ahead);

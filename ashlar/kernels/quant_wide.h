@@ -125,8 +125,7 @@ template <Wide F>
 static void wide_row(const std::byte* panel, const WideRow* row, int64_t begin, int64_t end,
                      float* out) {
   Ints even = ints(0), odd = ints(0);
-  Ahead ahead = {panel + F::panel_bytes(begin) + kBytesAhead, F::kSuperBytes / kSuperBlocks, 0,
-                 nullptr};
+  Ahead ahead = {panel + F::panel_bytes(begin) + kBytesAhead, kBlockStep<F>};
   each_phase<F>(begin, end, [&](int64_t b, int phase) {
     fetch<1>(ahead);
     const int16_t* pairs = row[b - begin].pairs;
@@ -151,7 +150,7 @@ void add_span(const RowBand<WideRow>& band, const PanelGroup& b, int64_t begin, 
       continue;
     }
     unpack_super<F>(b.first, super, stop, weights);
-    const Ahead ahead = {b.first + F::panel_bytes(stop), F::kSuperBytes / kSuperBlocks, 0, nullptr};
+    const Ahead ahead = {b.first + F::panel_bytes(stop), kBlockStep<F>};
     for (int64_t m = 0; m < band.count; m += band.tile_rows) {
       const int64_t rows = lesser(band.tile_rows, band.count - m);
       if (stop == end) before(m, rows);
