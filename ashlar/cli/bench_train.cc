@@ -89,6 +89,7 @@ struct BenchTrain {
   int steps = 8;
   DType dtype = DType::kF32;
   bool json = false;
+  std::string profile;
 
   void add_flags(CLI::App& app) {
     app.add_option("--shape", shape, "char-10m, gpt2-124m, llama-60m or mixtral-90m")
@@ -102,6 +103,8 @@ struct BenchTrain {
     app.add_option("--steps", steps, "Steps to take; the first two are not counted")
         ->check(between(kWarmUp + 1, 1'000'000))
         ->option_text("N=8");
+    app.add_option("--profile", profile, "Write a trace of one step more, for Perfetto")
+        ->option_text("FILE");
     add_json_flag(app, json);
     machine.add_to(app);
   }
@@ -144,6 +147,13 @@ struct BenchTrain {
         before, [&](const auto& probed) { return fastest <= peak_operations(probed, dtype); },
         [&] { return probe_rates(machine, machine.threads); });
     check_below(fmt::format("train {}: FLOPs", shape), fastest, peak_operations(rates, dtype));
+    if (!profile.empty()) {
+      runtime::Profiler profiler(clock);
+      step.set_profiler(&profiler);
+      step.run(data, 1, steps + 1, kLearningRate);
+      step.set_profiler(nullptr);
+      profiler.write_trace(profile);
+    }
 
     nlohmann::ordered_json result{
         {"shape", shape},

@@ -30,25 +30,6 @@ struct Gemm {
   }
 };
 
-// Packs elements [r0 + k0, r0 + k1) of lines [line, end) into their panels, of which the first one
-// begins (with r0) at `panels` and each is `units` long. Those of A have no lines beyond `end`.
-template <int kWidth>
-void pack_lines(const Lines& from, Unit unit, int64_t line, int64_t end, int64_t r0, int64_t k0,
-                int64_t k1, float* panels, int64_t units) {
-  constexpr bool kIsA = kWidth == kTileRows;
-  // Where lines lie side by side, rows of memory are read across all the panels, a few at a time.
-  const int64_t step = from.r_stride == 1 ? k1 - k0 : kPackStep;
-  for (int64_t k = k0; k < k1; k += step) {
-    for (int64_t i = line; i < end; i += kWidth) {
-      const int64_t count = lesser(kWidth, end - i);
-      const int64_t width = kIsA ? count : kWidth;
-      float* panel = panels + (i - line) * units;
-      pack_panel<kWidth>(from, unit, i, count, r0 + k, lesser(step, k1 - k), width,
-                         panel + units_of(unit, k) * width, panel + units_of(unit, k1) * width);
-    }
-  }
-}
-
 // How the packing of one operand of an area is cut into tasks: `lines` lines and `r` elements each.
 struct PackTasks {
   int64_t lines, r, blocks, tasks;
@@ -66,7 +47,6 @@ PackTasks cut_packing(const Lines& from, int64_t width, int64_t lines, int64_t r
 // Packs what an area and span need of A and B.
 void pack_area(const Gemm& g, const Area& area, bool with_a, bool with_b) {
   const int64_t r = area.r1 - area.r0;
-  const int64_t a_units = units_of(g.plan.a_unit, r), b_units = units_of(g.plan.b_unit, r);
   const PackTasks a = cut_packing(g.a, kTileRows, with_a ? area.m1 - area.m0 : 0, r);
   const PackTasks b = cut_packing(g.b, kTileCols, with_b ? area.n1 - area.n0 : 0, r);
   auto pack = [&](int64_t task, int) {
@@ -77,12 +57,14 @@ void pack_area(const Gemm& g, const Area& area, bool with_a, bool with_b) {
     const int64_t k0 = task % cut.blocks * cut.r, k1 = lesser(k0 + cut.r, r);
     if (is_a) {
       pack_lines<kTileRows>(g.a, g.plan.a_unit, area.m0 + line,
-                            lesser(area.m0 + line + cut.lines, area.m1), area.r0, k0, k1,
-                            g.packed_a + line * a_units, a_units);
+                            lesser(cut.lines, area.m1 - area.m0 - line), area.r0 + k0, k1 - k0,
+                            {g.packed_a + line / kTileRows * g.plan.a_panel, g.plan.a_panel,
+                             units_of(g.plan.a_unit, k0), true});
     } else {
       pack_lines<kTileCols>(g.b, g.plan.b_unit, area.n0 + line,
-                            lesser(area.n0 + line + cut.lines, area.n1), area.r0, k0, k1,
-                            g.packed_b + line * b_units, b_units);
+                            lesser(cut.lines, area.n1 - area.n0 - line), area.r0 + k0, k1 - k0,
+                            {g.packed_b + line / kTileCols * g.plan.b_panel, g.plan.b_panel,
+                             units_of(g.plan.b_unit, k0), false});
     }
   };
   if (a.tasks + b.tasks > 0) parallel_for(g.team, a.tasks + b.tasks, pack);
@@ -104,7 +86,7 @@ struct TileTask {
                                             units_of(unit, r) * kUnitBytes);
     }
     const int64_t width = lesser(kTileRows, area.m1 - row);
-    return g.packed_a + (row - area.m0) * units_of(unit, area.r1 - area.r0) +
+    return g.packed_a + (row - area.m0) / kTileRows * g.plan.a_panel +
            width * units_of(unit, r - area.r0);
   }
 
@@ -115,7 +97,7 @@ struct TileTask {
       return static_cast<const float*>(g.args.packed_b) + col * units_of(unit, g.args.r) +
              kTileCols * units_of(unit, r);
     }
-    return g.packed_b + (col - area.n0) * units_of(unit, area.r1 - area.r0) +
+    return g.packed_b + (col - area.n0) / kTileCols * g.plan.b_panel +
            kTileCols * units_of(unit, r - area.r0);
   }
 
@@ -138,7 +120,8 @@ struct TileTask {
       for (int64_t r = area.r0; r < area.r1; r += kGemmBlock) {
         const int64_t r_count = lesser(kGemmBlock, area.r1 - r);
         const int64_t units = units_of(g.plan.b_unit, r_count);
-        pack_lines<kTileCols>(g.b, g.plan.b_unit, col, end, r, 0, r_count, panels, units);
+        pack_lines<kTileCols>(g.b, g.plan.b_unit, col, end - col, r, r_count,
+                              {panels, kTileCols * units, 0, false});
         for (int64_t i = col; i < end; i += kTileCols) {
           multiply_rows(i, r, panels + (i - col) * units);
         }
@@ -293,7 +276,8 @@ void pack_b(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t 
   n_end = lesser(n_end, n);
   float* panels = static_cast<float*>(packed) + n_begin * units_of(unit, r);
   if (unit != Unit::kHalves) {
-    return pack_lines<kTileCols>(lines, unit, n_begin, n_end, 0, 0, r, panels, units_of(unit, r));
+    return pack_lines<kTileCols>(lines, unit, n_begin, n_end - n_begin, 0, r,
+                                 {panels, kTileCols * units_of(unit, r), 0, false});
   }
   for (int64_t i = n_begin; i < n_end; i += kTileCols, panels += kTileCols * units_of(unit, r)) {
     pack_halves<kTileCols>(lines, i, lesser(kTileCols, n_end - i), r,

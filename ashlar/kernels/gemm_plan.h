@@ -27,6 +27,7 @@ struct GemmPlan {
   bool sums_in_c;
   int64_t area_m, area_n, span_r;
   int64_t tile_m, tile_n;
+  int64_t a_panel, b_panel;  // floats from a packed panel to the next
   int64_t a_bytes, b_bytes, area_bytes;
 };
 
@@ -50,17 +51,22 @@ inline constexpr int64_t kMaxRowsOnTheFly = 2 * kTileRows;
 // Panels of B that a task packs at a time: memory is read in longer runs.
 inline constexpr int64_t kPanelsOnTheFly = 4;
 // Packing tasks. r contiguous: a few panels over the whole span, in streams that the processor's
-// prefetcher can follow. Lines side by side: long runs of few rows (kPackStep at a time), since
-// each row may be another page of memory.
+// prefetcher can follow. Lines side by side: long runs of some rows.
 inline constexpr int64_t kPanelsAlongR = 2;
 inline constexpr int64_t kLinesSideBySide = 512;
 inline constexpr int64_t kRowsSideBySide = 64;
-inline constexpr int64_t kPackStep = 8;
 // Each thread's: sums of a tile, panels of B packed on the fly.
 inline constexpr int64_t kSumsBytes = kMaxTileRows * kMaxTileCols * kUnitBytes;
 inline constexpr int64_t kPanelBytes = kPanelsOnTheFly * kGemmBlock * kTileCols * kUnitBytes;
 inline constexpr int64_t kThreadBytes = kSumsBytes + kPanelBytes;
 static_assert(kMaxTileRows % kTileRows == 0 && kMaxTileCols % kTileCols == 0);
+
+// Panels are an odd number of cache lines apart, so that many of them can be written side by side
+// without meeting in the same sets of the cache.
+inline constexpr int64_t kMostPadding = 2 * kLineFloats;
+ASHLAR_INLINE int64_t panel_stride(int64_t width, int64_t units) {
+  return (ceil_div(width * units, kLineFloats) | 1) * kLineFloats;
+}
 
 // extent cut into the fewest equal parts of at most `most`, in multiples of `unit`.
 ASHLAR_INLINE int64_t equal_part(int64_t extent, int64_t most, int64_t unit) {
@@ -147,11 +153,11 @@ static GemmPlan plan_gemm(const GemmArgs& args, int threads) {
                    args.activation == Activation::kNone && args.residual == nullptr;
   const int64_t span = lesser(args.r, plan.span_r);
   const int64_t rows = lesser(plan.area_m, args.m);
-  if (!plan.a_is_packed) {
-    plan.a_bytes = round_up(rows * units_of(plan.a_unit, span) * kUnitBytes, 64);
-  }
+  plan.a_panel = panel_stride(kTileRows, units_of(plan.a_unit, span));
+  plan.b_panel = panel_stride(kTileCols, units_of(plan.b_unit, span));
+  if (!plan.a_is_packed) plan.a_bytes = ceil_div(rows, kTileRows) * plan.a_panel * kUnitBytes;
   if (plan.pack_b == PackB::kShared) {
-    plan.b_bytes = plan.area_n * units_of(plan.b_unit, span) * kUnitBytes;
+    plan.b_bytes = plan.area_n / kTileCols * plan.b_panel * kUnitBytes;
   }
   if (plan.span_r < args.r && !(plan.sums_in_c && args.n % kTileCols == 0)) {
     plan.area_bytes = plan.area_m * plan.area_n * kUnitBytes;
@@ -167,7 +173,10 @@ static int64_t scratch_bound(const GemmArgs& args, int threads) {
   const int64_t a_units = units_of(plan.a_unit, args.r);
   const int64_t b_units = args.b_is_packed ? 0 : units_of(plan.b_unit, args.r);
   const int64_t rows = round_up(args.m, kTileRows), cols = round_up(args.n, kTileCols);
-  int64_t bytes = lesser((rows * a_units + cols * b_units) * kUnitBytes, kPackedBytes) + 64;
+  const int64_t panels =
+      lesser(rows, kMaxAreaRows) / kTileRows + lesser(cols, kMaxAreaCols) / kTileCols;
+  int64_t bytes = lesser((rows * a_units + cols * b_units) * kUnitBytes, kPackedBytes) +
+                  panels * kMostPadding * kUnitBytes;
   if (!fits_one_span(args, a_units, b_units)) {
     bytes += lesser(rows, kSpannedRows) * lesser(cols, kSpannedCols) * kUnitBytes;
   }

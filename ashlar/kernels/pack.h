@@ -87,110 +87,161 @@ struct PairUnits {
   }
 };
 
-// What pack_panel writes, and from where. Stores go 16 lanes at a time: where width is less they
-// spill over into the units behind, which are written later, but never to `end`.
+// What is packed: r_count elements of `count` lines, into panels that lie `stride` floats apart,
+// from unit `first` of each. Panels are kWidth wide; the last one is filled up with zeros, or has
+// no more lines than there are (`trimmed`).
 template <typename T>
-struct PanelJob {
+struct PackJob {
   const T* lines;  // the first element
   int64_t line_stride, r_stride;
   int64_t count, r_count;
-  int64_t width;
-  float* panel;
-  const float* end;
+  float* panels;
+  int64_t stride, first;
+  bool trimmed;
 };
+
+// A panel of a job. Stores go 16 lanes at a time: where width is less they spill over into the
+// units behind, which are written later, but never to `end`.
+struct Panel {
+  float *to, *end;
+  int64_t width, count;  // lines it has, and those of them that are not zeros
+};
+template <int kWidth, typename T>
+ASHLAR_INLINE Panel panel_of(const PackJob<T>& job, int64_t line, int64_t units) {
+  const int64_t count = job.count - line < kWidth ? job.count - line : kWidth;
+  const int64_t width = job.trimmed ? count : kWidth;
+  float* to = job.panels + line / kWidth * job.stride + job.first * width;
+  return {to, to + units * width, width, count};
+}
 
 // r contiguous: squares of 16 units and 16 lines are transposed. Line by line to the end of r, so
 // that memory is read in few and long streams.
 template <typename Units, int kWidth, typename T>
-ASHLAR_INLINE void pack_along_r(const PanelJob<T>& job, int64_t units) {
+ASHLAR_INLINE void pack_along_r(const PackJob<T>& job, int64_t first_line, int64_t units) {
   constexpr int64_t kR = Units::kR;
   constexpr int kRows = kWidth < kLanes ? kWidth : kLanes;
-  for (int64_t line = 0; line < job.width; line += kLanes) {
-    const int64_t wide = job.width - line < kLanes ? job.width - line : kLanes;
+  const Panel panel = panel_of<kWidth>(job, first_line, units);
+  for (int64_t line = 0; line < panel.width; line += kLanes) {
+    const int64_t wide = panel.width - line < kLanes ? panel.width - line : kLanes;
     for (int64_t u = 0; u < units; u += kLanes) {
       const int64_t rows = units - u < kLanes ? units - u : kLanes;
       Vec v[kLanes];
 #pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i) {
+        prefetch(job.lines + (first_line + line + i) * job.line_stride + (u + 2 * kLanes) * kR);
+      }
+#pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) {
-        const T* from = job.lines + (line + i) * job.line_stride + u * kR;
-        v[i] =
-            i < kRows && line + i < job.count ? Units::along_r(from, job.r_count - u * kR) : zero();
+        const T* from = job.lines + (first_line + line + i) * job.line_stride + u * kR;
+        v[i] = i < kRows && line + i < panel.count ? Units::along_r(from, job.r_count - u * kR)
+                                                   : zero();
       }
       transpose<kRows>(v);
-      float* to = job.panel + u * job.width + line;
-      if (rows == kLanes && to + (kLanes - 1) * job.width + kLanes <= job.end) {
+      float* to = panel.to + u * panel.width + line;
+      if (rows == kLanes && to + (kLanes - 1) * panel.width + kLanes <= panel.end) {
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) store(to + i * job.width, v[i]);
+        for (int i = 0; i < kLanes; ++i) store(to + i * panel.width, v[i]);
       } else {
         float rest[kLanes * kLanes];
         for (int i = 0; i < kLanes; ++i) store(rest + i * kLanes, v[i]);
-        for (int64_t i = 0; i < rows; ++i) store(to + i * job.width, load(rest + i * kLanes), wide);
+        for (int64_t i = 0; i < rows; ++i) {
+          store(to + i * panel.width, load(rest + i * kLanes), wide);
+        }
       }
     }
   }
 }
 
-// Lines contiguous: copies 16 lines at a time.
-template <typename Units, typename T>
-ASHLAR_INLINE void pack_along_lines(const PanelJob<T>& job, int64_t units) {
-  constexpr int64_t kR = Units::kR;
-  for (int64_t line = 0; line < job.width; line += kLanes) {
-    const int64_t wide = job.width - line < kLanes ? job.width - line : kLanes;
-    const int64_t left = job.count > line ? job.count - line : 0;
-    const int64_t count = left < wide ? left : wide;
-    const T* from = job.lines + line;
-    float* to = job.panel + line;
-    int64_t u = 0;
-    if (count == kLanes) {
-      for (; u < units; ++u, from += kR * job.r_stride, to += job.width) {
-        store(to, Units::along_lines(from, job.r_stride, job.r_count - u * kR));
-      }
-    } else if (count > 0) {
-      for (; u < units && to + kLanes <= job.end; ++u, from += kR * job.r_stride, to += job.width) {
-        store(to, Units::along_lines(from, job.r_stride, job.r_count - u * kR, count));
-      }
-    }
-    for (; u < units; ++u, from += kR * job.r_stride, to += job.width) {
-      const Vec v =
-          count > 0 ? Units::along_lines(from, job.r_stride, job.r_count - u * kR, count) : zero();
-      store(to, v, wide);
-    }
+// What is packed next, of panels whose lines are contiguous.
+inline constexpr int64_t kUnitsAhead = 4;
+template <int64_t kR, int kWidth, typename T>
+ASHLAR_INLINE void fetch_rows(const T* from, int64_t r_stride) {
+  for (int64_t row = 0; row < kR; ++row, from += r_stride) {
+    for (int64_t i = 0; i < kWidth; i += 64 / static_cast<int64_t>(sizeof(T))) prefetch(from + i);
   }
 }
 
-template <typename Units, typename T>
-ASHLAR_INLINE void pack_scattered(const PanelJob<T>& job, int64_t units) {
-  for (int64_t u = 0; u < units; ++u) {
-    for (int64_t line = 0; line < job.width; ++line) {
-      const T* from = job.lines + line * job.line_stride + u * Units::kR * job.r_stride;
-      job.panel[u * job.width + line] =
-          line < job.count ? Units::one(from, job.r_stride, job.r_count - u * Units::kR) : 0.0f;
-    }
-  }
-}
-
-// kWidth >= width bounds the panel's width at compile time.
+// Lines contiguous, unit u of all panels: memory is read from end to end, as its prefetchers like
+// it, and panels are written side by side.
 template <typename Units, int kWidth, typename T>
-static void pack_panel_as(const PanelJob<T>& job) {
-  const int64_t units = (job.r_count + Units::kR - 1) / Units::kR;
-  if (job.r_stride == 1) {
-    pack_along_r<Units, kWidth>(job, units);
-  } else if (job.line_stride == 1) {
-    pack_along_lines<Units>(job, units);
-  } else {
-    pack_scattered<Units>(job, units);
+ASHLAR_INLINE void pack_along_lines(const PackJob<T>& job, int64_t u, int64_t units) {
+  const T* row = job.lines + u * Units::kR * job.r_stride;
+  const int64_t r_left = job.r_count - u * Units::kR;
+  constexpr int64_t kStored = (kWidth + kLanes - 1) / kLanes * kLanes;
+  const int64_t whole = (units - u) * kWidth >= kStored ? job.count : 0;
+  float* to = job.panels + (job.first + u) * kWidth;
+  int64_t line = 0;
+  for (; line + kStored <= whole; line += kWidth) {
+    fetch_rows<Units::kR, kWidth>(row + kUnitsAhead * Units::kR * job.r_stride + line,
+                                  job.r_stride);
+#pragma GCC unroll 4
+    for (int64_t lane = 0; lane < kWidth; lane += kLanes) {
+      store(to + lane, Units::along_lines(row + line + lane, job.r_stride, r_left));
+    }
+    to += job.stride;
+  }
+  for (; line < job.count; line += kWidth) {
+    const Panel panel = panel_of<kWidth>(job, line, units);
+    float* unit = panel.to + u * panel.width;
+    for (int64_t lane = 0; lane < panel.width; lane += kLanes, unit += kLanes) {
+      const int64_t left = panel.count - lane;
+      const T* from = row + line + lane;
+      const Vec v = left >= kLanes ? Units::along_lines(from, job.r_stride, r_left)
+                    : left > 0     ? Units::along_lines(from, job.r_stride, r_left, left)
+                                   : zero();
+      if (unit + kLanes <= panel.end) {
+        store(unit, v);
+      } else {
+        store(unit, v, panel.width - lane);
+      }
+    }
   }
 }
 
-// Packs elements [r, r + r_count) of lines [line, line + count) into a panel `width` wide. Units up
-// to `end` may be written.
+template <typename Units, int kWidth, typename T>
+ASHLAR_INLINE void pack_scattered(const PackJob<T>& job, int64_t first_line, int64_t units) {
+  const Panel panel = panel_of<kWidth>(job, first_line, units);
+  for (int64_t u = 0; u < units; ++u) {
+    for (int64_t line = 0; line < panel.width; ++line) {
+      const T* from =
+          job.lines + (first_line + line) * job.line_stride + u * Units::kR * job.r_stride;
+      panel.to[u * panel.width + line] =
+          line < panel.count ? Units::one(from, job.r_stride, job.r_count - u * Units::kR) : 0.0f;
+    }
+  }
+}
+
+template <typename Units, int kWidth, typename T>
+static void pack_panels_as(const PackJob<T>& job) {
+  const int64_t units = (job.r_count + Units::kR - 1) / Units::kR;
+  if (job.r_stride != 1 && job.line_stride == 1) {
+    for (int64_t u = 0; u < units; ++u) pack_along_lines<Units, kWidth>(job, u, units);
+    return;
+  }
+  for (int64_t line = 0; line < job.count; line += kWidth) {
+    if (job.r_stride == 1) {
+      pack_along_r<Units, kWidth>(job, line, units);
+    } else {
+      pack_scattered<Units, kWidth>(job, line, units);
+    }
+  }
+}
+
+// Where packed lines go: unit `first` and what follows of panels `stride` units of 32 bits apart.
+struct Panels {
+  float* begin;
+  int64_t stride, first;
+  bool trimmed;  // the last one has no lines beyond `count`, else zeros
+};
+
+// Packs elements [r, r + r_count) of lines [line, line + count) into panels kWidth wide.
 template <int kWidth>
-static void pack_panel(const Lines& from, Unit unit, int64_t line, int64_t count, int64_t r,
-                       int64_t r_count, int64_t width, float* panel, const float* end) {
+static void pack_lines(const Lines& from, Unit unit, int64_t line, int64_t count, int64_t r,
+                       int64_t r_count, const Panels& to) {
   const auto pack = [&]<typename T>(auto units, const T* data) {
-    pack_panel_as<decltype(units), kWidth, T>({data + line * from.line_stride + r * from.r_stride,
-                                               from.line_stride, from.r_stride, count, r_count,
-                                               width, panel, end});
+    pack_panels_as<decltype(units), kWidth, T>({data + line * from.line_stride + r * from.r_stride,
+                                                from.line_stride, from.r_stride, count, r_count,
+                                                to.begin, to.stride, to.first, to.trimmed});
   };
   const auto pack_as = [&]<typename T>(const T* data) {
     unit == Unit::kF32 ? pack(F32Units<T>{}, data) : pack(PairUnits<T>{}, data);
@@ -211,8 +262,7 @@ static void pack_halves(const Lines& from, int64_t line, int64_t count, int64_t 
   float wide[kStep * kWidth];
   for (int64_t k = 0; k < r; k += kStep) {
     const int64_t steps = r - k < kStep ? r - k : kStep;
-    pack_panel<kWidth>(from, Unit::kF32, line, count, k, steps, kWidth, wide,
-                       wide + steps * kWidth);
+    pack_lines<kWidth>(from, Unit::kF32, line, count, k, steps, {wide, 0, 0, false});
     for (int64_t i = 0; i < steps * kWidth; i += kLanes) {
       store(panel + k * kWidth + i, load(wide + i));
     }
