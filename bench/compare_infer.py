@@ -7,7 +7,8 @@ Makes the models (random weights) and the peers' virtual environments below buil
 of 512 tokens; decode of 1, 8 and 16 sequences; decode at a context of 4096) by each contestant in turns, and writes
 bench/results/infer-TIER.md and .json: medians, ratios to the peers, shares of this machine's limit as `ashlar bench`
 probes it in the same runs. --quick: llama-160m alone, without the long context. What was measured stays in
-build/peers/infer.jsonl, so that a run that was cut off goes on where it was; --again forgets it.
+build/peers/infer.jsonl, so that a run that was cut off goes on where it was; --again forgets it. The table holds all
+that has been measured so, whatever this run was asked for.
 """
 import argparse
 import datetime
@@ -148,11 +149,11 @@ def measure(args, models, works):
     return done
 
 
-def summarise(done, args, models, works):
+def summarise(done, args):
     rows = []
-    for model in models:
-        for kind in args.formats:
-            for work in works:
+    for model in MODELS:
+        for kind in dict.fromkeys(key[1] for key in done):
+            for work in WORKS:
                 field = WORKS[work][3]
                 medians, ours = {}, []
                 for name in ("ashlar", "llama.cpp", "OpenVINO"):
@@ -174,6 +175,7 @@ def summarise(done, args, models, works):
 
 def write_results(rows, args):
     machine, date = rows[-1]["machine"], datetime.date.today().isoformat()
+    revisions = ", ".join(dict.fromkeys(row["machine"]["revision"] for row in rows))
     stem = ROOT / "bench" / "results" / f"infer-{machine['isa']}"
     stem.with_suffix(".json").write_text(json.dumps({"date": date, "results": rows}, indent=1) + "\n")
     probe = machine["probe"]
@@ -181,7 +183,7 @@ def write_results(rows, args):
     lines = [
         "# Inference: Ashlar, llama.cpp and OpenVINO GenAI (int8)", "",
         f"{date}, {machine['cpu']}, {probe['threads']} threads, tier {machine['isa']}, Ashlar {machine['version']} "
-        f"{machine['revision']}. Probe of the machine: {probe['read_bytes_per_s'] / 1e9:.1f} GB/s read, "
+        f"{revisions}. Probe of the machine: {probe['read_bytes_per_s'] / 1e9:.1f} GB/s read, "
         f"{probe['f32_flops'] / 1e9:.0f} GFLOP/s f32, {probe.get('int8_ops', 0) / 1e9:.0f} Gop/s int8, "
         f"{probe.get('int4_ops', probe.get('int8_ops', 0)) / 1e9:.0f} by codes of four bits.", "",
         f"Made by `python3 bench/compare_infer.py{quick} --rounds {args.rounds}`: in turns, {args.rounds} rounds, "
@@ -215,7 +217,7 @@ def main():
     args.formats = args.formats.split(",")
     models = args.models.split(",") if args.models else MODELS[:1] if args.quick else MODELS
     works = [work for work in WORKS if not (args.quick and work.endswith("4096"))]
-    rows = summarise(measure(args, models, works), args, models, works)
+    rows = summarise(measure(args, models, works), args)
     if not rows:
         sys.exit("compare_infer: nothing was measured")
     write_results(rows, args)

@@ -61,14 +61,24 @@ struct MatrixView {  // element (i, j) at data[i * row_stride + j * col_stride]
   int64_t col_stride = 1;
 };
 
+// A norm that rows of A go through before they are rounded to bytes, with the bits of NormArgs.
+struct RowNorm {
+  const float* weight = nullptr;  // [R]; null: no norm
+  const float* bias = nullptr;    // [R], layer norm only; may be null
+  float eps = 1e-5f;
+  float weight_offset = 0;
+  bool layer = false;
+};
+
 // Order: AB, then + C_old (accumulate), + bias[N], activation (of the sum rounded to C's dtype),
 // + residual[M,N], rounding to C.
 struct GemmArgs {
   int64_t m = 0, n = 0, r = 0;
-  MatrixView a;                      // [M,R] f32 | bf16 | f16
-  MatrixView b;                      // [R,N] the same; ignored where B is packed
-  bool b_is_packed = false;          // known before there is data, when scratch is planned
-  const void* packed_b = nullptr;    // B as pack_b wrote it (same tier)
+  MatrixView a;                    // [M,R] f32 | bf16 | f16
+  RowNorm norm;                    // of f32 A by packed B in blocks (multiplies()), elsewhere none
+  MatrixView b;                    // [R,N] the same; ignored where B is packed
+  bool b_is_packed = false;        // known before there is data, when scratch is planned
+  const void* packed_b = nullptr;  // B as pack_b wrote it (same tier)
   DType packed_dtype = DType::kF32;  // its element type
   void* c = nullptr;                 // [M,N] row stride c_stride, f32 | bf16 | f16
   DType c_dtype = DType::kF32;

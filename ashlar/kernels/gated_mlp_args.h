@@ -9,7 +9,7 @@ namespace ashlar::kernels {
 // three weights are packed and multiplies() their formats; x and what lies between are f32.
 // Contract: the bits of gemm, gemm, gated and gemm, one after the other.
 struct GatedMlpArgs {
-  GemmArgs gate, up;  // with the same m, n, r and a; no epilogue, c is not used
+  GemmArgs gate, up;  // with the same m, n, r, a and norm; no epilogue, c is not used
   Activation activation = Activation::kSilu;
   GemmArgs down;  // with the same m; r is the gate's n, a is not used
 };

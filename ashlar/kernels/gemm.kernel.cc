@@ -78,7 +78,6 @@ struct TileTask {
   float* sums;  // of (m0, n0), rows stride apart
   int64_t stride;
   float* panels;  // for B packed on the fly
-  bool finishes;  // sums become elements of C behind the last block
 
   const float* a_panel(int64_t row, int64_t r) const {
     const Unit unit = g.plan.a_unit;
@@ -105,7 +104,8 @@ struct TileTask {
   void multiply(int64_t row, int64_t col, int64_t r, const float* b) const {
     const int64_t rows = lesser(kTileRows, m1 - row);
     const int vecs = n1 - col > kLanes ? kTileVecs : 1;
-    if (finishes && r + kGemmBlock >= area.r1) {
+    // What is added to was last used long ago; elsewhere that would cost more than it saves.
+    if (g.args.accumulate && r + kGemmBlock >= g.args.r) {
       fetch_to_finish(g.args, row, rows, col, lesser(kTileCols, n1 - col));
     }
     pick_tile(g.plan.inner, rows, vecs)(lesser(kGemmBlock, area.r1 - r), a_panel(row, r), b,
@@ -184,7 +184,7 @@ void multiply_area(const Gemm& g, const Area& area) {
   const int64_t tiles_m = ceil_div(area.m1 - area.m0, plan.tile_m);
   const int64_t tiles_n = ceil_div(area.n1 - area.n0, plan.tile_n);
   auto run = [&](int64_t task, int thread) {
-    TileTask t = {g, area, 0, 0, 0, 0, nullptr, 0, g.thread_panels(thread), false};
+    TileTask t = {g, area, 0, 0, 0, 0, nullptr, 0, g.thread_panels(thread)};
     t.m0 = area.m0 + task % tiles_m * plan.tile_m;
     t.m1 = lesser(t.m0 + plan.tile_m, area.m1);
     t.n0 = area.n0 + task / tiles_m * plan.tile_n;
@@ -201,9 +201,8 @@ void multiply_area(const Gemm& g, const Area& area) {
       t.stride = plan.tile_n;
       t.sums = g.thread_sums(thread);
     }
-    t.finishes = !in_c && area.r1 == g.args.r;
     t.run();
-    if (t.finishes) {
+    if (!in_c && area.r1 == g.args.r) {
       finish_tile(g.args, t.sums, t.stride, t.m0, t.m1 - t.m0, t.n0, t.n1 - t.n0);
     }
   };

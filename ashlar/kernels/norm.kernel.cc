@@ -1,12 +1,10 @@
 // RMS norm and layer norm, forward and backward. Sums over a row follow the row contract of args.h:
 // one vector of 16 partial sums, then a tree.
-#include "ashlar/kernels/rows_parallel.h"
+#include "ashlar/kernels/norm_row.h"
 #include "ashlar/kernels/table.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 namespace {
-
-ASHLAR_INLINE float rsqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
 
 // Of the weight and bias of row t.
 template <typename Args>
@@ -14,56 +12,31 @@ ASHLAR_INLINE int64_t weight_row(const Args& args, int64_t t) {
   return args.weight_rows == 1 ? 0 : t % args.weight_rows * args.width;
 }
 
-// Of a[i] b[i].
-template <typename T>
-ASHLAR_INLINE float row_sum(const T* a, const T* b, int64_t width) {
-  Vec sum = zero();
-  for_each_vec(width, [&](int64_t i, auto count) {
-    sum = fma(load(a + i, count), load(b + i, count), sum);
-  });
-  return reduce_add(sum);
+template <bool kLayer, typename T>
+ASHLAR_INLINE void normalise_row(const NormArgs& args, int64_t t, const T* x,
+                                 const RowStatistics& row) {
+  const int64_t first = weight_row(args, t);
+  normalise<kLayer>(x, static_cast<T*>(args.y) + t * args.width, args.width, row,
+                    args.weight + first, args.bias != nullptr ? args.bias + first : nullptr,
+                    args.weight_offset);
+  if (args.rstd != nullptr) args.rstd[t] = row.rstd;
 }
 
 template <typename T>
 ASHLAR_INLINE void rms_norm_row(const NormArgs& args, int64_t t) {
   const T* x = static_cast<const T*>(args.x) + t * args.width;
-  T* y = static_cast<T*>(args.y) + t * args.width;
   const bool given = args.squares != nullptr;
   const float squares = given ? args.squares[t] : row_sum(x, x, args.width);
-  const float width = static_cast<float>(given ? args.whole : args.width);
-  const float rstd = rsqrt(squares / width + args.eps);
-  const float* weight = args.weight + weight_row(args, t);
-  const Vec offset = broadcast(args.weight_offset);
-  for_each_vec(args.width, [&](int64_t i, auto count) {
-    const Vec w = load(weight + i, count) + offset;
-    store(y + i, load(x + i, count) * broadcast(rstd) * w, count);
-  });
-  if (args.rstd != nullptr) args.rstd[t] = rstd;
+  normalise_row<false>(args, t, x,
+                       rms_statistics(squares, given ? args.whole : args.width, args.eps));
 }
 
 template <typename T>
 ASHLAR_INLINE void layer_norm_row(const NormArgs& args, int64_t t) {
   const T* x = static_cast<const T*>(args.x) + t * args.width;
-  T* y = static_cast<T*>(args.y) + t * args.width;
-  const float width = static_cast<float>(args.width);
-  Vec sum = zero();
-  for_each_vec(args.width, [&](int64_t i, auto count) { sum = sum + load(x + i, count); });
-  const float mean = reduce_add(sum) / width;
-  Vec squares = zero();
-  for_each_vec(args.width, [&](int64_t i, auto count) {
-    const Vec v = keep(load(x + i, count) - broadcast(mean), count);
-    squares = fma(v, v, squares);
-  });
-  const float rstd = rsqrt(reduce_add(squares) / width + args.eps);
-  const int64_t row = weight_row(args, t);
-  const Vec offset = broadcast(args.weight_offset);
-  for_each_vec(args.width, [&](int64_t i, auto count) {
-    const Vec z = (load(x + i, count) - broadcast(mean)) * broadcast(rstd);
-    const Vec bias = args.bias != nullptr ? load(args.bias + row + i, count) : zero();
-    store(y + i, fma(z, load(args.weight + row + i, count) + offset, bias), count);
-  });
-  if (args.rstd != nullptr) args.rstd[t] = rstd;
-  if (args.mean != nullptr) args.mean[t] = mean;
+  const RowStatistics row = layer_statistics(x, args.width, args.eps);
+  normalise_row<true>(args, t, x, row);
+  if (args.mean != nullptr) args.mean[t] = row.mean;
 }
 
 void rms_norm(const NormArgs& args, const Team& team) {

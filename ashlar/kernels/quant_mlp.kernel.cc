@@ -78,9 +78,11 @@ struct Inner {
     const int64_t begin = super * kSuperBlocks, blocks = lesser(kSuperBlocks, all - begin);
     with_format(args.down.packed_dtype, [&]<typename F>(F) {
       auto* rows = reinterpret_cast<RowOf<F>*>(to);
-      for (int64_t m = m0; m < m1; m += tile_rows) {
-        round_blocks<F>(band.values[m - m0], kQuantSuper, lesser(tile_rows, m1 - m), begin, blocks,
-                        rows + m * all);
+      for (int64_t m = m0; m < m1; ++m) {
+        const int64_t tile = m / tile_rows * tile_rows,
+                      count = lesser(tile_rows, args.down.m - tile);
+        round_super<F>(band.values[m - m0], blocks, count,
+                       rows + tile * all + begin * count + (m - tile));
       }
     });
   }

@@ -2,6 +2,7 @@
 // by a band of rows.
 #pragma once
 
+#include "ashlar/kernels/norm_row.h"
 #include "ashlar/kernels/quant_bands.h"
 #include "ashlar/kernels/quant_tile.h"
 #if defined(__AVX2__) && !defined(__AVX512F__)
@@ -42,34 +43,63 @@ ASHLAR_INLINE int64_t rounded_bytes(const GemmArgs& args) {
   });
 }
 
-// Blocks [begin, begin + blocks), whole super-blocks, of `count` rows from x on, into their tile.
+// A super-block of a row, `blocks` from x on: to[b * tile_rows] is block b's place in a tile of so
+// many rows.
 template <typename F, typename T>
-ASHLAR_INLINE void round_blocks(const T* x, int64_t stride, int64_t count, int64_t begin,
-                                int64_t blocks, RowOf<F>* tile) {
-  for (int64_t i = 0; i < count; ++i, x += stride) {
-    each_super(x, blocks, [&](int64_t b, int64_t last, const QuantScale& by) {
-      for (; b < last; ++b) {
-        quantise_block<F>(x + b * kQuantBlock, by, tile[(begin + b) * count + i]);
-      }
-    });
+ASHLAR_INLINE void round_super(const T* x, int64_t blocks, int64_t tile_rows, RowOf<F>* to) {
+  const QuantScale by = quantise_scale(x, blocks);
+  for (int64_t b = 0; b < blocks; ++b) {
+    quantise_block<F>(x + b * kQuantBlock, by, to[b * tile_rows]);
   }
 }
 
-// The rows of A as B's format wants them.
+// Row `row` of A to its place in a tile of tile_rows.
+template <typename F>
+ASHLAR_INLINE void round_row(const GemmArgs& args, int64_t row, int64_t tile_rows, RowOf<F>* to) {
+  const int64_t blocks = args.r / kQuantBlock;
+  with_elements(args.a, [&](const auto* a) {
+    const auto* x = a + row * args.a.row_stride;
+    each_super(blocks, [&](int64_t b, int64_t count) {
+      round_super<F>(x + b * kQuantBlock, count, tile_rows, to + b * tile_rows);
+    });
+  });
+}
+
+// The same behind a norm, of f32: normalised elements stay in registers and the L1 cache.
+template <typename F>
+ASHLAR_INLINE void round_normalised(const GemmArgs& args, int64_t row, int64_t tile_rows,
+                                    RowOf<F>* to) {
+  const float* x = static_cast<const float*>(args.a.data) + row * args.a.row_stride;
+  const RowStatistics statistics = statistics_of(args.norm, x, args.r);
+  each_super(args.r / kQuantBlock, [&](int64_t b, int64_t count) {
+    alignas(64) float values[kQuantSuper];
+    normalise(args.norm, statistics, x, b * kQuantBlock, count * kQuantBlock, values);
+    round_super<F>(values, count, tile_rows, to + b * tile_rows);
+  });
+}
+
+// The rows of A as B's format wants them. Tiles are parted where they are too few for the threads.
 template <typename F>
 void round_rows(const GemmArgs& args, std::byte* rounded, const Team& team) {
   auto* to = reinterpret_cast<RowOf<F>*>(rounded);
   const int64_t blocks = args.r / kQuantBlock, tile_rows = rows_of_tile(args.m);
-  const auto round_tile = [&](int64_t tile, int) {
-    const int64_t first = tile * tile_rows, count = lesser(tile_rows, args.m - first);
-    with_elements(args.a, [&](const auto* a) {
-      round_blocks<F>(a + first * args.a.row_stride, args.a.row_stride, count, 0, blocks,
-                      to + first * blocks);
-    });
-  };
   const int64_t tiles = ceil_div(args.m, tile_rows);
-  if (args.m > kRowsAlone) return parallel_for(team, tiles, round_tile);
-  for (int64_t tile = 0; tile < tiles; ++tile) round_tile(tile, 0);
+  const int64_t parts = lesser(ceil_div(team.threads, tiles), tile_rows);
+  const int64_t part_rows = ceil_div(tile_rows, parts);
+  const auto round_part = [&](int64_t part, int) {
+    const int64_t first = part / parts * tile_rows, count = lesser(tile_rows, args.m - first);
+    const int64_t begin = part % parts * part_rows, end = lesser(count, begin + part_rows);
+    for (int64_t i = begin; i < end; ++i) {
+      RowOf<F>* row = to + first * blocks + i;
+      if (args.norm.weight != nullptr) {
+        round_normalised<F>(args, first + i, count, row);
+      } else {
+        round_row<F>(args, first + i, count, row);
+      }
+    }
+  };
+  if (args.m > kRowsAlone) return parallel_for(team, tiles * parts, round_part);
+  for (int64_t part = 0; part < tiles * parts; ++part) round_part(part, 0);
 }
 
 // Rows [m0, m1), whole tiles and at most kBandRows of them, by panels [first, last):

@@ -71,12 +71,11 @@ ASHLAR_INLINE void quantise_block(const T* x, const QuantScale& by, QuantRow& ou
   out.scale = by.scale;
 }
 
-// f(first block, one behind the last, how they are rounded), of each super-block of a row.
-template <typename T, typename Take>
-ASHLAR_INLINE void each_super(const T* x, int64_t blocks, Take&& f) {
+// f(first block, how many), of each super-block of a row.
+template <typename Take>
+ASHLAR_INLINE void each_super(int64_t blocks, Take&& f) {
   for (int64_t first = 0; first < blocks; first += kSuperBlocks) {
-    const int64_t last = lesser(blocks, first + kSuperBlocks);
-    f(first, last, quantise_scale(x + first * kQuantBlock, last - first));
+    f(first, lesser(kSuperBlocks, blocks - first));
   }
 }
 

@@ -23,8 +23,8 @@ struct KernelTable {
   int64_t (*packed_columns)(DType dtype);
   int64_t (*gemm_scratch)(const GemmArgs& args, int threads);
   void (*gemm)(const GemmArgs& args, const Team& team);
-  // Up to kMostProducts products of one A (the same a, m and r), each as gemm computes it, whose B
-  // are packed and multiplies() their formats.
+  // Up to kMostProducts products of one A (the same a, m, r and norm), each as gemm computes it,
+  // whose B are packed and multiplies() their formats.
   int64_t (*gemm_group_scratch)(const GemmArgs* products, int count, int threads);
   void (*gemm_group)(const GemmArgs* products, int count, const Team& team);
   int64_t (*gated_mlp_scratch)(const GatedMlpArgs& args, int threads);

@@ -5,6 +5,7 @@
 #include "ashlar/graph/ops/linear.h"
 #include "ashlar/passes/merge_linears.h"
 #include "ashlar/passes/merge_mlp.h"
+#include "ashlar/passes/merge_norms.h"
 #include "ashlar/passes/rewrite.h"
 
 namespace ashlar::passes {
@@ -81,7 +82,7 @@ Graph pack(const Graph& inference, const kernels::KernelTable& table) {
         packed_weight(rewrite.result(), inference.value(node.inputs[input]).variable, table);
     rewrite.copy(node, packing.op, std::move(inputs));
   }
-  return merge_linears(merge_mlps(rewrite.take()));
+  return merge_norms(merge_linears(merge_mlps(rewrite.take())));
 }
 
 }  // namespace ashlar::passes

@@ -2,6 +2,7 @@
 
 #include "ashlar/base/error.h"
 #include "ashlar/graph/ops/elementwise.h"
+#include "ashlar/graph/ops/row_norm.h"
 #include "ashlar/graph/ops/shape_rules.h"
 
 #include <fmt/format.h>
@@ -22,10 +23,10 @@ kernels::GemmArgs product(const Operand& weight, const PackedWeight& packed, int
 }  // namespace
 
 std::string GatedMlpOp::attributes() const {
-  return fmt::format("{} inner={} outputs={} gate={} up={} down={}", name(activation_),
-                     weights_.gate.outputs, weights_.down.outputs,
-                     ashlar::name(weights_.gate.format), ashlar::name(weights_.up.format),
-                     ashlar::name(weights_.down.format));
+  return fmt::format(
+      "{} inner={} outputs={} gate={} up={} down={}{}{}", name(activation_), weights_.gate.outputs,
+      weights_.down.outputs, ashlar::name(weights_.gate.format), ashlar::name(weights_.up.format),
+      ashlar::name(weights_.down.format), norm_ ? ", " : "", norm_ ? row_norm_text(*norm_) : "");
 }
 
 std::vector<ValueType> GatedMlpOp::infer(std::span<const ValueType> in) const {
@@ -44,6 +45,7 @@ std::vector<ValueType> GatedMlpOp::infer(std::span<const ValueType> in) const {
   const ValueType y{DType::kF32, {in[kX].shape[0], outer}};
   if (in[kBias].present) check_type(kind(), "bias", in[kBias], {DType::kF32, {outer}});
   if (in[kResidual].present) check_type(kind(), "residual", in[kResidual], y);
+  if (norm_) check_row_norm(kind(), in[kX], in[kNormWeight], in[kNormBias]);
   return {y};
 }
 
@@ -62,6 +64,7 @@ kernels::GatedMlpArgs GatedMlpOp::args(std::span<const Operand> in, const Operan
   args.gate = product(in[kGate], weights_.gate, rows, x.shape[1]);
   args.up = product(in[kUp], weights_.up, rows, x.shape[1]);
   args.gate.a = args.up.a = {x.data, x.dtype, x.shape[1], 1};
+  if (norm_) args.gate.norm = args.up.norm = row_norm(*norm_, in[kNormWeight], in[kNormBias]);
   args.activation = activation_;
   args.down = product(in[kDown], weights_.down, rows, inner);
   args.down.c = y.data;

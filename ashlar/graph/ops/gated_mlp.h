@@ -3,7 +3,10 @@
 #pragma once
 
 #include "ashlar/graph/op.h"
+#include "ashlar/graph/ops/norm.h"
 #include "ashlar/graph/ops/packed_weight.h"
+
+#include <optional>
 
 namespace ashlar::graph {
 
@@ -11,15 +14,19 @@ struct GatedMlpWeights {
   PackedWeight gate, up, down;  // [F,K], [F,K], [N,F]
 };
 
-// x [T,K] f32 -> y [T,N] f32: f(x gate^T) * (x up^T), times down^T, + bias [N], + residual [T,N].
-// The bits of the ops it stands for (passes/merge_mlp.h). Weights are u8 [P].
+// x [T,K] f32 -> y [T,N] f32: f(x gate^T) * (x up^T), times down^T, + bias [N], + residual [T,N];
+// with a norm, of weight and bias f32 [K], norm(x) stands for x. The bits of the ops it stands for
+// (passes/merge_mlp.h, passes/merge_norms.h). Weights are u8 [P].
 class GatedMlpOp : public Op {
  public:
-  enum Input { kX, kGate, kUp, kDown, kBias, kResidual, kInputs };
+  enum Input { kX, kGate, kUp, kDown, kBias, kResidual, kNormWeight, kNormBias, kInputs };
 
-  GatedMlpOp(kernels::Activation activation, const GatedMlpWeights& weights)
-      : activation_(activation), weights_(weights) {}
+  GatedMlpOp(kernels::Activation activation, const GatedMlpWeights& weights,
+             std::optional<NormSpec> norm = {})
+      : activation_(activation), weights_(weights), norm_(norm) {}
+  kernels::Activation activation() const { return activation_; }
   const GatedMlpWeights& weights() const { return weights_; }
+  const std::optional<NormSpec>& norm() const { return norm_; }
 
   std::string_view kind() const override { return "gated_mlp"; }
   std::string attributes() const override;
@@ -30,13 +37,16 @@ class GatedMlpOp : public Op {
   void run(const KernelCall& call) const override;
   // None: a packed weight has no fp64 values.
   void reference(const ReferenceCall& call) const override;
-  bool optional_input(int input) const override { return input == kBias || input == kResidual; }
+  bool optional_input(int input) const override {
+    return input >= kBias && (input != kNormWeight || !norm_);
+  }
 
  private:
   kernels::GatedMlpArgs args(std::span<const Operand> inputs, const Operand& y) const;
 
   kernels::Activation activation_;
   GatedMlpWeights weights_;
+  std::optional<NormSpec> norm_;
 };
 
 }  // namespace ashlar::graph

@@ -1,6 +1,7 @@
 #include "ashlar/graph/ops/linear_group.h"
 
 #include "ashlar/base/error.h"
+#include "ashlar/graph/ops/row_norm.h"
 #include "ashlar/graph/ops/shape_rules.h"
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@ namespace ashlar::graph {
 std::string LinearGroupOp::attributes() const {
   std::vector<std::string> parts;
   for (const PackedWeight& weight : weights_) parts.push_back(weight.str());
+  if (norm_) parts.push_back(row_norm_text(*norm_));
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
@@ -18,9 +20,10 @@ std::vector<ValueType> LinearGroupOp::infer(std::span<const ValueType> in) const
   ASHLAR_CHECK(!weights_.empty() && weights_.size() <= kernels::kMostProducts,
                "linear_group: {} products, 1 to {} are wanted", weights_.size(),
                kernels::kMostProducts);
-  check_inputs(kind(), in, static_cast<int>(1 + 2 * weights_.size()));
+  check_inputs(kind(), in, static_cast<int>(norm_input() + (norm_ ? 2 : 0)));
   check_rank(kind(), "x", in[kX], 2);
   ASHLAR_CHECK(in[kX].dtype == DType::kF32, "linear_group: x is {}, f32 is wanted", in[kX].str());
+  if (norm_) check_row_norm(kind(), in[kX], in[norm_input()], in[norm_input() + 1]);
   std::vector<ValueType> outputs;
   for (size_t i = 0; i < weights_.size(); ++i) {
     const PackedWeight& weight = weights_[i];
@@ -58,6 +61,7 @@ std::vector<kernels::GemmArgs> LinearGroupOp::args(std::span<const Operand> in,
     args.c = out[i].data;
     args.c_stride = args.n;
     if (const Operand& bias = in[bias_input(i)]; bias.present) args.bias = bias.as<float>();
+    if (norm_) args.norm = row_norm(*norm_, in[norm_input()], in[norm_input() + 1]);
   }
   return all;
 }

@@ -200,7 +200,7 @@ int64_t gemm_scratch(const GemmArgs& args, int threads) {
 }
 
 void gemm(const GemmArgs& args, const Team& team) {
-  if (is_quantised(args)) return amx_quant_gemm(args, team);
+  if (is_quantised(args)) return amx_quant_gemm(&args, 1, team);
   if (!is_ours(args) || args.m == 0 || args.n == 0 || args.r == 0) return other_gemm(args, team);
   const AmxPlan plan = plan_amx(args);
   std::byte* const area_sums = team.scratch + plan.shared_bytes;
@@ -230,7 +230,7 @@ int64_t gemm_group_scratch(const GemmArgs* products, int count, int threads) {
 
 void gemm_group(const GemmArgs* products, int count, const Team& team) {
   if (!is_quantised(*products)) return other_group(products, count, team);
-  for (int i = 0; i < count; ++i) amx_quant_gemm(products[i], team);
+  amx_quant_gemm(products, count, team);
 }
 
 }  // namespace

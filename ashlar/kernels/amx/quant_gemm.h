@@ -10,7 +10,8 @@ namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 inline constexpr int64_t kAmxQuantLeastRows = 13;
 
 int64_t amx_quant_scratch(const GemmArgs& args, int threads);
-// The bits of quant_gemm (quant_gemm.h), whose packed layout it reads.
-void amx_quant_gemm(const GemmArgs& args, const Team& team);
+// The bits of quant_gemm (quant_gemm.h), whose packed layout it reads: products of one A, whose
+// rows are rounded once.
+void amx_quant_gemm(const GemmArgs* products, int count, const Team& team);
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

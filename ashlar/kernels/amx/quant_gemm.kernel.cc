@@ -56,15 +56,14 @@ int64_t amx_quant_scratch(const GemmArgs& args, int threads) {
   return threads * static_cast<int64_t>(sizeof(AmxQuantOwn)) + AmxRounded::bytes(args.m, args.r);
 }
 
-void amx_quant_gemm(const GemmArgs& args, const Team& team) {
+void amx_quant_gemm(const GemmArgs* products, int count, const Team& team) {
   auto* of_threads = reinterpret_cast<AmxQuantOwn*>(team.scratch);
   const AmxRounded rows = {reinterpret_cast<AmxQuantRows*>(of_threads + team.threads),
-                           ceil_div(args.m, kAmxRows)};
-  with_format(args.packed_dtype, [&]<typename F>(F) {
-    parallel_for(team, rows.groups,
-                 [&](int64_t group, int) { amx_round_group<F::kHasMinimum>(args, group, rows); });
-  });
-  amx_multiply_rounded(args, rows, of_threads, team);
+                           ceil_div(products->m, kAmxRows)};
+  bool with_sums = false;
+  for (int i = 0; i < count; ++i) with_sums |= has_minimum(products[i].packed_dtype);
+  amx_round_rows(*products, with_sums, rows, team);
+  for (int i = 0; i < count; ++i) amx_multiply_rounded(products[i], rows, of_threads, team);
 }
 
 }  // namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE

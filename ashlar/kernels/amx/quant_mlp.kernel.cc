@@ -80,17 +80,6 @@ struct Inner {
   }
 };
 
-void round_rows(const GatedMlpArgs& args, const AmxRounded& to, const Team& team) {
-  const bool with_sums = has_minimum(args.gate.packed_dtype) || has_minimum(args.up.packed_dtype);
-  parallel_for(team, to.groups, [&](int64_t group, int) {
-    if (with_sums) {
-      amx_round_group<true>(args.gate, group, to);
-    } else {
-      amx_round_group<false>(args.gate, group, to);
-    }
-  });
-}
-
 int64_t fused_scratch(const GatedMlpArgs& args, int threads) {
   return threads * static_cast<int64_t>(sizeof(Thread)) +
          AmxRounded::bytes(args.gate.m, args.gate.r) + AmxRounded::bytes(args.down.m, args.down.r);
@@ -111,7 +100,8 @@ void gated_mlp(const GatedMlpArgs& args, const Team& team) {
   const AmxRounded x = {reinterpret_cast<AmxQuantRows*>(rows), groups};
   rows += AmxRounded::bytes(args.gate.m, args.gate.r);
   const AmxRounded inner = {reinterpret_cast<AmxQuantRows*>(rows), groups};
-  round_rows(args, x, team);
+  amx_round_rows(args.gate,
+                 has_minimum(args.gate.packed_dtype) || has_minimum(args.up.packed_dtype), x, team);
 
   const QuantBands p =
       cut_bands(groups, kAmxBandRows / kAmxRows, ceil_div(args.gate.n, kQuantSuper), 1, 1,

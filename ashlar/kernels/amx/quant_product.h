@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ashlar/kernels/amx/quant_square.h"
+#include "ashlar/kernels/norm_row.h"
 #include "ashlar/kernels/parallel.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
@@ -53,14 +54,48 @@ ASHLAR_INLINE void amx_round_super(const T* x, int64_t stride, int64_t count, in
 // Group `group` of A's rows.
 template <bool kSums>
 static void amx_round_group(const GemmArgs& args, int64_t group, const AmxRounded& to) {
-  const int64_t first = group * kAmxRows, blocks = args.r / kQuantBlock;
+  const int64_t first = group * kAmxRows, count = lesser(kAmxRows, args.m - first);
   with_elements(args.a, [&](const auto* a) {
-    for (int64_t b = 0; b < blocks; b += kSuperBlocks) {
+    each_super(args.r / kQuantBlock, [&](int64_t b, int64_t blocks) {
       amx_round_super<kSums>(a + first * args.a.row_stride + b * kQuantBlock, args.a.row_stride,
-                             lesser(kAmxRows, args.m - first), lesser(kSuperBlocks, blocks - b),
-                             to.of(b)[group]);
+                             count, blocks, to.of(b)[group]);
+    });
+  });
+}
+
+// The same behind a norm, of f32.
+template <bool kSums>
+static void amx_round_normalised(const GemmArgs& args, int64_t group, const AmxRounded& to) {
+  const int64_t first = group * kAmxRows, count = lesser(kAmxRows, args.m - first);
+  const float* x = static_cast<const float*>(args.a.data) + first * args.a.row_stride;
+  RowStatistics rows[kAmxRows];
+  for (int64_t i = 0; i < count; ++i) {
+    rows[i] = statistics_of(args.norm, x + i * args.a.row_stride, args.r);
+  }
+  each_super(args.r / kQuantBlock, [&](int64_t b, int64_t blocks) {
+    alignas(64) float values[kAmxRows][kQuantSuper];
+    for (int64_t i = 0; i < count; ++i) {
+      normalise(args.norm, rows[i], x + i * args.a.row_stride, b * kQuantBlock,
+                blocks * kQuantBlock, values[i]);
+    }
+    amx_round_super<kSums>(values[0], kQuantSuper, count, blocks, to.of(b)[group]);
+  });
+}
+
+// A's rows for weights of any format, or without sums for those that have no minima.
+template <bool kSums>
+static void amx_round_rows(const GemmArgs& args, const AmxRounded& to, const Team& team) {
+  parallel_for(team, to.groups, [&](int64_t group, int) {
+    if (args.norm.weight != nullptr) {
+      amx_round_normalised<kSums>(args, group, to);
+    } else {
+      amx_round_group<kSums>(args, group, to);
     }
   });
+}
+static inline void amx_round_rows(const GemmArgs& args, bool with_sums, const AmxRounded& to,
+                                  const Team& team) {
+  with_sums ? amx_round_rows<true>(args, to, team) : amx_round_rows<false>(args, to, team);
 }
 
 // Two panels by `groups` groups of rows. `ahead(i)` comes before group i's last super-block and
