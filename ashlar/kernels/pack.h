@@ -87,17 +87,21 @@ struct PairUnits {
   }
 };
 
-// What is packed: r_count elements of `count` lines, into panels that lie `stride` floats apart,
-// from unit `first` of each. Panels are kWidth wide; the last one is filled up with zeros, or has
-// no more lines than there are (`trimmed`).
+// Where packed lines go: unit `first`, and what follows it, of panels `stride` units of 32 bits
+// apart.
+struct Panels {
+  float* begin;
+  int64_t stride, first;
+  bool trimmed;  // the last one has no more lines than there are, else zeros
+};
+
+// What is packed, and where to: r_count elements of `count` lines.
 template <typename T>
 struct PackJob {
   const T* lines;  // the first element
   int64_t line_stride, r_stride;
   int64_t count, r_count;
-  float* panels;
-  int64_t stride, first;
-  bool trimmed;
+  Panels to;
 };
 
 // A panel of a job. Stores go 16 lanes at a time: where width is less they spill over into the
@@ -109,8 +113,8 @@ struct Panel {
 template <int kWidth, typename T>
 ASHLAR_INLINE Panel panel_of(const PackJob<T>& job, int64_t line, int64_t units) {
   const int64_t count = job.count - line < kWidth ? job.count - line : kWidth;
-  const int64_t width = job.trimmed ? count : kWidth;
-  float* to = job.panels + line / kWidth * job.stride + job.first * width;
+  const int64_t width = job.to.trimmed ? count : kWidth;
+  float* to = job.to.begin + line / kWidth * job.to.stride + job.to.first * width;
   return {to, to + units * width, width, count};
 }
 
@@ -169,7 +173,7 @@ ASHLAR_INLINE void pack_along_lines(const PackJob<T>& job, int64_t u, int64_t un
   const int64_t r_left = job.r_count - u * Units::kR;
   constexpr int64_t kStored = (kWidth + kLanes - 1) / kLanes * kLanes;
   const int64_t whole = (units - u) * kWidth >= kStored ? job.count : 0;
-  float* to = job.panels + (job.first + u) * kWidth;
+  float* to = job.to.begin + (job.to.first + u) * kWidth;
   int64_t line = 0;
   for (; line + kStored <= whole; line += kWidth) {
     fetch_rows<Units::kR, kWidth>(row + kUnitsAhead * Units::kR * job.r_stride + line,
@@ -178,7 +182,7 @@ ASHLAR_INLINE void pack_along_lines(const PackJob<T>& job, int64_t u, int64_t un
     for (int64_t lane = 0; lane < kWidth; lane += kLanes) {
       store(to + lane, Units::along_lines(row + line + lane, job.r_stride, r_left));
     }
-    to += job.stride;
+    to += job.to.stride;
   }
   for (; line < job.count; line += kWidth) {
     const Panel panel = panel_of<kWidth>(job, line, units);
@@ -227,13 +231,6 @@ static void pack_panels_as(const PackJob<T>& job) {
   }
 }
 
-// Where packed lines go: unit `first` and what follows of panels `stride` units of 32 bits apart.
-struct Panels {
-  float* begin;
-  int64_t stride, first;
-  bool trimmed;  // the last one has no lines beyond `count`, else zeros
-};
-
 // Packs elements [r, r + r_count) of lines [line, line + count) into panels kWidth wide.
 template <int kWidth>
 static void pack_lines(const Lines& from, Unit unit, int64_t line, int64_t count, int64_t r,
@@ -241,7 +238,7 @@ static void pack_lines(const Lines& from, Unit unit, int64_t line, int64_t count
   const auto pack = [&]<typename T>(auto units, const T* data) {
     pack_panels_as<decltype(units), kWidth, T>({data + line * from.line_stride + r * from.r_stride,
                                                 from.line_stride, from.r_stride, count, r_count,
-                                                to.begin, to.stride, to.first, to.trimmed});
+                                                to});
   };
   const auto pack_as = [&]<typename T>(const T* data) {
     unit == Unit::kF32 ? pack(F32Units<T>{}, data) : pack(PairUnits<T>{}, data);

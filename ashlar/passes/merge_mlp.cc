@@ -85,14 +85,9 @@ Graph merge_mlps(const Graph& graph) {
     rewrite.copy(node,
                  std::make_shared<graph::GatedMlpOp>(
                      activation, graph::GatedMlpWeights{packed(*gate), packed(*up), packed(*down)}),
-                 rewrite({gate->inputs[LinearOp::kX],
-                          gate->inputs[LinearOp::kWeight],
-                          up->inputs[LinearOp::kWeight],
-                          down->inputs[LinearOp::kWeight],
-                          down->inputs[LinearOp::kBias],
-                          down->inputs[LinearOp::kResidual],
-                          {},
-                          {}}));
+                 rewrite({gate->inputs[LinearOp::kX], gate->inputs[LinearOp::kWeight],
+                          up->inputs[LinearOp::kWeight], down->inputs[LinearOp::kWeight],
+                          down->inputs[LinearOp::kBias], down->inputs[LinearOp::kResidual]}));
   }
   return rewrite.take();
 }

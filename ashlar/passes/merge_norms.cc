@@ -35,9 +35,6 @@ static_assert(LinearGroupOp::kX == kX && GatedMlpOp::kX == kX);
 
 std::vector<graph::ValueId> inputs_behind_norm(const Node& node, const Node& norm) {
   std::vector<graph::ValueId> inputs = node.inputs;
-  if (dynamic_cast<const GatedMlpOp*>(node.op.get()) != nullptr) {
-    inputs.resize(GatedMlpOp::kNormWeight);
-  }
   inputs[kX] = norm.inputs[0];
   inputs.insert(inputs.end(), {norm.inputs[1], norm.inputs[2]});
   return inputs;
@@ -61,26 +58,30 @@ const Node* norm_before(const Graph& graph, const std::vector<int>& uses, const 
 
 Graph merge_norms(const Graph& graph) {
   const std::vector<int> uses = count_uses(graph);
-  std::map<const Node*, const Node*> norm_of;
+  struct Merged {
+    const Node* norm;
+    OpPtr op;
+  };
+  std::map<const Node*, Merged> merged;  // by the node behind the norm
   std::set<const Node*> left_out;
   for (const Node& node : graph.nodes()) {
     const Node* norm = norm_before(graph, uses, node);
     if (norm == nullptr) continue;
-    if (behind_norm(node, dynamic_cast<const NormOp&>(*norm->op).spec()) == nullptr) continue;
-    norm_of[&node] = norm;
+    OpPtr op = behind_norm(node, dynamic_cast<const NormOp&>(*norm->op).spec());
+    if (op == nullptr) continue;
+    merged.emplace(&node, Merged{norm, std::move(op)});
     left_out.insert(norm);
   }
   Rewrite rewrite(graph);
   for (const Node& node : graph.nodes()) {
     if (left_out.contains(&node)) continue;
-    const auto found = norm_of.find(&node);
-    if (found == norm_of.end()) {
+    const auto found = merged.find(&node);
+    if (found == merged.end()) {
       rewrite.copy(node);
       continue;
     }
-    const Node& norm = *found->second;
-    rewrite.copy(node, behind_norm(node, dynamic_cast<const NormOp&>(*norm.op).spec()),
-                 rewrite(inputs_behind_norm(node, norm)));
+    const auto& [norm, op] = found->second;
+    rewrite.copy(node, op, rewrite(inputs_behind_norm(node, *norm)));
   }
   return rewrite.take();
 }

@@ -30,7 +30,7 @@ std::string GatedMlpOp::attributes() const {
 }
 
 std::vector<ValueType> GatedMlpOp::infer(std::span<const ValueType> in) const {
-  check_inputs(kind(), in, kInputs);
+  check_inputs(kind(), in, kInputs + (norm_ ? 2 : 0));
   check_rank(kind(), "x", in[kX], 2);
   for (const Input weight : {kGate, kUp, kDown}) check_rank(kind(), "weight", in[weight], 1);
   for (const PackedWeight& weight : {weights_.gate, weights_.up, weights_.down}) {
@@ -45,7 +45,7 @@ std::vector<ValueType> GatedMlpOp::infer(std::span<const ValueType> in) const {
   const ValueType y{DType::kF32, {in[kX].shape[0], outer}};
   if (in[kBias].present) check_type(kind(), "bias", in[kBias], {DType::kF32, {outer}});
   if (in[kResidual].present) check_type(kind(), "residual", in[kResidual], y);
-  if (norm_) check_row_norm(kind(), in[kX], in[kNormWeight], in[kNormBias]);
+  if (norm_) check_row_norm(kind(), in[kX], in[kNormInput], in[kNormInput + 1]);
   return {y};
 }
 
@@ -64,7 +64,7 @@ kernels::GatedMlpArgs GatedMlpOp::args(std::span<const Operand> in, const Operan
   args.gate = product(in[kGate], weights_.gate, rows, x.shape[1]);
   args.up = product(in[kUp], weights_.up, rows, x.shape[1]);
   args.gate.a = args.up.a = {x.data, x.dtype, x.shape[1], 1};
-  if (norm_) args.gate.norm = args.up.norm = row_norm(*norm_, in[kNormWeight], in[kNormBias]);
+  if (norm_) args.gate.norm = args.up.norm = row_norm(*norm_, in[kNormInput], in[kNormInput + 1]);
   args.activation = activation_;
   args.down = product(in[kDown], weights_.down, rows, inner);
   args.down.c = y.data;

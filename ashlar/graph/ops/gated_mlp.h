@@ -19,7 +19,8 @@ struct GatedMlpWeights {
 // (passes/merge_mlp.h, passes/merge_norms.h). Weights are u8 [P].
 class GatedMlpOp : public Op {
  public:
-  enum Input { kX, kGate, kUp, kDown, kBias, kResidual, kNormWeight, kNormBias, kInputs };
+  enum Input { kX, kGate, kUp, kDown, kBias, kResidual, kInputs };
+  static constexpr size_t kNormInput = kInputs;  // its weight, where there is one; then its bias
 
   GatedMlpOp(kernels::Activation activation, const GatedMlpWeights& weights,
              std::optional<NormSpec> norm = {})
@@ -38,7 +39,7 @@ class GatedMlpOp : public Op {
   // None: a packed weight has no fp64 values.
   void reference(const ReferenceCall& call) const override;
   bool optional_input(int input) const override {
-    return input >= kBias && (input != kNormWeight || !norm_);
+    return input >= kBias && static_cast<size_t>(input) != kNormInput;
   }
 
  private:
