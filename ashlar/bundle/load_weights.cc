@@ -5,8 +5,11 @@
 #include "ashlar/mesh/part.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <exception>
 #include <map>
+#include <mutex>
 #include <set>
 #include <utility>
 
@@ -68,29 +71,29 @@ class Loader {
          text.substr(2));
   }
 
-  int64_t load(Storage storage, const PutParameter& put) {
-    int64_t bytes = 0;
+  // A tensor is a task.
+  int64_t load(Storage storage, const PutParameter& put, ThreadPool* pool) {
+    std::vector<const WeightRule*> wanted;
     for (const WeightRule& rule : rules_) {
-      if (!is_wanted(rule)) continue;
-      const std::string name = weights_.name_of(rule);
-      const Tensor tensor = gather_groups(weights_.tensor(rule, name), rows_of(rule), rule.groups);
-      int64_t row = 0;
-      for (const std::string& target : rule.parameters) {
-        const graph::Variable& variable = parameter(graph_, target);
-        const Piece piece = cut(tensor, rule, variable, row);
-        if (rule.index) {
-          add_index(variable, *rule.index, piece.tensor, put);
-        } else {
-          const bool ours = piece.ours || rule.groups > 1;
-          put(target, stored(piece.tensor, variable.dtype, ours ? Storage::kMapped : storage));
-        }
-        bytes += bytes_of(tensor.dtype(), piece.tensor.elements());
-        row += whole_shape(variable)[0];
-      }
-      // Its pages are of no further use.
-      const bool reordered = rule.groups > 1 || rule.paired_heads > 0;
-      if (storage == Storage::kOwn || rule.index || reordered) file_.release(name);
+      if (is_wanted(rule)) wanted.push_back(&rule);
     }
+    std::atomic<int64_t> bytes = 0;
+    const auto load_one = [&](int64_t task, int) {
+      if (stopped_) return;
+      try {
+        bytes += load_rule(*wanted[static_cast<size_t>(task)], storage, put);
+      } catch (...) {  // tasks may not throw
+        const std::lock_guard lock(mutex_);
+        stopped_ = true;
+        if (!failed_) failed_ = std::current_exception();
+      }
+    };
+    if (pool != nullptr) {
+      pool->parallel_for(std::ssize(wanted), load_one);
+    } else {
+      for (int64_t task = 0; task < std::ssize(wanted); ++task) load_one(task, 0);
+    }
+    if (failed_) std::rethrow_exception(failed_);
     return bytes;
   }
 
@@ -99,6 +102,45 @@ class Loader {
     Tensor tensor;
     bool ours = false;  // a copy already
   };
+
+  int64_t load_rule(const WeightRule& rule, Storage storage, const PutParameter& put) {
+    const std::string name = weights_.name_of(rule);
+    const Tensor tensor = gather_groups(weights_.tensor(rule, name), rows_of(rule), rule.groups);
+    int64_t bytes = 0, row = 0;
+    for (const std::string& target : rule.parameters) {
+      const graph::Variable& variable = parameter(graph_, target);
+      const Piece piece = cut(tensor, rule, variable, row);
+      if (rule.index) {
+        add_index(variable, *rule.index, piece.tensor, put);
+      } else {
+        const bool ours = piece.ours || rule.groups > 1;
+        put_one(target, stored(piece.tensor, variable.dtype, ours ? Storage::kMapped : storage),
+                put);
+      }
+      bytes += bytes_of(tensor.dtype(), piece.tensor.elements());
+      row += whole_shape(variable)[0];
+    }
+    // Its pages are of no further use.
+    const bool reordered = rule.groups > 1 || rule.paired_heads > 0;
+    if (storage == Storage::kOwn || rule.index || reordered) file_.release(name);
+    return bytes;
+  }
+
+  void put_one(const std::string& name, Tensor tensor, const PutParameter& put) {
+    const std::lock_guard lock(mutex_);
+    put_locked(name, std::move(tensor), put);
+  }
+
+  // Not once it has thrown.
+  void put_locked(const std::string& name, Tensor tensor, const PutParameter& put) {
+    if (stopped_) return;
+    try {
+      put(name, std::move(tensor));
+    } catch (...) {
+      stopped_ = true;
+      throw;
+    }
+  }
 
   // Of each parameter of the tensor.
   std::vector<int64_t> rows_of(const WeightRule& rule) const {
@@ -164,17 +206,24 @@ class Loader {
     return {};
   }
 
-  // What an index gives of a parameter; they come in ascending order, and the last completes it.
+  // What an index gives of a parameter; the last of them completes it.
   void add_index(const graph::Variable& variable, int64_t index, const Tensor& piece,
                  const PutParameter& put) {
-    Tensor& held = incomplete_[variable.name];
-    if (held.empty()) held = Tensor(variable.dtype, variable.shape);
     const int64_t row = index - (variable.part.empty() ? 0 : variable.part.front().offset);
-    Tensor place = held.rows(row, row + 1);
+    Tensor place = place_of(variable, row);
     convert(piece.dtype(), piece.data(), place.dtype(), place.data(), place.elements());
-    if (row + 1 < variable.shape[0]) return;
-    put(variable.name, std::move(held));
+    const std::lock_guard lock(mutex_);
+    Incomplete& held = incomplete_[variable.name];
+    if (++held.rows < variable.shape[0]) return;
+    put_locked(variable.name, std::move(held.tensor), put);
     incomplete_.erase(variable.name);
+  }
+
+  Tensor place_of(const graph::Variable& variable, int64_t row) {
+    const std::lock_guard lock(mutex_);
+    Incomplete& held = incomplete_[variable.name];
+    if (held.tensor.empty()) held.tensor = Tensor(variable.dtype, variable.shape);
+    return held.tensor.rows(row, row + 1);
   }
 
   static Tensor stored(const Tensor& tensor, DType dtype, Storage storage) {
@@ -189,7 +238,15 @@ class Loader {
   const formats::TensorFile& file_;
   const graph::Graph& graph_;
   const std::vector<WeightRule>& rules_;
-  std::map<std::string, Tensor> incomplete_;  // parameters of which some parts are missing
+
+  struct Incomplete {
+    Tensor tensor;
+    int64_t rows = 0;  // that are there
+  };
+  std::atomic<bool> stopped_ = false;
+  std::mutex mutex_;  // of what follows, and of put
+  std::exception_ptr failed_;
+  std::map<std::string, Incomplete> incomplete_;  // parameters of which some parts are missing
 };
 
 }  // namespace
@@ -199,10 +256,10 @@ void check_weights(const Weights& weights, const graph::Graph& graph, const std:
 }
 
 int64_t load_weights(const Weights& weights, const graph::Graph& graph, Storage storage,
-                     const std::string& where, const PutParameter& put) {
+                     const std::string& where, const PutParameter& put, ThreadPool* pool) {
   Loader loader(weights, graph);
   loader.check(where);
-  return loader.load(storage, put);
+  return loader.load(storage, put, pool);
 }
 
 }  // namespace ashlar::bundle

@@ -4,6 +4,7 @@
 // over or of another shape is named before anything is loaded.
 #pragma once
 
+#include "ashlar/base/thread_pool.h"
 #include "ashlar/bundle/weights.h"
 #include "ashlar/graph/graph.h"
 #include "ashlar/models/family.h"
@@ -30,13 +31,14 @@ inline void check_weights(const Weights& weights, const models::DecoderConfig&,
 using PutParameter = std::function<void(const std::string& name, Tensor tensor)>;
 
 // where: the model, for messages. To be called before a VariableStore makes what is missing.
-// Returns how many bytes of the tensors were read (or mapped).
+// Returns how many bytes of the tensors were read (or mapped). With a pool its threads convert
+// tensors side by side: `put` is called by any of them, but one at a time and in no order.
 int64_t load_weights(const Weights& weights, const graph::Graph& graph, Storage storage,
-                     const std::string& where, const PutParameter& put);
+                     const std::string& where, const PutParameter& put, ThreadPool* pool = nullptr);
 inline int64_t load_weights(const Weights& weights, const models::DecoderConfig&,
                             const graph::Graph& graph, Storage storage, const std::string& where,
-                            const PutParameter& put) {
-  return load_weights(weights, graph, storage, where, put);
+                            const PutParameter& put, ThreadPool* pool = nullptr) {
+  return load_weights(weights, graph, storage, where, put, pool);
 }
 
 }  // namespace ashlar::bundle

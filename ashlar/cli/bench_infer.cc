@@ -61,6 +61,8 @@ struct BenchInfer {
         model, machine,
         {.tokens = std::max(BenchLoad::kChunk, batch), .seqs = batch, .outputs = batch}, batch);
 
+    opened.runner().pack_rest();
+
     const SteadyClock clock;
     BenchLoad load(opened, batch, prefill + decode);
     double prefill_s = 0, decode_s = 0;

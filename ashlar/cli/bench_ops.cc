@@ -81,6 +81,7 @@ struct BenchOps {
     if (model.context == 0) model.context = prefill + kSteps + 1;
     TextModel opened(model, machine,
                      {.tokens = std::max(prefill, batch), .seqs = batch, .outputs = batch}, batch);
+    opened.runner().pack_rest();
     BenchLoad load(opened, batch, prefill + kSteps + 1);
     load.prefill(prefill);  // pages and caches warm
     load.decode(prefill);

@@ -21,6 +21,7 @@ generate::ModelOptions options_for(const ModelFlags& flags, const generate::Held
                                    generate::RunnerLimits limits, int64_t sequences) {
   generate::ModelOptions options;
   options.hold(held);
+  options.pack_later = true;
   limits.context = flags.context;
   if (limits.context == 0) {
     const int64_t token_bytes = config.cached_per_token() * size_of(options.cache);
@@ -67,12 +68,13 @@ TextModel::TextModel(const ModelFlags& flags, const MachineFlags& machine,
 TextModel::TextModel(bundle::Bundle model, const ModelFlags& flags, const MachineFlags& machine,
                      generate::RunnerLimits limits, int64_t sequences)
     : bundle_(std::move(model)),
-      tokenizer_(tokenizer_of(bundle_)),
+      loading_tokenizer_(std::async(std::launch::async, [this] { return tokenizer_of(bundle_); })),
       held_(generate::held_weights(bundle_, flags.dtype)),
       pool_(machine.threads, machine.pin),
       runner_(generate::open_model(bundle_,
                                    options_for(flags, held_, bundle_.config(), limits, sequences),
                                    kernels::kernel_table(machine.tier), pool_)),
+      tokenizer_(loading_tokenizer_.get()),
       generator_(*runner_, tokenizer_ ? &*tokenizer_ : nullptr) {}
 
 const text::Tokenizer& TextModel::tokenizer() const {

@@ -8,6 +8,7 @@
 #include "ashlar/generate/open_model.h"
 
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -52,10 +53,12 @@ class TextModel {
 
  private:
   bundle::Bundle bundle_;
-  std::optional<text::Tokenizer> tokenizer_;
+  // A large vocabulary takes as long as the weights do: both are read at once.
+  std::future<std::optional<text::Tokenizer>> loading_tokenizer_;
   generate::HeldWeights held_;
   ThreadPool pool_;
   std::unique_ptr<generate::ModelRunner> runner_;
+  std::optional<text::Tokenizer> tokenizer_;
   generate::Generator generator_;
 };
 

@@ -31,15 +31,17 @@ HiddenRunner::HiddenRunner(const bundle::Bundle& model, const HiddenLimits& limi
   int64_t done = 0;
   const bundle::Weights file = model.open_weights();
   const auto total = static_cast<double>(std::max<int64_t>(1, file.data_bytes()));
-  bundle::load_weights(file, graph_, bundle::Storage::kMapped, model.path(),
-                       [&](const std::string& name, Tensor tensor) {
-                         done += static_cast<int64_t>(tensor.bytes());
-                         if (on_loading) {
-                           on_loading("reading weights", std::min(1.0, double(done) / total));
-                         }
-                         weights_.put(name, std::move(tensor));
-                       });
-  runtime::pack_weights(graph_, weights_, table, pool, [](const std::string&) {});
+  bundle::load_weights(
+      file, graph_, bundle::Storage::kMapped, model.path(),
+      [&](const std::string& name, Tensor tensor) {
+        done += static_cast<int64_t>(tensor.bytes());
+        if (on_loading) {
+          on_loading("reading weights", std::min(1.0, double(done) / total));
+        }
+        weights_.put(name, std::move(tensor));
+      },
+      &pool);
+  runtime::pack_weights(graph_, weights_, table, pool, [](const std::string&, const Tensor&) {});
   weights_.add_missing(graph_);
   auto plan = passes::plan_memory(
       graph_,

@@ -1,5 +1,6 @@
 #include "ashlar/generate/model_runner.h"
 
+#include "ashlar/base/clock.h"
 #include "ashlar/base/error.h"
 #include "ashlar/graph/ops/long_positions.h"
 #include "ashlar/passes/plan_memory.h"
@@ -31,8 +32,8 @@ graph::Bindings largest_step(const RunnerLimits& limits) {
 
 ModelRunner::ModelRunner(graph::Graph serving, const RunnerLimits& limits,
                          const runtime::VariableStore& weights, const kernels::KernelTable& table,
-                         ThreadPool& pool)
-    : graph_(std::move(serving)), limits_(limits), pool_(pool) {
+                         ThreadPool& pool, runtime::WeightPacker packer)
+    : graph_(std::move(serving)), limits_(limits), pool_(pool), packer_(std::move(packer)) {
   ASHLAR_CHECK(limits.seqs >= 1 && limits.tokens >= limits.seqs && limits.outputs >= 1,
                "model runner: {} tokens, {} sequences and {} rows of logits a step do not go "
                "together",
@@ -134,11 +135,24 @@ Logits ModelRunner::run(std::span<const SequencePiece> batch) {
   const auto bindings =
       make_bindings(static_cast<int64_t>(tokens_.size()), static_cast<int64_t>(context_.size()),
                     static_cast<int64_t>(output_rows_.size()));
+  pack_some(bindings[Symbol::kTokens]);
   graph::RunState state;
   state.step = ++runs_;
+  const SteadyClock clock;
+  const double begin = clock.now();
   executor_->run(program_, bindings, state);
+  last_run_s_ = clock.now() - begin;
   const graph::Operand logits = executor_->output("logits", bindings);
   return {logits.as<float>(), bindings[Symbol::kOutputs], vocab_};
+}
+
+// The first run of few rows comes before any packing; each one behind it is given as much time as
+// the last run took. More rows would pack all weights several times themselves.
+void ModelRunner::pack_some(int64_t rows) {
+  constexpr int64_t kFewRows = 96;
+  if (packer_.is_done()) return;
+  if (rows > kFewRows) return packer_.pack_rest();
+  if (runs_ > 0) packer_.pack_for(last_run_s_);
 }
 
 void ModelRunner::check(std::span<const SequencePiece> batch) const {

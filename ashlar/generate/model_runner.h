@@ -1,12 +1,14 @@
 // Runs a model's serving graph on batches of sequence pieces over a paged key-value cache. Owns the
 // graph, its plan, its executor and the cache; shares the weights with the store they come from (a
 // trainer's, say). Chunks, neighbours and thread count never change a bit of any logit. After
-// construction a run allocates nothing.
+// construction a run allocates nothing. Weights may be packed by and by, between its runs: a short
+// prompt is then answered before they all are.
 #pragma once
 
 #include "ashlar/base/thread_pool.h"
 #include "ashlar/generate/block_table.h"
 #include "ashlar/runtime/executor.h"
+#include "ashlar/runtime/pack_weights.h"
 
 #include <cstdint>
 #include <limits>
@@ -52,7 +54,7 @@ class ModelRunner {
   // constants; the runner keeps sharing their storage. Table and pool outlive the runner.
   ModelRunner(graph::Graph serving, const RunnerLimits& limits,
               const runtime::VariableStore& weights, const kernels::KernelTable& table,
-              ThreadPool& pool);
+              ThreadPool& pool, runtime::WeightPacker packer = {});
   ModelRunner(const ModelRunner&) = delete;
   ModelRunner& operator=(const ModelRunner&) = delete;
 
@@ -60,6 +62,9 @@ class ModelRunner {
   // vocabulary.
   Logits run(std::span<const SequencePiece> batch);
   void copy_blocks(std::span<const BlockCopy> copies);
+  // Of the weights, what is not packed yet: before something is measured, say.
+  void pack_rest() { packer_.pack_rest(); }
+  bool is_packed() const { return packer_.is_done(); }
 
   const RunnerLimits& limits() const { return limits_; }
   int64_t vocab() const { return vocab_; }
@@ -83,6 +88,7 @@ class ModelRunner {
   void bind_inputs();
   void check(std::span<const SequencePiece> batch) const;
   void add_piece(const SequencePiece& piece);
+  void pack_some(int64_t rows);
 
   graph::Graph graph_;
   RunnerLimits limits_;
@@ -95,6 +101,8 @@ class ModelRunner {
   std::optional<runtime::Executor> executor_;
   int program_ = 0;
   uint64_t runs_ = 0;
+  runtime::WeightPacker packer_;
+  double last_run_s_ = 0;  // as long as weights are left to pack
 
   // Inputs of a run; filled from the front.
   std::vector<int32_t> tokens_, positions_, slots_, row_start_, context_, lengths_, block_table_,

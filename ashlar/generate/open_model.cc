@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
 
 namespace ashlar::generate {
@@ -37,7 +38,7 @@ class Stage {
   }
 
   std::string_view name_;
-  const OnLoading& on_loading_;
+  OnLoading on_loading_;
   int64_t done_ = 0, total_ = 0;
 };
 
@@ -141,23 +142,32 @@ std::unique_ptr<ModelRunner> open_model(const bundle::Bundle& bundle, const Mode
   runtime::VariableStore weights;
   Stage reading("reading weights", graph, on_loading);
   const bundle::Weights files = bundle.open_weights();
-  bundle::load_weights(files, bundle.config(), graph, bundle::Storage::kMapped, bundle.path(),
-                       [&](const std::string& name, Tensor tensor) {
-                         reading.pass(tensor);
-                         weights.put(name, std::move(tensor));
-                       });
-  // The mapped pages of a weight go once its packed copy is made.
-  Stage packing("packing weights", graph, on_loading);
+  bundle::load_weights(
+      files, bundle.config(), graph, bundle::Storage::kMapped, bundle.path(),
+      [&](const std::string& name, Tensor tensor) {
+        reading.pass(tensor);
+        weights.put(name, std::move(tensor));
+      },
+      &pool);
   std::map<std::string, std::string> tensors;  // by parameter
   for (const models::WeightRule& rule : files.rules()) {
     const std::string tensor = files.name_of(rule);
     for (const std::string& name : rule.parameters) tensors[name] = tensor;
   }
-  runtime::pack_weights(graph, weights, table, pool, [&](const std::string& name) {
-    packing.pass(weights.at(name));
-    files.file().release(tensors.at(name));
-  });
-  return std::make_unique<ModelRunner>(std::move(graph), resolved.limits, weights, table, pool);
+  std::shared_ptr<Stage> packing;
+  if (!resolved.pack_later) {
+    packing = std::make_shared<Stage>("packing weights", graph, on_loading);
+  }
+  // The mapped pages of a weight go once its packed copy is made.
+  runtime::WeightPacker packer(
+      graph, weights, table, pool,
+      [files, tensors, packing](const std::string& name, const Tensor& source) {
+        if (packing) packing->pass(source);
+        files.file().release(tensors.at(name));
+      });
+  if (!resolved.pack_later) packer.pack_rest();
+  return std::make_unique<ModelRunner>(std::move(graph), resolved.limits, weights, table, pool,
+                                       std::move(packer));
 }
 
 }  // namespace ashlar::generate

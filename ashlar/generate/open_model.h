@@ -36,6 +36,7 @@ struct ModelOptions {
   passes::WeightFormat weights = {};  // how matrices are held; none: as what is computed
   DType wanted = DType::kF32;         // what that is for most, as far as it can be held
   DType cache = DType::kF32;          // f32, bf16 or f16
+  bool pack_later = false;            // weights in blocks are packed between the first runs
 
   void set_dtype(DType dtype);  // held_as
   void hold(const HeldWeights& held);

@@ -12,13 +12,15 @@
 //   minimum(panel, s), minimum_multiplier(panel, b)   where kHasMinimum: - minimum * multiplier
 //   kShortSums                    the sum of a sub-block's products fits 16 bits
 // phase = b % kPeriod decides which bits of the words are taken: a constant in a loop unrolled that
-// often. The last panel is filled up with zeros.
+// often. pack(blocks, super) makes a super-block of a panel. The last panel is filled up with
+// outputs of weight zero.
 #pragma once
 
+#include "ashlar/kernels/extent.h"
 #include "ashlar/kernels/quant_formats_k.h"
 
-#include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
@@ -53,33 +55,42 @@ struct ScaledBlocks {
   ASHLAR_INLINE Vec minimum(const std::byte*, int64_t) { return zero(); }
   ASHLAR_INLINE Ints minimum_multiplier(const std::byte*, int64_t) { return ints(0); }
 
-  // `count` blocks of one output become a super-block of its panel. flip: bits of each word of
-  // codes that turn, so that they have no sign.
-  static void pack_flipped(const std::byte* blocks, int64_t count, std::byte* super, int64_t output,
-                           uint32_t flip) {
-    float scales[kSuperBlocks], most = 0;
-    bool finite = true;
-    for (int64_t k = 0; k < count; ++k) {
-      f16 d;
-      std::memcpy(&d, blocks + k * kSourceBytes, sizeof(d));
-      scales[k] = widen(d);
-      finite = finite && std::isfinite(scales[k]);
-      if (std::fabs(scales[k]) > most) most = std::fabs(scales[k]);
-    }
-    const float scale = finite ? most / kMost : __builtin_nanf("");
-    std::memcpy(super + 4 * output, &scale, 4);
-    for (int64_t k = 0; k < count; ++k) {
-      const std::byte* from = blocks + k * kSourceBytes + 2;
-      std::byte* to = super + kHeadBytes + k * kBlockBytes;
-      for (int64_t g = 0; g < kWords; ++g) {
-        uint32_t word;
-        std::memcpy(&word, from + 4 * g, 4);
-        word ^= flip;
-        std::memcpy(to + g * kWordsBytes + 4 * output, &word, 4);
+  // flip: bits of each word of codes that turn, so that they have no sign.
+  static void pack_flipped(const OutputBlocks& from, std::byte* super, uint32_t flip) {
+    CodeWords<kSuperBlocks * kWords> words;
+    alignas(64) f16 d[kSuperBlocks][kLanes] = {};
+    for (int64_t i = 0; i < from.outputs; ++i) {
+      from.fetch_ahead(i, from.blocks * kSourceBytes);
+      const std::byte* block = from.at(i);
+      for (int64_t k = 0; k < from.blocks; ++k, block += kSourceBytes) {
+        std::memcpy(&d[k][i], block, sizeof(f16));
+        words.put(i, k * kWords, block + 2, 4 * kWords);
       }
-      const auto multiplier =
-          static_cast<int16_t>(finite && most > 0 ? std::nearbyint(scales[k] / scale) : 0.0f);
-      std::memcpy(to + kWords * kWordsBytes + 2 * output, &multiplier, 2);
+    }
+    words.interleave([&](int64_t at, Ints w) {
+      const int64_t k = at / kWords, g = at % kWords;
+      if (k < from.blocks) {
+        store_words(super + kHeadBytes + k * kBlockBytes + g * kWordsBytes,
+                    w ^ ints(static_cast<int32_t>(flip)));
+      }
+    });
+    put_scales(d, from.blocks, super);
+  }
+  static void put_scales(const f16 (&d)[kSuperBlocks][kLanes], int64_t blocks, std::byte* super) {
+    Vec most = zero();
+    Mask finite = equal(most, most);
+    for (int64_t k = 0; k < blocks; ++k) {
+      const Vec magnitude = abs(load(d[k]));
+      finite = finite & less_equal(magnitude, broadcast(std::numeric_limits<float>::max()));
+      most = max(magnitude, most);
+    }
+    const Vec scale = select(finite, most / broadcast(kMost), broadcast(__builtin_nanf("")));
+    const Mask scaled = finite & greater(most, zero());
+    store(reinterpret_cast<float*>(super), scale);
+    for (int64_t k = 0; k < blocks; ++k) {
+      const Vec multiplier = select(scaled, round(load(d[k]) / scale), zero());
+      store_shorts(super + kHeadBytes + k * kBlockBytes + kWords * kWordsBytes,
+                   to_ints(multiplier));
     }
   }
 };
@@ -93,8 +104,8 @@ struct Q8_0 : ScaledBlocks<8, 255> {
   ASHLAR_INLINE Ints codes(const std::byte* panel, int64_t b, int, int g) {
     return words(panel, b, g);
   }
-  static void pack(const std::byte* blocks, int64_t count, std::byte* super, int64_t output) {
-    pack_flipped(blocks, count, super, output, 0x80808080u);
+  static void pack(const OutputBlocks& from, std::byte* super) {
+    pack_flipped(from, super, 0x80808080u);
   }
 };
 
@@ -108,9 +119,7 @@ struct Q4_0 : ScaledBlocks<4, 4095> {
     const Ints c = words(panel, b, g & 3);
     return g < 4 ? low_nibbles(c) : high_nibbles(c);
   }
-  static void pack(const std::byte* blocks, int64_t count, std::byte* super, int64_t output) {
-    pack_flipped(blocks, count, super, output, 0);
-  }
+  static void pack(const OutputBlocks& from, std::byte* super) { pack_flipped(from, super, 0); }
 };
 
 // f(format), for the dtypes that multiplies() names.
@@ -125,6 +134,29 @@ ASHLAR_INLINE auto with_format(DType dtype, F&& f) {
       return f(Q6_K{});
     default:
       return f(Q8_0{});
+  }
+}
+
+// Panels `first` to first + count of a weight [n, r], made from its blocks: just blocks of
+// kQuantBlock elements [begin, end) along r, whole super-blocks but for the last one of a row.
+// Panels go to `to`, `stride` bytes apart.
+template <typename F>
+void pack_panels(const std::byte* blocks, int64_t r, int64_t n, int64_t first, int64_t count,
+                 int64_t begin, int64_t end, std::byte* to, int64_t stride) {
+  const int64_t row_bytes = r / F::kElements * F::kSourceBytes;
+  constexpr int64_t kOfBlock = F::kElements / kQuantBlock;
+  constexpr int64_t kSourceSuper = kSuperBlocks / kOfBlock * F::kSourceBytes;
+  for (int64_t panel = first; panel < first + count; ++panel, to += stride) {
+    const int64_t n0 = panel * kLanes;
+    std::byte* super = to;
+    for (int64_t b = begin; b < end; b += kSuperBlocks, super += F::kSuperBytes) {
+      const int64_t taken = (lesser(end, b + kSuperBlocks) - b) / kOfBlock;
+      const int64_t at = b / kOfBlock * F::kSourceBytes;
+      // The row's next super-block, or the first one of the next panel's.
+      const int64_t ahead = at + kSourceSuper < row_bytes ? kSourceSuper : kLanes * row_bytes - at;
+      F::pack({blocks + n0 * row_bytes + at, row_bytes, lesser(kLanes, n - n0), taken, ahead},
+              super);
+    }
   }
 }
 

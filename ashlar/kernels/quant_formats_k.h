@@ -3,11 +3,10 @@
 #pragma once
 
 #include "ashlar/kernels/args.h"
-#include "ashlar/kernels/vec_bytes.h"
+#include "ashlar/kernels/quant_pack.h"
 
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
-inline constexpr int64_t kWordsBytes = 64;  // a word of each of 16 outputs
 inline constexpr int64_t kBlockWords = kQuantBlock / 4;
 inline constexpr int64_t kSuperBlocks = kQuantSuper / kQuantBlock;
 
@@ -57,20 +56,33 @@ struct Q4_K : SuperBlocks<148> {
   ASHLAR_INLINE Vec minimum(const std::byte* panel, int64_t s) {
     return load_halves(panel + s * kSuperBytes + kD + 32);
   }
-  static void pack(const std::byte* block, int64_t, std::byte* panel, int64_t output) {
-    for (int64_t g = 0; g < 32; ++g) {
-      std::memcpy(panel + g * kWordsBytes + 4 * output, block + 16 + 4 * g, 4);
+  static void pack(const OutputBlocks& from, std::byte* panel) {
+    CodeWords<kSourceBytes / 4> words;
+    for (int64_t i = 0; i < from.outputs; ++i) {
+      from.fetch_ahead(i, kSourceBytes);
+      words.put(i, 0, from.at(i), kSourceBytes);
     }
-    std::memcpy(panel + kD + 2 * output, block, 2);
-    std::memcpy(panel + kD + 32 + 2 * output, block + 2, 2);
-    const auto* six = reinterpret_cast<const uint8_t*>(block + 4);
-    for (int64_t j = 0; j < 8; ++j) {
-      // Blocks 0-3: the low 6 bits of bytes j and j + 4. Blocks 4-7: 4 bits in byte j + 4, the
-      // upper 2 above those of block j - 4.
-      const int scale = j < 4 ? six[j] & 63 : (six[j + 4] & 15) | (six[j - 4] >> 6 << 4);
-      const int minimum = j < 4 ? six[j + 4] & 63 : (six[j + 4] >> 4) | (six[j] >> 6 << 4);
-      panel[kScales + j * kLanes + output] = static_cast<std::byte>(scale);
-      panel[kMinima + j * kLanes + output] = static_cast<std::byte>(minimum);
+    // d and dmin, then the twelve bytes.
+    Ints head[4];
+    words.interleave([&](int64_t g, Ints w) {
+      if (g < 4) {
+        head[g] = w;
+      } else {
+        store_words(panel + (g - 4) * kWordsBytes, w);
+      }
+    });
+    store_shorts(panel + kD, head[0]), store_shorts(panel + kD + 32, shift_right<16>(head[0]));
+    // Blocks 0-3: the low 6 bits of bytes j and j + 4. Blocks 4-7: 4 bits in byte j + 4, the upper
+    // 2 above those of block j - 4.
+    for (int64_t j = 0; j < 4; ++j) {
+      const Ints low = ints(63), upper = ints(0x30), half = ints(15);
+      put_bytes(panel + kScales + j * kLanes, head[1] & low);
+      put_bytes(panel + kMinima + j * kLanes, head[2] & low);
+      put_bytes(panel + kScales + (j + 4) * kLanes,
+                (head[3] & half) | (shift_right<2>(head[1]) & upper));
+      put_bytes(panel + kMinima + (j + 4) * kLanes,
+                (shift_right<4>(head[3]) & half) | (shift_right<2>(head[2]) & upper));
+      for (Ints& w : head) w = shift_right<8>(w);
     }
   }
 };
@@ -115,12 +127,21 @@ struct Q6_K : SuperBlocks<210> {
   }
   ASHLAR_INLINE Vec minimum(const std::byte*, int64_t) { return zero(); }
   ASHLAR_INLINE Ints minimum_multiplier(const std::byte*, int64_t) { return ints(0); }
-  static void pack(const std::byte* block, int64_t, std::byte* panel, int64_t output) {
-    for (int64_t g = 0; g < 48; ++g) {  // ql, then qh
-      std::memcpy(panel + g * kWordsBytes + 4 * output, block + 4 * g, 4);
+  static void pack(const OutputBlocks& from, std::byte* panel) {
+    CodeWords<52> words;  // ql, qh, then the sub-blocks' scales
+    alignas(64) uint16_t d[kLanes] = {};
+    for (int64_t i = 0; i < from.outputs; ++i) {
+      from.fetch_ahead(i, kSourceBytes);
+      words.put(i, 0, from.at(i), 208);
+      std::memcpy(d + i, from.at(i) + 208, 2);
     }
-    for (int64_t j = 0; j < 16; ++j) panel[kScales + j * kLanes + output] = block[192 + j];
-    std::memcpy(panel + kD + 2 * output, block + 208, 2);
+    std::memcpy(panel + kD, d, sizeof(d));
+    words.interleave([&](int64_t g, Ints w) {
+      if (g < 48) return store_words(panel + g * kWordsBytes, w);
+      for (int64_t j = 0; j < 4; ++j, w = shift_right<8>(w)) {
+        put_bytes(panel + kScales + ((g - 48) * 4 + j) * kLanes, w & ints(255));
+      }
+    });
   }
 };
 

@@ -62,26 +62,24 @@ void multiply(const QuantProduct* products, int64_t tasks, const Team& team) {
 }  // namespace
 
 int64_t quant_packed_bytes(DType dtype, int64_t r, int64_t n) {
-  return with_format(dtype, [&]<typename F>(F) { return ceil_div(n, kLanes) * panel_bytes<F>(r); });
+  return with_format(dtype, [&]<typename F>(F) {
+    return static_cast<int64_t>(sizeof(QuantHead)) + ceil_div(n, kLanes) * panel_bytes<F>(r);
+  });
 }
 
 void quant_pack(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,
                 void* packed) {
+  if (n_begin == 0) quant_borrow(nullptr, packed);
   with_format(b.dtype, [&]<typename F>(F) {
-    const int64_t row_bytes = r / F::kElements * F::kSourceBytes;
-    constexpr int64_t kSourceSuper = kQuantSuper / F::kElements * F::kSourceBytes;
-    for (int64_t n0 = n_begin; n0 < lesser(n_end, n); n0 += kLanes) {
-      std::byte* panel = static_cast<std::byte*>(packed) + n0 / kLanes * panel_bytes<F>(r);
-      if (n - n0 < kLanes) std::memset(panel, 0, static_cast<size_t>(panel_bytes<F>(r)));
-      for (int64_t i = 0; i < lesser(kLanes, n - n0); ++i) {
-        const std::byte* from = static_cast<const std::byte*>(b.data) + (n0 + i) * row_bytes;
-        std::byte* to = panel;
-        for (int64_t k = 0; k < row_bytes; k += kSourceSuper, to += F::kSuperBytes) {
-          F::pack(from + k, lesser(kSourceSuper, row_bytes - k) / F::kSourceBytes, to, i);
-        }
-      }
-    }
+    const int64_t first = n_begin / kLanes, stride = panel_bytes<F>(r);
+    const int64_t count = ceil_div(lesser(n_end, n), kLanes) - first;
+    pack_panels<F>(static_cast<const std::byte*>(b.data), r, n, first, count, 0, r / kQuantBlock,
+                   panels_of(packed) + first * stride, stride);
   });
+}
+
+void quant_borrow(const void* blocks, void* packed) {
+  *static_cast<QuantHead*>(packed) = {.blocks = static_cast<const std::byte*>(blocks)};
 }
 
 int64_t quant_gemm_scratch(const GemmArgs* products, int count) {

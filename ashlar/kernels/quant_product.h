@@ -35,6 +35,16 @@ int64_t panel_bytes(int64_t r) {
   return F::panel_bytes(r / kQuantBlock);
 }
 
+ASHLAR_INLINE const std::byte* borrowed_blocks(const void* packed) {
+  return static_cast<const QuantHead*>(packed)->blocks;
+}
+ASHLAR_INLINE const std::byte* panels_of(const void* packed) {
+  return static_cast<const std::byte*>(packed) + sizeof(QuantHead);
+}
+ASHLAR_INLINE std::byte* panels_of(void* packed) {
+  return static_cast<std::byte*>(packed) + sizeof(QuantHead);
+}
+
 // Of the rows of A as B's format wants them.
 ASHLAR_INLINE int64_t rounded_bytes(const GemmArgs& args) {
   return with_format(args.packed_dtype, [&]<typename F>(F) {
@@ -102,6 +112,22 @@ void round_rows(const GemmArgs& args, std::byte* rounded, const Team& team) {
   for (int64_t part = 0; part < tiles * parts; ++part) round_part(part, 0);
 }
 
+// A span of up to kQuantPanels panels that are not packed yet.
+template <typename F>
+struct SpanPanels {
+  static constexpr int64_t kBytes = kSpanBlocks / kSuperBlocks * F::kSuperBytes;
+  alignas(64) std::byte bytes[kQuantPanels][kBytes];
+
+  // Blocks [begin, end) of panels `first` on, found at their place behind what is returned.
+  PanelGroup make(const GemmArgs& args, int64_t first, int64_t count, int64_t begin, int64_t end) {
+    pack_panels<F>(borrowed_blocks(args.packed_b), args.r, args.n, first, count, begin, end,
+                   bytes[0], kBytes);
+    const auto place = reinterpret_cast<uintptr_t>(bytes[0]);
+    const auto before = static_cast<uintptr_t>(F::panel_bytes(begin));
+    return {reinterpret_cast<const std::byte*>(place - before), kBytes, count};
+  }
+};
+
 // Rows [m0, m1), whole tiles and at most kBandRows of them, by panels [first, last):
 // done(sums, m, rows, n, columns) has sums[i * kQuantStride + j] of rows of C from m on, columns
 // from n on; before(m, rows, n, columns) comes before the last of their products.
@@ -113,17 +139,22 @@ ASHLAR_INLINE void multiply_band(const GemmArgs& args, const std::byte* rounded,
   const int64_t stride = panel_bytes<F>(args.r), blocks = args.r / kQuantBlock;
   const RowBand<RowOf<F>> band = {rows + m0 * blocks, m1 - m0, rows_of_tile(args.m), blocks};
   alignas(64) float sums[kBandRows * kQuantStride];
+  SpanPanels<F> made;
+  const bool borrowed = borrowed_blocks(args.packed_b) != nullptr;
   // Panels that several tiles meet are cut along r, so that a piece stays in the L1 cache.
-  const int64_t span = band.count > band.tile_rows ? kSpanBlocks : blocks;
+  const int64_t span = band.count > band.tile_rows || borrowed ? kSpanBlocks : blocks;
   const int64_t at_once = panels_at_once(args.m);
   for (int64_t panel = first; panel < last; panel += at_once) {
-    const PanelGroup b = {static_cast<const std::byte*>(args.packed_b) + panel * stride, stride,
-                          lesser(at_once, last - panel)};
+    PanelGroup b = {panels_of(args.packed_b) + panel * stride, stride,
+                    lesser(at_once, last - panel)};
     const int64_t n = panel * kLanes, columns = lesser(b.count * kLanes, args.n - n);
     for (int64_t begin = 0; begin < blocks; begin += span) {
       const int64_t end = lesser(blocks, begin + span);
       Piece piece = {begin == 0 && panel == first, b.first, 0};
-      if (end < blocks) {
+      if (borrowed) {
+        b = made.make(args, panel, b.count, begin, end);
+        piece = {true, made.bytes[0], 0};
+      } else if (end < blocks) {
         piece.next = b.first + F::panel_bytes(end);
         piece.bytes = F::panel_bytes(lesser(blocks - end, span));
       } else if (panel + at_once < last) {

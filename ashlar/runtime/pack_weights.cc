@@ -1,47 +1,120 @@
 #include "ashlar/runtime/pack_weights.h"
 
+#include "ashlar/base/clock.h"
+#include "ashlar/kernels/args.h"
 #include "ashlar/kernels/team.h"
 
 #include <algorithm>
+#include <limits>
+#include <memory>
+#include <utility>
 
 namespace ashlar::runtime {
 namespace {
 
-Tensor packed_copy(const Tensor& weight, const graph::Variable& packed,
-                   const kernels::KernelTable& table, ThreadPool& pool) {
-  const int rank = weight.shape().rank();  // [outputs, inputs], or such a matrix for each expert
-  const int64_t outputs = weight.shape()[rank - 2], inputs = weight.shape()[rank - 1];
-  const int64_t matrices = rank == 3 ? weight.shape()[0] : 1;
-  Tensor result(packed.dtype, packed.shape);
-  const auto part = [&](auto* data, const Tensor& whole, int64_t matrix) {
-    return data + static_cast<int64_t>(whole.bytes()) / matrices * matrix;
-  };
-  // A few panels a task: enough of them to share out, none too small.
-  const int64_t step = 4 * table.packed_columns(weight.dtype());
-  const int64_t tasks = (outputs + step - 1) / step;
-  pool.parallel_for(matrices * tasks, [&](int64_t task, int) {
-    const int64_t matrix = task / tasks, first = task % tasks * step;
-    table.pack_b({part(weight.data(), weight, matrix), weight.dtype(), 1, inputs}, inputs, outputs,
-                 first, std::min(outputs, first + step), weight.dtype(),
-                 part(result.data(), result, matrix));
-  });
-  return result;
-}
+// One piece of memory for all packed variables, since the system gives huge pages to whole ones
+// only: of its own, each weight would end in small pages, which take longer to get than to fill.
+class Slab {
+ public:
+  explicit Slab(const graph::Graph& graph) {
+    for (const graph::Variable& variable : graph.variables()) {
+      if (variable.kind == graph::VariableKind::kPacked) size_ += room_for(variable);
+    }
+    if (size_ > 0) memory_ = allocate_zeroed(size_);
+  }
+  Tensor take(const graph::Variable& variable) {
+    std::byte* place = memory_.get() + taken_;
+    taken_ += room_for(variable);
+    return {variable.dtype, variable.shape, place, memory_};
+  }
+
+ private:
+  static size_t room_for(const graph::Variable& variable) {
+    constexpr size_t kAlignment = 64;
+    return (static_cast<size_t>(variable.bytes()) + kAlignment - 1) / kAlignment * kAlignment;
+  }
+
+  size_t size_ = 0, taken_ = 0;
+  std::shared_ptr<std::byte[]> memory_;
+};
+
+// A weight is [outputs, inputs], or such a matrix for each expert.
+struct Matrices {
+  int64_t count, outputs, inputs;
+
+  explicit Matrices(const Tensor& weight)
+      : count(weight.shape().rank() == 3 ? weight.shape()[0] : 1),
+        outputs(weight.shape()[weight.shape().rank() - 2]),
+        inputs(weight.shape()[weight.shape().rank() - 1]) {}
+
+  // Matrix i of the weight, or of its packed form.
+  std::byte* part(Tensor& whole, int64_t i) const {
+    return whole.data() + static_cast<int64_t>(whole.bytes()) / count * i;
+  }
+};
 
 }  // namespace
 
-void pack_weights(const graph::Graph& graph, VariableStore& store,
-                  const kernels::KernelTable& table, ThreadPool& pool,
-                  const std::function<void(const std::string& name)>& finished) {
+WeightPacker::WeightPacker(const graph::Graph& graph, VariableStore& store,
+                           const kernels::KernelTable& table, ThreadPool& pool,
+                           SourceFinished finished)
+    : table_(&table), pool_(&pool), finished_(std::move(finished)) {
   const std::vector<bool> read = graph.variables_read();
+  Slab slab(graph);
   for (const graph::Variable& variable : graph.variables()) {
     if (variable.kind != graph::VariableKind::kPacked) continue;
-    const std::string& source = graph.variable(variable.source).name;
-    store.put(variable.name, packed_copy(store.at(source), variable, table, pool));
-    if (finished == nullptr || read[static_cast<size_t>(variable.source.index)]) continue;
-    finished(source);
-    store.erase(source);
+    const std::string& name = graph.variable(variable.source).name;
+    const bool finishes = finished_ != nullptr && !read[static_cast<size_t>(variable.source.index)];
+    Job job = {slab.take(variable), store.at(name), name, finishes};
+    store.put(variable.name, job.packed);
+    if (finishes) store.erase(name);
+    if (kernels::multiplies(job.source.dtype())) {
+      borrow(job);
+      waiting_.push_back(std::move(job));
+    } else {
+      pack(job);
+    }
   }
+  std::ranges::reverse(waiting_);
+}
+
+void WeightPacker::borrow(Job& job) const {
+  const Matrices matrices(job.source);
+  for (int64_t i = 0; i < matrices.count; ++i) {
+    table_->borrow_b(matrices.part(job.source, i), matrices.part(job.packed, i));
+  }
+}
+
+void WeightPacker::pack(Job& job) const {
+  const Matrices matrices(job.source);
+  const DType dtype = job.source.dtype();
+  // A few panels a task: enough of them to share out, none too small.
+  const int64_t step = 4 * table_->packed_columns(dtype);
+  const int64_t tasks = (matrices.outputs + step - 1) / step;
+  pool_->parallel_for(matrices.count * tasks, [&](int64_t task, int) {
+    const int64_t matrix = task / tasks, first = task % tasks * step;
+    table_->pack_b({matrices.part(job.source, matrix), dtype, 1, matrices.inputs}, matrices.inputs,
+                   matrices.outputs, first, std::min(matrices.outputs, first + step), dtype,
+                   matrices.part(job.packed, matrix));
+  });
+  if (job.finishes) finished_(job.name, job.source);
+}
+
+void WeightPacker::pack_for(double seconds) {
+  const SteadyClock clock;
+  const double end = clock.now() + seconds;
+  while (!waiting_.empty()) {
+    pack(waiting_.back());
+    waiting_.pop_back();
+    if (clock.now() >= end) return;
+  }
+}
+
+void WeightPacker::pack_rest() { pack_for(std::numeric_limits<double>::infinity()); }
+
+void pack_weights(const graph::Graph& graph, VariableStore& store,
+                  const kernels::KernelTable& table, ThreadPool& pool, SourceFinished finished) {
+  WeightPacker(graph, store, table, pool, std::move(finished)).pack_rest();
 }
 
 }  // namespace ashlar::runtime

@@ -1,5 +1,6 @@
 #include "ashlar/bundle/load_weights.h"
 
+#include "ashlar/base/error.h"
 #include "ashlar/base/file.h"
 #include "ashlar/bundle/bundle.h"
 #include "ashlar/mesh/part.h"
@@ -102,6 +103,40 @@ TEST(LoadWeights, ConvertsToTheGraphsDtypes) {
   const Tensors widened = load(folder.path());
   EXPECT_TRUE(
       same_bytes(widened.at("final_norm.weight"), half.at("model.norm.weight").to(DType::kF32)));
+}
+
+// Threads that convert side by side give what one gives, experts' matrices too; what `put` throws
+// ends it.
+TEST(LoadWeights, BySeveralThreads) {
+  ThreadPool pool(3);
+  for (const char* name : {"gpt2", "mixtral", "deepseek_v2"}) {
+    const Bundle model = Bundle::open(model_folder(name));
+    const auto file = model.open_weights();
+    const graph::Graph graph = models::build_logits(model.config(), {.weights = DType::kBF16});
+    const Tensors wanted = load(model_folder(name), Storage::kMapped, {.weights = DType::kBF16});
+    Tensors found;
+    bundle::load_weights(
+        file, model.config(), graph, Storage::kMapped, "m",
+        [&](const std::string& parameter, Tensor tensor) {
+          EXPECT_FALSE(found.contains(parameter));
+          found[parameter] = std::move(tensor);
+        },
+        &pool);
+    ASSERT_EQ(found.size(), wanted.size());
+    for (const auto& [parameter, tensor] : wanted) {
+      EXPECT_TRUE(same_bytes(found.at(parameter), tensor)) << parameter << " of " << name;
+    }
+    int calls = 0;
+    const auto stop = [&](const std::string&, const Tensor&) {
+      if (++calls == 3) throw Error("enough");
+    };
+    EXPECT_EQ(error_of([&] {
+                bundle::load_weights(file, model.config(), graph, Storage::kMapped, "m", stop,
+                                     &pool);
+              }),
+              "enough");
+    EXPECT_EQ(calls, 3);
+  }
 }
 
 // Ranks that split every dim, unevenly too, read their parts and nothing else.

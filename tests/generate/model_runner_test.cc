@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace ashlar::generate {
 namespace {
@@ -140,6 +141,40 @@ TEST(ModelRunner, RefusesWhatIsBeyondItsLimits) {
   beyond.limits.context = 257;
   EXPECT_EQ(error_of([&] { random_runner({}, beyond, threads); }),
             "context: 257 tokens asked for, the model has positions for 256; ask for at most 256");
+}
+
+// The first run comes before any packing, each further one packs a weight or more, and one of many
+// rows all that are left; no bit depends on it.
+TEST(ModelRunner, PacksBetweenTheFirstRuns) {
+  ThreadPool threads(2);
+  for (const int64_t experts : {0, 3}) {
+    for (const DType dtype : {DType::kQ8_0, DType::kQ4_0, DType::kQ4K, DType::kQ6K}) {
+      ModelOptions options;
+      options.limits = {.tokens = 128, .seqs = 1, .outputs = 1};
+      options.set_dtype(dtype);
+      const testing::RandomModelSizes sizes = {.width = 256, .ffn = 512, .experts = experts};
+      const auto packed = random_runner(sizes, options, threads);
+      EXPECT_TRUE(packed->is_packed());
+      options.pack_later = true;
+      for (const std::vector<int64_t>& runs :
+           {std::vector<int64_t>(40, 1), std::vector<int64_t>{7, 1, 97}}) {
+        const auto later = random_runner(sizes, options, threads);
+        KvPool pool(later->blocks());
+        Feed feed{std::vector<int32_t>(105, 5), BlockTable(pool, {})};
+        for (size_t i = 0; i < feed.tokens.size(); ++i) feed.tokens[i] = int32_t(i * 7 % 97);
+        bool first = true;
+        for (const int64_t count : runs) {
+          const SequencePiece piece = feed.piece(count, 1);
+          const Logits logits = later->run({&piece, 1});
+          EXPECT_FALSE(std::exchange(first, false) && later->is_packed());
+          const std::span<const float> row = logits.row(0),
+                                       wanted = packed->run({&piece, 1}).row(0);
+          ASSERT_TRUE(std::ranges::equal(row, wanted)) << name(dtype) << " " << experts;
+        }
+        EXPECT_TRUE(later->is_packed());
+      }
+    }
+  }
 }
 
 TEST(ModelRunner, ARunAllocatesNothing) {

@@ -70,9 +70,11 @@ std::unique_ptr<generate::ModelRunner> random_runner(const RandomModelSizes& siz
   const kernels::KernelTable& table = kernels::kernel_table(best_isa_tier());
   graph::Graph graph = passes::pack(generate::build_serving_graph(config, resolved), table);
   runtime::VariableStore weights = random_weights(graph, 11);
-  runtime::pack_weights(graph, weights, table, pool, [](const std::string&) {});
+  runtime::WeightPacker packer(graph, weights, table, pool,
+                               [](const std::string&, const Tensor&) {});
+  if (!options.pack_later) packer.pack_rest();
   return std::make_unique<generate::ModelRunner>(std::move(graph), resolved.limits, weights, table,
-                                                 pool);
+                                                 pool, std::move(packer));
 }
 
 }  // namespace ashlar::testing

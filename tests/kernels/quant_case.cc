@@ -149,6 +149,13 @@ std::vector<std::byte> packed(const KernelTable& table, const QuantWeights& w) {
   return result;
 }
 
+std::vector<std::byte> borrowed(const KernelTable& table, const QuantWeights& w) {
+  std::vector<std::byte> result(static_cast<size_t>(table.packed_b_bytes(w.format, w.r, w.n)),
+                                std::byte{0xff});
+  table.borrow_b(w.blocks.data(), result.data());
+  return result;
+}
+
 Array run_product(const KernelTable& table, TestTeam& team, const QuantWeights& w,
                   const std::vector<std::byte>& packed, const Array& rows) {
   GemmArgs args;

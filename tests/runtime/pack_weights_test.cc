@@ -80,7 +80,7 @@ TEST_P(PackWeightsTest, KeepsEveryBit) {
     ThreadPool pool(2);
     std::vector<std::string> finished;
     pack_weights(packed, store, table, pool,
-                 [&](const std::string& weight) { finished.push_back(weight); });
+                 [&](const std::string& weight, const Tensor&) { finished.push_back(weight); });
     EXPECT_EQ(finished, (std::vector<std::string>{"up", "down"}));  // the embedding is still read
     EXPECT_FALSE(store.contains("up"));
     store.add_missing(packed);

@@ -24,11 +24,13 @@ struct AmxRounded {
 
 // Packed weights.
 struct AmxQuantWeights {
-  const std::byte* packed = nullptr;
-  int64_t n = 0, blocks = 0;  // outputs; blocks along r
+  const std::byte* panels = nullptr;
+  const std::byte* borrowed = nullptr;  // blocks, where there are no panels yet
+  int64_t n = 0, blocks = 0;            // outputs; blocks along r
 
   explicit AmxQuantWeights(const GemmArgs& args)
-      : packed(static_cast<const std::byte*>(args.packed_b)),
+      : panels(static_cast<const std::byte*>(args.packed_b) + sizeof(QuantHead)),
+        borrowed(static_cast<const QuantHead*>(args.packed_b)->blocks),
         n(args.n),
         blocks(args.r / kQuantBlock) {}
   int64_t columns_of(int64_t pair) const { return lesser(kAmxSquare, n - pair * kAmxSquare); }
@@ -98,6 +100,27 @@ static inline void amx_round_rows(const GemmArgs& args, bool with_sums, const Am
   with_sums ? amx_round_rows<true>(args, to, team) : amx_round_rows<false>(args, to, team);
 }
 
+// Blocks [begin, end), a super-block, of two panels from `left` on, or of those to be made first.
+template <typename F>
+static void amx_unpack_pair(const AmxQuantWeights& w, int64_t pair, const std::byte* left,
+                            int64_t begin, int64_t end, AmxQuantPanels& panels) {
+  alignas(64) std::byte made[2][F::kSuperBytes];
+  const int64_t count = w.columns_of(pair) > kLanes ? 2 : 1;
+  int64_t stride = F::panel_bytes(w.blocks);
+  if (w.borrowed != nullptr) {
+    pack_panels<F>(w.borrowed, w.blocks * kQuantBlock, w.n, 2 * pair, count, begin, end, made[0],
+                   F::kSuperBytes);
+    left = made[0], stride = F::kSuperBytes;
+    end -= begin, begin = 0;
+  }
+  amx_unpack<F>(left, begin, end, 0, panels);
+  if (count == 2) {
+    amx_unpack<F>(left + stride, begin, end, 1, panels);
+  } else {
+    amx_unpack_nothing(1, panels);
+  }
+}
+
 // Two panels by `groups` groups of rows. `ahead(i)` comes before group i's last super-block and
 // `finish(i)` when its chains, from chains[16 i] on, are there, while the next group is computed.
 template <typename F, typename Ahead, typename Finish>
@@ -105,17 +128,12 @@ ASHLAR_INLINE void amx_multiply_pair(const AmxQuantWeights& w, int64_t pair, con
                                      int64_t first_group, int64_t groups, AmxQuantPanels& panels,
                                      AmxBandChains& chains, Ahead&& ahead, Finish&& finish) {
   const int64_t stride = F::panel_bytes(w.blocks);
-  const std::byte* left = w.packed + 2 * pair * stride;
+  const std::byte* left = w.panels + 2 * pair * stride;
   std::memset(chains, 0, static_cast<size_t>(groups * kAmxRows) * sizeof(chains[0]));
   for (int64_t begin = 0; begin < w.blocks; begin += kSuperBlocks) {
     const int64_t end = lesser(w.blocks, begin + kSuperBlocks);
     const bool last = end == w.blocks;
-    amx_unpack<F>(left, begin, end, 0, panels);
-    if (w.columns_of(pair) > kLanes) {
-      amx_unpack<F>(left + stride, begin, end, 1, panels);
-    } else {
-      amx_unpack_nothing(1, panels);
-    }
+    amx_unpack_pair<F>(w, pair, left, begin, end, panels);
     const AmxQuantRows* rows = a.of(begin) + first_group;
     // The next super-block, or the next pair's first; nothing is read where there is none.
     const std::byte* next = last ? left + 2 * stride : left + F::panel_bytes(end);
