@@ -89,8 +89,8 @@ struct ScaledBlocks {
     store(reinterpret_cast<float*>(super), scale);
     for (int64_t k = 0; k < blocks; ++k) {
       const Vec multiplier = select(scaled, round(load(d[k]) / scale), zero());
-      store_shorts(super + kHeadBytes + k * kBlockBytes + kWords * kWordsBytes,
-                   to_ints(multiplier));
+      store_low<int16_t>(super + kHeadBytes + k * kBlockBytes + kWords * kWordsBytes,
+                         to_ints(multiplier));
     }
   }
 };

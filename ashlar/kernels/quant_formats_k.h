@@ -71,17 +71,18 @@ struct Q4_K : SuperBlocks<148> {
         store_words(panel + (g - 4) * kWordsBytes, w);
       }
     });
-    store_shorts(panel + kD, head[0]), store_shorts(panel + kD + 32, shift_right<16>(head[0]));
+    store_low<int16_t>(panel + kD, head[0]),
+        store_low<int16_t>(panel + kD + 32, shift_right<16>(head[0]));
     // Blocks 0-3: the low 6 bits of bytes j and j + 4. Blocks 4-7: 4 bits in byte j + 4, the upper
     // 2 above those of block j - 4.
     for (int64_t j = 0; j < 4; ++j) {
       const Ints low = ints(63), upper = ints(0x30), half = ints(15);
-      put_bytes(panel + kScales + j * kLanes, head[1] & low);
-      put_bytes(panel + kMinima + j * kLanes, head[2] & low);
-      put_bytes(panel + kScales + (j + 4) * kLanes,
-                (head[3] & half) | (shift_right<2>(head[1]) & upper));
-      put_bytes(panel + kMinima + (j + 4) * kLanes,
-                (shift_right<4>(head[3]) & half) | (shift_right<2>(head[2]) & upper));
+      store_low<int8_t>(panel + kScales + j * kLanes, head[1] & low);
+      store_low<int8_t>(panel + kMinima + j * kLanes, head[2] & low);
+      store_low<int8_t>(panel + kScales + (j + 4) * kLanes,
+                        (head[3] & half) | (shift_right<2>(head[1]) & upper));
+      store_low<int8_t>(panel + kMinima + (j + 4) * kLanes,
+                        (shift_right<4>(head[3]) & half) | (shift_right<2>(head[2]) & upper));
       for (Ints& w : head) w = shift_right<8>(w);
     }
   }
@@ -139,7 +140,7 @@ struct Q6_K : SuperBlocks<210> {
     words.interleave([&](int64_t g, Ints w) {
       if (g < 48) return store_words(panel + g * kWordsBytes, w);
       for (int64_t j = 0; j < 4; ++j, w = shift_right<8>(w)) {
-        put_bytes(panel + kScales + ((g - 48) * 4 + j) * kLanes, w & ints(255));
+        store_low<int8_t>(panel + kScales + ((g - 48) * 4 + j) * kLanes, w & ints(255));
       }
     });
   }

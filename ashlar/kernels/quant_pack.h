@@ -32,19 +32,13 @@ struct OutputBlocks {
 };
 
 ASHLAR_INLINE void store_words(std::byte* p, Ints a) { store(reinterpret_cast<int32_t*>(p), a); }
-// The low 16 and 8 bits of each lane.
-ASHLAR_INLINE void store_shorts(std::byte* p, Ints a) {
+// Of each lane the low bits that T has.
+template <typename T>
+ASHLAR_INLINE void store_low(std::byte* p, Ints a) {
   alignas(64) int32_t lanes[kLanes];
-  int16_t low[kLanes];
+  T low[kLanes];
   store(lanes, a);
-  for (int64_t i = 0; i < kLanes; ++i) low[i] = static_cast<int16_t>(lanes[i]);
-  std::memcpy(p, low, sizeof(low));
-}
-ASHLAR_INLINE void put_bytes(std::byte* p, Ints a) {
-  alignas(64) int32_t lanes[kLanes];
-  int8_t low[kLanes];
-  store(lanes, a);
-  for (int64_t i = 0; i < kLanes; ++i) low[i] = static_cast<int8_t>(lanes[i]);
+  for (int64_t i = 0; i < kLanes; ++i) low[i] = static_cast<T>(lanes[i]);
   std::memcpy(p, low, sizeof(low));
 }
 

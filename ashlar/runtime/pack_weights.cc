@@ -68,14 +68,22 @@ WeightPacker::WeightPacker(const graph::Graph& graph, VariableStore& store,
     Job job = {slab.take(variable), store.at(name), name, finishes};
     store.put(variable.name, job.packed);
     if (finishes) store.erase(name);
+    waiting_.push_back(std::move(job));
+  }
+  std::ranges::reverse(waiting_);
+}
+
+void WeightPacker::put_off() {
+  std::vector<Job> all = std::exchange(waiting_, {});
+  for (Job& job : all) {
     if (kernels::multiplies(job.source.dtype())) {
       borrow(job);
       waiting_.push_back(std::move(job));
     } else {
       pack(job);
+      job = {};
     }
   }
-  std::ranges::reverse(waiting_);
 }
 
 void WeightPacker::borrow(Job& job) const {

@@ -23,11 +23,13 @@ using SourceFinished = std::function<void(const std::string& name, const Tensor&
 class WeightPacker {
  public:
   WeightPacker() = default;  // nothing to pack
-  // Packs what cannot wait. Table and pool outlive this.
+  // No product may run before one of put_off() and pack_rest(). Table and pool outlive this.
   WeightPacker(const graph::Graph& graph, VariableStore& store, const kernels::KernelTable& table,
                ThreadPool& pool, SourceFinished finished = nullptr);
 
   bool is_done() const { return waiting_.empty(); }
+  // Packs what cannot wait, and lets the rest borrow.
+  void put_off();
   // Some of the rest, one weight at least; no product may run meanwhile.
   void pack_for(double seconds);
   void pack_rest();
