@@ -151,8 +151,15 @@ Logits ModelRunner::run(std::span<const SequencePiece> batch) {
 void ModelRunner::pack_some(int64_t rows) {
   constexpr int64_t kFewRows = 96;
   if (packer_.is_done()) return;
-  if (rows > kFewRows) return packer_.pack_rest();
-  if (runs_ > 0) packer_.pack_for(last_run_s_);
+  if (rows > kFewRows) return pack_rest();
+  if (runs_ == 0) return;
+  packer_.pack_for(last_run_s_, store_);
+  executor_->rebind_packed();
+}
+
+void ModelRunner::pack_rest() {
+  packer_.pack_rest(store_);
+  executor_->rebind_packed();
 }
 
 void ModelRunner::check(std::span<const SequencePiece> batch) const {

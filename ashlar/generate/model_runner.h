@@ -63,7 +63,7 @@ class ModelRunner {
   Logits run(std::span<const SequencePiece> batch);
   void copy_blocks(std::span<const BlockCopy> copies);
   // Of the weights, what is not packed yet: before something is measured, say.
-  void pack_rest() { packer_.pack_rest(); }
+  void pack_rest();
   bool is_packed() const { return packer_.is_done(); }
 
   const RunnerLimits& limits() const { return limits_; }

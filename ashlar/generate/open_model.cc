@@ -165,7 +165,7 @@ std::unique_ptr<ModelRunner> open_model(const bundle::Bundle& bundle, const Mode
         if (packing) packing->pass(source);
         files.file().release(tensors.at(name));
       });
-  resolved.pack_later ? packer.put_off() : packer.pack_rest();
+  resolved.pack_later ? packer.put_off(weights) : packer.pack_rest(weights);
   return std::make_unique<ModelRunner>(std::move(graph), resolved.limits, weights, table, pool,
                                        std::move(packer));
 }

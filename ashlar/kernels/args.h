@@ -79,7 +79,10 @@ struct GemmArgs {
   MatrixView b;                    // [R,N] the same; ignored where B is packed
   bool b_is_packed = false;        // known before there is data, when scratch is planned
   const void* packed_b = nullptr;  // B as pack_b wrote it (same tier)
-  DType packed_dtype = DType::kF32;  // its element type
+  // Instead of it, of formats that multiplies(): GGUF's layout of B transposed. Products pack what
+  // they need of it, again and again, with the same bits.
+  const void* blocks_b = nullptr;
+  DType packed_dtype = DType::kF32;  // element type of either
   void* c = nullptr;                 // [M,N] row stride c_stride, f32 | bf16 | f16
   DType c_dtype = DType::kF32;
   int64_t c_stride = 0;
@@ -93,6 +96,10 @@ struct GemmArgs {
     b_is_packed = true;
     packed_b = data;
     packed_dtype = dtype;
+  }
+  void set_blocks(const void* data, DType dtype) {
+    set_packed(nullptr, dtype);
+    blocks_b = data;
   }
 };
 

@@ -295,7 +295,6 @@ void fill_gemm(KernelTable& table) {
   table.packed_b_bytes = packed_b_bytes;
   table.pack_b = pack_b;
   table.packed_columns = packed_columns;
-  table.borrow_b = base::quant_borrow;
   table.gemm_scratch = gemm_scratch;
   table.gemm = gemm;
   table.gemm_group_scratch = gemm_group_scratch;

@@ -11,7 +11,6 @@ int64_t quant_packed_bytes(DType dtype, int64_t r, int64_t n);
 // b.data: [N] rows of r / elements blocks, as GGUF has them.
 void quant_pack(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,
                 void* packed);
-void quant_borrow(const void* blocks, void* packed);
 // Up to kMostProducts of one A (the same a, m, r and norm), which is contiguous along r: its rows
 // are rounded once for each of their formats.
 int64_t quant_gemm_scratch(const GemmArgs* products, int count);

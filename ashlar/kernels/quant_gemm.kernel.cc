@@ -63,23 +63,18 @@ void multiply(const QuantProduct* products, int64_t tasks, const Team& team) {
 
 int64_t quant_packed_bytes(DType dtype, int64_t r, int64_t n) {
   return with_format(dtype, [&]<typename F>(F) {
-    return static_cast<int64_t>(sizeof(QuantHead)) + ceil_div(n, kLanes) * panel_bytes<F>(r);
+    return ceil_div(n, kLanes) * panel_bytes<F>(r);
   });
 }
 
 void quant_pack(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,
                 void* packed) {
-  if (n_begin == 0) quant_borrow(nullptr, packed);
   with_format(b.dtype, [&]<typename F>(F) {
     const int64_t first = n_begin / kLanes, stride = panel_bytes<F>(r);
     const int64_t count = ceil_div(lesser(n_end, n), kLanes) - first;
     pack_panels<F>(static_cast<const std::byte*>(b.data), r, n, first, count, 0, r / kQuantBlock,
-                   panels_of(packed) + first * stride, stride);
+                   static_cast<std::byte*>(packed) + first * stride, stride);
   });
-}
-
-void quant_borrow(const void* blocks, void* packed) {
-  *static_cast<QuantHead*>(packed) = {.blocks = static_cast<const std::byte*>(blocks)};
 }
 
 int64_t quant_gemm_scratch(const GemmArgs* products, int count) {

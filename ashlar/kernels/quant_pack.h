@@ -1,8 +1,5 @@
 // What the packing of every quantised format is made of: 16 outputs' blocks over one super-block
 // are gathered, and their words of four bytes interleaved by transposing squares of 16 x 16.
-//
-// A packed weight is a head and its panels. As long as the head names blocks of GGUF's layout, the
-// panels are not there yet: products make those they need from the blocks.
 #pragma once
 
 #include "ashlar/kernels/pack_transpose.h"
@@ -11,11 +8,6 @@
 namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 inline constexpr int64_t kWordsBytes = 64;  // a word of each of 16 outputs
-
-struct QuantHead {
-  const std::byte* blocks = nullptr;  // [N] rows of R / kElements of them; null: panels follow
-  std::byte to_a_line[64 - sizeof(blocks)] = {};
-};
 
 // Blocks of one super-block, of each of `outputs` outputs (16 at most).
 struct OutputBlocks {

@@ -35,16 +35,6 @@ int64_t panel_bytes(int64_t r) {
   return F::panel_bytes(r / kQuantBlock);
 }
 
-ASHLAR_INLINE const std::byte* borrowed_blocks(const void* packed) {
-  return static_cast<const QuantHead*>(packed)->blocks;
-}
-ASHLAR_INLINE const std::byte* panels_of(const void* packed) {
-  return static_cast<const std::byte*>(packed) + sizeof(QuantHead);
-}
-ASHLAR_INLINE std::byte* panels_of(void* packed) {
-  return static_cast<std::byte*>(packed) + sizeof(QuantHead);
-}
-
 // Of the rows of A as B's format wants them.
 ASHLAR_INLINE int64_t rounded_bytes(const GemmArgs& args) {
   return with_format(args.packed_dtype, [&]<typename F>(F) {
@@ -120,8 +110,8 @@ struct SpanPanels {
 
   // Blocks [begin, end) of panels `first` on, found at their place behind what is returned.
   PanelGroup make(const GemmArgs& args, int64_t first, int64_t count, int64_t begin, int64_t end) {
-    pack_panels<F>(borrowed_blocks(args.packed_b), args.r, args.n, first, count, begin, end,
-                   bytes[0], kBytes);
+    pack_panels<F>(static_cast<const std::byte*>(args.blocks_b), args.r, args.n, first, count,
+                   begin, end, bytes[0], kBytes);
     const auto place = reinterpret_cast<uintptr_t>(bytes[0]);
     const auto before = static_cast<uintptr_t>(F::panel_bytes(begin));
     return {reinterpret_cast<const std::byte*>(place - before), kBytes, count};
@@ -140,18 +130,18 @@ ASHLAR_INLINE void multiply_band(const GemmArgs& args, const std::byte* rounded,
   const RowBand<RowOf<F>> band = {rows + m0 * blocks, m1 - m0, rows_of_tile(args.m), blocks};
   alignas(64) float sums[kBandRows * kQuantStride];
   SpanPanels<F> made;
-  const bool borrowed = borrowed_blocks(args.packed_b) != nullptr;
+  const auto* panels = static_cast<const std::byte*>(args.packed_b);
   // Panels that several tiles meet are cut along r, so that a piece stays in the L1 cache.
-  const int64_t span = band.count > band.tile_rows || borrowed ? kSpanBlocks : blocks;
+  const int64_t span = band.count > band.tile_rows || panels == nullptr ? kSpanBlocks : blocks;
   const int64_t at_once = panels_at_once(args.m);
   for (int64_t panel = first; panel < last; panel += at_once) {
-    PanelGroup b = {panels_of(args.packed_b) + panel * stride, stride,
-                    lesser(at_once, last - panel)};
+    PanelGroup b = {panels, stride, lesser(at_once, last - panel)};
+    if (panels != nullptr) b.first += panel * stride;
     const int64_t n = panel * kLanes, columns = lesser(b.count * kLanes, args.n - n);
     for (int64_t begin = 0; begin < blocks; begin += span) {
       const int64_t end = lesser(blocks, begin + span);
       Piece piece = {begin == 0 && panel == first, b.first, 0};
-      if (borrowed) {
+      if (panels == nullptr) {
         b = made.make(args, panel, b.count, begin, end);
         piece = {true, made.bytes[0], 0};
       } else if (end < blocks) {

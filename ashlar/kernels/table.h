@@ -21,10 +21,6 @@ struct KernelTable {
   void (*pack_b)(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,
                  DType packed_dtype, void* packed);
   int64_t (*packed_columns)(DType dtype);
-  // For formats that multiplies(): instead of panels, products read these blocks, GGUF's layout of
-  // B transposed, and pack what they need of them again and again, with the same bits; until pack_b
-  // has packed all.
-  void (*borrow_b)(const void* blocks, void* packed);
   int64_t (*gemm_scratch)(const GemmArgs& args, int threads);
   void (*gemm)(const GemmArgs& args, const Team& team);
   // Up to kMostProducts products of one A (the same a, m, r and norm), each as gemm computes it,

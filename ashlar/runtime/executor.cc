@@ -121,6 +121,10 @@ void Executor::bind_program(const graph::Program& program, BoundProgram& bound) 
             locations[i].kind != Location::Kind::kArena) {
           bound.moving.push_back({operand, locations[i]});
         }
+        if (const graph::VariableId id = graph_.value(ids[i]).variable;
+            id.valid() && graph_.variable(id).kind == graph::VariableKind::kPacked) {
+          bind_packed(packed_.emplace_back(operand, id));
+        }
         const graph::SymShape& shape = graph_.type(ids[i]).shape;
         if (!shape.fixed()) bound.shapes.push_back({operand, &shape});
       }
@@ -136,6 +140,18 @@ void Executor::bind_program(const graph::Program& program, BoundProgram& bound) 
     bind(node.outputs, step.outputs, target.outputs);
     check_scratch(step, target);
   }
+}
+
+// A weight that is still to be packed has its source's type.
+void Executor::bind_packed(const Packed& packed) const {
+  const Tensor& tensor = store_.at(graph_.variable(packed.variable).name);
+  packed.operand->data = const_cast<std::byte*>(tensor.data());
+  packed.operand->dtype = tensor.dtype();
+  packed.operand->shape = tensor.shape();
+}
+
+void Executor::rebind_packed() {
+  for (const Packed& packed : packed_) bind_packed(packed);
 }
 
 // Planned before there was memory; a kernel trusts it.

@@ -31,7 +31,7 @@ struct SlotPair {
 class Executor {
  public:
   // The graph, store and pool outlive the executor. Variables must be in the store already, and
-  // must not be put() anew while the executor lives. Without `memory` it has an arena of its own.
+  // must not be put() anew while the executor lives, but for packed ones. Without `memory` it has an arena of its own.
   Executor(const graph::Graph& graph, graph::PlannedPrograms plan, VariableStore& store,
            const kernels::KernelTable& table, ThreadPool& pool, const ExecutorMemory& memory = {});
   ~Executor();
@@ -40,6 +40,9 @@ class Executor {
   void bind_input(const std::string& name, const void* data);
   int input_index(const std::string& name) const;
   void bind_input(int index, const void* data);
+
+  // Reads packed Variables where they are in the store now.
+  void rebind_packed();
 
   // Place of a Program of that name; -1 when the graph has none.
   int program_index(const std::string& name) const;
@@ -87,6 +90,10 @@ class Executor {
     graph::Operand* operand;
     graph::Location location;
   };
+  struct Packed {
+    graph::Operand* operand;
+    graph::VariableId variable;
+  };
   struct SymbolicShape {
     graph::Operand* operand;
     const graph::SymShape* shape;
@@ -105,6 +112,7 @@ class Executor {
 
   void bind_program(const graph::Program& program, BoundProgram& bound);
   void check_scratch(const graph::Step& planned, const BoundStep& bound) const;
+  void bind_packed(const Packed& packed) const;
   graph::Operand make_operand(graph::ValueId id, const graph::Location& location) const;
   std::byte* place(const graph::Location& location, SlotPair slot) const;
   BoundProgram& prepare(int program, const graph::Bindings& bindings, SlotPair slot);
@@ -125,6 +133,7 @@ class Executor {
   ExecutorMemory memory_;
   std::vector<BoundProgram> programs_;
   std::vector<const void*> inputs_;
+  std::vector<Packed> packed_;
   Profiler* profiler_ = nullptr;
   comm::Communicator* comm_ = nullptr;
   std::vector<Started> started_;               // by the steps so far

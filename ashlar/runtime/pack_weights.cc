@@ -48,7 +48,7 @@ struct Matrices {
         inputs(weight.shape()[weight.shape().rank() - 1]) {}
 
   // Matrix i of the weight, or of its packed form.
-  std::byte* part(Tensor& whole, int64_t i) const {
+  std::byte* part(Tensor whole, int64_t i) const {
     return whole.data() + static_cast<int64_t>(whole.bytes()) / count * i;
   }
 };
@@ -65,35 +65,26 @@ WeightPacker::WeightPacker(const graph::Graph& graph, VariableStore& store,
     if (variable.kind != graph::VariableKind::kPacked) continue;
     const std::string& name = graph.variable(variable.source).name;
     const bool finishes = finished_ != nullptr && !read[static_cast<size_t>(variable.source.index)];
-    Job job = {slab.take(variable), store.at(name), name, finishes};
-    store.put(variable.name, job.packed);
+    waiting_.push_back({slab.take(variable), store.at(name), variable.name, name, finishes});
     if (finishes) store.erase(name);
-    waiting_.push_back(std::move(job));
   }
   std::ranges::reverse(waiting_);
 }
 
-void WeightPacker::put_off() {
+void WeightPacker::put_off(VariableStore& store) {
   std::vector<Job> all = std::exchange(waiting_, {});
   for (Job& job : all) {
     if (kernels::multiplies(job.source.dtype())) {
-      borrow(job);
+      store.put(job.name, job.source);
       waiting_.push_back(std::move(job));
     } else {
-      pack(job);
+      pack(job, store);
       job = {};
     }
   }
 }
 
-void WeightPacker::borrow(Job& job) const {
-  const Matrices matrices(job.source);
-  for (int64_t i = 0; i < matrices.count; ++i) {
-    table_->borrow_b(matrices.part(job.source, i), matrices.part(job.packed, i));
-  }
-}
-
-void WeightPacker::pack(Job& job) const {
+void WeightPacker::pack(const Job& job, VariableStore& store) const {
   const Matrices matrices(job.source);
   const DType dtype = job.source.dtype();
   // A few panels a task: enough of them to share out, none too small.
@@ -105,24 +96,27 @@ void WeightPacker::pack(Job& job) const {
                    matrices.outputs, first, std::min(matrices.outputs, first + step), dtype,
                    matrices.part(job.packed, matrix));
   });
-  if (job.finishes) finished_(job.name, job.source);
+  store.put(job.name, job.packed);
+  if (job.finishes) finished_(job.source_name, job.source);
 }
 
-void WeightPacker::pack_for(double seconds) {
+void WeightPacker::pack_for(double seconds, VariableStore& store) {
   const SteadyClock clock;
   const double end = clock.now() + seconds;
   while (!waiting_.empty()) {
-    pack(waiting_.back());
+    pack(waiting_.back(), store);
     waiting_.pop_back();
     if (clock.now() >= end) return;
   }
 }
 
-void WeightPacker::pack_rest() { pack_for(std::numeric_limits<double>::infinity()); }
+void WeightPacker::pack_rest(VariableStore& store) {
+  pack_for(std::numeric_limits<double>::infinity(), store);
+}
 
 void pack_weights(const graph::Graph& graph, VariableStore& store,
                   const kernels::KernelTable& table, ThreadPool& pool, SourceFinished finished) {
-  WeightPacker(graph, store, table, pool, std::move(finished)).pack_rest();
+  WeightPacker(graph, store, table, pool, std::move(finished)).pack_rest(store);
 }
 
 }  // namespace ashlar::runtime

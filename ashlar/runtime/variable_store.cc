@@ -98,6 +98,7 @@ void VariableStore::add_missing(const graph::Graph& graph) {
       tensors_.emplace(variable.name, std::move(tensor));
       continue;
     }
+    if (variable.kind == graph::VariableKind::kPacked) continue;  // or what it is packed from
     const Tensor& tensor = found->second;
     ASHLAR_CHECK(tensor.dtype() == variable.dtype && tensor.shape() == variable.shape,
                  "variable {}: storage is {}{}, the graph wants {}{}", variable.name,

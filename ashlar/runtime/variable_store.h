@@ -15,8 +15,8 @@ class VariableStore {
   explicit VariableStore(uint64_t seed = 0) : seed_(seed) {}
 
   // Makes storage for the Variables the graph reads (and sources of shadows it reads) that are not
-  // there yet, initialised by (seed, name,
-  // element); a Variable already there must have the same dtype and shape.
+  // there yet, initialised by (seed, name, element); a Variable already there must have the same
+  // dtype and shape, unless it is packed.
   void add_missing(const graph::Graph& graph);
   // Puts a tensor in place of a Variable's storage (mapped weights: no copy).
   void put(const std::string& name, Tensor tensor) { tensors_[name] = std::move(tensor); }

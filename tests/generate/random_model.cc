@@ -72,7 +72,7 @@ std::unique_ptr<generate::ModelRunner> random_runner(const RandomModelSizes& siz
   runtime::VariableStore weights = random_weights(graph, 11);
   runtime::WeightPacker packer(graph, weights, table, pool,
                                [](const std::string&, const Tensor&) {});
-  options.pack_later ? packer.put_off() : packer.pack_rest();
+  options.pack_later ? packer.put_off(weights) : packer.pack_rest(weights);
   return std::make_unique<generate::ModelRunner>(std::move(graph), resolved.limits, weights, table,
                                                  pool, std::move(packer));
 }

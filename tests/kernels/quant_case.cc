@@ -149,13 +149,6 @@ std::vector<std::byte> packed(const KernelTable& table, const QuantWeights& w) {
   return result;
 }
 
-std::vector<std::byte> borrowed(const KernelTable& table, const QuantWeights& w) {
-  std::vector<std::byte> result(static_cast<size_t>(table.packed_b_bytes(w.format, w.r, w.n)),
-                                std::byte{0xff});
-  table.borrow_b(w.blocks.data(), result.data());
-  return result;
-}
-
 Array run_product(const KernelTable& table, TestTeam& team, const QuantWeights& w,
                   const std::vector<std::byte>& packed, const Array& rows) {
   GemmArgs args;
@@ -163,7 +156,11 @@ Array run_product(const KernelTable& table, TestTeam& team, const QuantWeights& 
   args.n = w.n;
   args.r = w.r;
   args.a = {rows.data(), rows.dtype(), w.r, 1};
-  args.set_packed(packed.data(), w.format);
+  if (packed.empty()) {
+    args.set_blocks(w.blocks.data(), w.format);
+  } else {
+    args.set_packed(packed.data(), w.format);
+  }
   Array c(DType::kF32, args.m * args.n);
   args.c = c.data();
   args.c_stride = args.n;

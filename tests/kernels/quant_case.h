@@ -25,10 +25,8 @@ QuantWeights random_weights(DType format, int64_t n, int64_t r,
                             std::optional<std::byte> code = std::nullopt);
 
 std::vector<std::byte> packed(const KernelTable& table, const QuantWeights& weights);
-// The same that has no panels yet, but borrows the blocks of `weights`.
-std::vector<std::byte> borrowed(const KernelTable& table, const QuantWeights& weights);
 
-// [M,N] of f32: rows is [M,R] of f32, bf16 or f16.
+// [M,N] of f32: rows is [M,R] of f32, bf16 or f16. With nothing packed, by the blocks.
 Array run_product(const KernelTable& table, TestTeam& team, const QuantWeights& weights,
                   const std::vector<std::byte>& packed, const Array& rows);
 

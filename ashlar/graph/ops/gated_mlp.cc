@@ -16,7 +16,7 @@ kernels::GemmArgs product(const Operand& weight, const PackedWeight& packed, int
   args.m = rows;
   args.n = packed.outputs;
   args.r = inner;
-  args.set_packed(weight.data, packed.format);
+  packed.put(weight, args);
   return args;
 }
 

@@ -30,7 +30,7 @@ struct Forward {
     args.r = k;
     args.a = {at(x, first_row * k), x.dtype, k, 1};
     if (packed) {
-      args.set_packed(at(weight, expert * weight.shape[1]), packed.format);
+      packed.put(weight, args, expert);
     } else {
       args.b = {at(weight, expert * n * k), weight.dtype, 1, k};
     }

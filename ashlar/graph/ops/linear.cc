@@ -27,7 +27,7 @@ GemmArgs forward_args(std::span<const Operand> in, const Operand& y, PackedWeigh
   args.n = y.shape[1];
   args.a = rows_of(in[LinearOp::kX]);
   if (packed) {
-    args.set_packed(in[LinearOp::kWeight].data, packed.format);
+    packed.put(in[LinearOp::kWeight], args);
   } else {
     args.b = columns_of(in[LinearOp::kWeight]);
   }

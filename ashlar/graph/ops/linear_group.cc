@@ -57,7 +57,7 @@ std::vector<kernels::GemmArgs> LinearGroupOp::args(std::span<const Operand> in,
     args.n = weights_[i].outputs;
     args.r = x.shape[1];
     args.a = {x.data, x.dtype, x.shape[1], 1};
-    args.set_packed(in[weight_input(i)].data, weights_[i].format);
+    weights_[i].put(in[weight_input(i)], args);
     args.c = out[i].data;
     args.c_stride = args.n;
     if (const Operand& bias = in[bias_input(i)]; bias.present) args.bias = bias.as<float>();

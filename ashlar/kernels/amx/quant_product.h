@@ -22,15 +22,15 @@ struct AmxRounded {
   }
 };
 
-// Packed weights.
+// Weights: panels, or GGUF's blocks of which panels are still to be made.
 struct AmxQuantWeights {
-  const std::byte* panels = nullptr;
-  const std::byte* borrowed = nullptr;  // blocks, where there are no panels yet
+  bool packed = false;
+  const std::byte* data = nullptr;
   int64_t n = 0, blocks = 0;            // outputs; blocks along r
 
   explicit AmxQuantWeights(const GemmArgs& args)
-      : panels(static_cast<const std::byte*>(args.packed_b) + sizeof(QuantHead)),
-        borrowed(static_cast<const QuantHead*>(args.packed_b)->blocks),
+      : packed(args.blocks_b == nullptr),
+        data(static_cast<const std::byte*>(packed ? args.packed_b : args.blocks_b)),
         n(args.n),
         blocks(args.r / kQuantBlock) {}
   int64_t columns_of(int64_t pair) const { return lesser(kAmxSquare, n - pair * kAmxSquare); }
@@ -107,8 +107,8 @@ static void amx_unpack_pair(const AmxQuantWeights& w, int64_t pair, const std::b
   alignas(64) std::byte made[2][F::kSuperBytes];
   const int64_t count = w.columns_of(pair) > kLanes ? 2 : 1;
   int64_t stride = F::panel_bytes(w.blocks);
-  if (w.borrowed != nullptr) {
-    pack_panels<F>(w.borrowed, w.blocks * kQuantBlock, w.n, 2 * pair, count, begin, end, made[0],
+  if (!w.packed) {
+    pack_panels<F>(w.data, w.blocks * kQuantBlock, w.n, 2 * pair, count, begin, end, made[0],
                    F::kSuperBytes);
     left = made[0], stride = F::kSuperBytes;
     end -= begin, begin = 0;
@@ -128,14 +128,15 @@ ASHLAR_INLINE void amx_multiply_pair(const AmxQuantWeights& w, int64_t pair, con
                                      int64_t first_group, int64_t groups, AmxQuantPanels& panels,
                                      AmxBandChains& chains, Ahead&& ahead, Finish&& finish) {
   const int64_t stride = F::panel_bytes(w.blocks);
-  const std::byte* left = w.panels + 2 * pair * stride;
+  const std::byte* left = w.data + 2 * pair * stride;
   std::memset(chains, 0, static_cast<size_t>(groups * kAmxRows) * sizeof(chains[0]));
   for (int64_t begin = 0; begin < w.blocks; begin += kSuperBlocks) {
     const int64_t end = lesser(w.blocks, begin + kSuperBlocks);
     const bool last = end == w.blocks;
     amx_unpack_pair<F>(w, pair, left, begin, end, panels);
     const AmxQuantRows* rows = a.of(begin) + first_group;
-    // The next super-block, or the next pair's first; nothing is read where there is none.
+    // The next super-block, or the next pair's first; where there is none, or nothing packed, what
+    // is asked for is not read.
     const std::byte* next = last ? left + 2 * stride : left + F::panel_bytes(end);
     AmxQuantChains<F> all(panels, ceil_div((end - begin) * kQuantBlock, kAmxBytes),
                           {next, next + stride, F::kSuperBytes, groups * kAmxQuantSteps});
