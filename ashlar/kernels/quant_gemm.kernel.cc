@@ -62,9 +62,7 @@ void multiply(const QuantProduct* products, int64_t tasks, const Team& team) {
 }  // namespace
 
 int64_t quant_packed_bytes(DType dtype, int64_t r, int64_t n) {
-  return with_format(dtype, [&]<typename F>(F) {
-    return ceil_div(n, kLanes) * panel_bytes<F>(r);
-  });
+  return with_format(dtype, [&]<typename F>(F) { return ceil_div(n, kLanes) * panel_bytes<F>(r); });
 }
 
 void quant_pack(const MatrixView& b, int64_t r, int64_t n, int64_t n_begin, int64_t n_end,

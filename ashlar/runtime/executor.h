@@ -31,7 +31,8 @@ struct SlotPair {
 class Executor {
  public:
   // The graph, store and pool outlive the executor. Variables must be in the store already, and
-  // must not be put() anew while the executor lives, but for packed ones. Without `memory` it has an arena of its own.
+  // must not be put() anew while the executor lives, but for packed ones. Without `memory` it has
+  // an arena of its own.
   Executor(const graph::Graph& graph, graph::PlannedPrograms plan, VariableStore& store,
            const kernels::KernelTable& table, ThreadPool& pool, const ExecutorMemory& memory = {});
   ~Executor();

@@ -26,7 +26,7 @@ struct AmxRounded {
 struct AmxQuantWeights {
   bool packed = false;
   const std::byte* data = nullptr;
-  int64_t n = 0, blocks = 0;            // outputs; blocks along r
+  int64_t n = 0, blocks = 0;  // outputs; blocks along r
 
   explicit AmxQuantWeights(const GemmArgs& args)
       : packed(args.blocks_b == nullptr),
