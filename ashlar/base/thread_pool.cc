@@ -20,6 +20,23 @@ constexpr std::chrono::microseconds kSpin{100};
 constexpr uint64_t kWorkers = 0xffff, kOpen = 0x10000, kNextLoop = 0x20000;
 constexpr uint64_t loop_of(uint64_t state) { return state / kNextLoop; }
 
+// Tasks that are left of a part: the first in the low half, their end in the high one.
+constexpr int64_t kMostTasks = 0xffffffff;
+constexpr uint64_t range(uint64_t first, uint64_t end) { return end << 32 | first; }
+
+// One of them; -1: none.
+int64_t take(std::atomic<uint64_t>& left, bool from_front) {
+  uint64_t found = left.load(std::memory_order_relaxed);
+  for (;;) {
+    const uint64_t first = found & 0xffffffff, end = found >> 32;
+    if (first == end) return -1;
+    const uint64_t rest = from_front ? range(first + 1, end) : range(first, end - 1);
+    if (left.compare_exchange_weak(found, rest, std::memory_order_relaxed)) {
+      return static_cast<int64_t>(from_front ? first : end - 1);
+    }
+  }
+}
+
 inline void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -67,6 +84,7 @@ ThreadPool::ThreadPool(int threads, bool pin, int first_core) {
   const auto core_of = [&](int thread) {
     return cores.empty() ? -1 : cores[static_cast<size_t>(first_core + thread) % cores.size()];
   };
+  parts_ = std::vector<Part>(static_cast<size_t>(threads));
   workers_.reserve(static_cast<size_t>(threads - 1));
   for (int i = 1; i < threads; ++i) {
     workers_.emplace_back([this, i, core = core_of(i)] {
@@ -103,8 +121,7 @@ void ThreadPool::run(int64_t tasks, Task task, void* context) {
   }
   task_ = task;
   context_ = context;
-  tasks_ = tasks;
-  next_.store(0, std::memory_order_relaxed);
+  share_out(tasks);
   // Sequentially consistent: either a worker going to sleep sees the new loop, or we see it among
   // the sleepers and wake it.
   state_.fetch_add(kNextLoop + kOpen);
@@ -119,12 +136,29 @@ void ThreadPool::run(int64_t tasks, Task task, void* context) {
   while (!alone()) sched_yield();  // a worker lost its core in the middle of a task
 }
 
-void ThreadPool::take_tasks(int thread) {
-  for (;;) {
-    const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
-    if (i >= tasks_) return;
-    task_(context_, i, thread);
+// Neighbouring tasks to one thread: what they read and write often lies side by side.
+void ThreadPool::share_out(int64_t tasks) {
+  ASHLAR_CHECK(tasks <= kMostTasks, "thread pool: a loop of {} tasks, at most {} are wanted", tasks,
+               kMostTasks);
+  const auto all = static_cast<uint64_t>(tasks), threads = static_cast<uint64_t>(parts_.size());
+  for (uint64_t i = 0; i < threads; ++i) {
+    parts_[i].left.store(range(all * i / threads, all * (i + 1) / threads),
+                         std::memory_order_relaxed);
   }
+}
+
+// The first task that is left of the thread's own part, or the last one of another's; -1: none.
+int64_t ThreadPool::next_task(size_t thread) {
+  int64_t task = take(parts_[thread].left, true);
+  for (size_t other = 1; task < 0 && other < parts_.size(); ++other) {
+    task = take(parts_[(thread + other) % parts_.size()].left, false);
+  }
+  return task;
+}
+
+void ThreadPool::take_tasks(int thread) {
+  const auto own = static_cast<size_t>(thread);
+  for (int64_t i = next_task(own); i >= 0; i = next_task(own)) task_(context_, i, thread);
 }
 
 void ThreadPool::work(int thread) {

@@ -1,6 +1,8 @@
-// A team of threads that runs one parallel loop at a time. Tasks are taken dynamically, so one slow
-// core does not hold the others; results may not depend on which thread runs a task. Workers poll
-// for kSpin between loops and then sleep. run() allocates nothing.
+// A team of threads that runs one parallel loop at a time. Each thread takes its part of the tasks
+// in ascending order, and then what others have left of theirs, the last first (work stealing,
+// Blumofe and Leiserson 1999), so that one slow core does not hold the others; results may not
+// depend on which thread runs a task. Workers poll for kSpin between loops and then sleep. run()
+// allocates nothing.
 #pragma once
 
 #include <atomic>
@@ -46,12 +48,16 @@ class ThreadPool {
   void work(int thread);
   void pin_caller();
   void take_tasks(int thread);
+  int64_t next_task(size_t thread);
+  void share_out(int64_t tasks);
 
   // The loop being run; written by run() before state_ is published, read by those who joined it.
   Task task_ = nullptr;
   void* context_ = nullptr;
-  int64_t tasks_ = 0;
-  alignas(64) std::atomic<int64_t> next_{0};
+  struct alignas(64) Part {
+    std::atomic<uint64_t> left{0};  // two halves: see thread_pool.cc
+  };
+  std::vector<Part> parts_;  // of the tasks, each thread's
   // The loop's number, whether workers may join it, and how many have: see thread_pool.cc.
   alignas(64) std::atomic<uint64_t> state_{0};
   std::atomic<bool> stop_{false};

@@ -10,15 +10,14 @@ namespace ashlar::kernels::ASHLAR_TIER_NAMESPACE {
 
 namespace {
 
-constexpr int64_t kTaskPanels = 8;  // at most
-constexpr int64_t kTasksEach = 8, kTasksOfFew = 2, kFewRows = 32;
+constexpr int64_t kFewRows = 32;
 
 // Few rows wait for memory, which a core reads the faster the longer it goes straight on.
-int64_t tasks_each(int64_t rows) { return rows <= kFewRows ? kTasksOfFew : kTasksEach; }
-
 QuantBands plan_quant(const GemmArgs& args, int threads) {
+  const bool few = args.m <= kFewRows;
+  const int64_t most_panels = few ? 64 : 8, tasks_each = few ? 4 : 8;
   return cut_bands(ceil_div(args.m, rows_of_tile(args.m)), kBandTiles, ceil_div(args.n, kLanes),
-                   kTaskPanels, kQuantPanels, tasks_each(args.m) * threads);
+                   most_panels, kQuantPanels, tasks_each * threads);
 }
 
 // A band of rows by some panels.

@@ -8,8 +8,11 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <iterator>
 #include <numeric>
 #include <thread>
 
@@ -34,6 +37,50 @@ TEST_P(ThreadPoolTest, RunsEveryTaskOnce) {
     });
     for (const int count : runs) ASSERT_EQ(count, 1);
     EXPECT_EQ(std::accumulate(per_thread.begin(), per_thread.end(), int64_t{0}), tasks);
+  }
+}
+
+// A thread goes through its part in ascending order, and through others' in descending order.
+TEST_P(ThreadPoolTest, ThreadsGoAlongTheirParts) {
+  const int threads = GetParam();
+  constexpr int64_t kTasks = 203;
+  ThreadPool pool(threads);
+  std::vector<std::vector<int64_t>> taken(static_cast<size_t>(threads));
+  pool.parallel_for(kTasks, [&](int64_t task, int thread) {
+    taken[static_cast<size_t>(thread)].push_back(task);
+  });
+  std::vector<int64_t> all;
+  for (int64_t i = 0; i < threads; ++i) {
+    const int64_t begin = kTasks * i / threads, end = kTasks * (i + 1) / threads;
+    const std::vector<int64_t>& tasks = taken[static_cast<size_t>(i)];
+    const auto is_own = [&](int64_t task) { return task >= begin && task < end; };
+    const auto others = std::ranges::find_if_not(tasks, is_own);
+    EXPECT_TRUE(std::is_sorted(tasks.begin(), others));
+    EXPECT_TRUE(std::none_of(others, tasks.end(), is_own));
+    for (int64_t part = 0; part < threads; ++part) {
+      std::vector<int64_t> of_part;
+      std::copy_if(others, tasks.end(), std::back_inserter(of_part), [&](int64_t task) {
+        return task >= kTasks * part / threads && task < kTasks * (part + 1) / threads;
+      });
+      EXPECT_TRUE(std::ranges::is_sorted(of_part, std::greater<>()));
+    }
+    all.insert(all.end(), tasks.begin(), tasks.end());
+  }
+  std::ranges::sort(all);
+  for (int64_t i = 0; i < kTasks; ++i) ASSERT_EQ(all[static_cast<size_t>(i)], i);
+}
+
+// The first task is not over before all the others are: others take its thread's part meanwhile.
+TEST(ThreadPool, OneSlowThreadHoldsNoOther) {
+  for (const int threads : {2, 3, 8}) {
+    ThreadPool pool(threads);
+    constexpr int64_t kTasks = 100;
+    std::atomic<int64_t> done = 0;
+    pool.parallel_for(kTasks, [&](int64_t task, int) {
+      while (task == 0 && done.load() < kTasks - 1) std::this_thread::yield();
+      done.fetch_add(1);
+    });
+    EXPECT_EQ(done.load(), kTasks);
   }
 }
 
