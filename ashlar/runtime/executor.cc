@@ -144,8 +144,8 @@ void Executor::bind_program(const graph::Program& program, BoundProgram& bound) 
 
 // A weight that is still to be packed has its source's type.
 void Executor::bind_packed(const Packed& packed) const {
-  const Tensor& tensor = store_.at(graph_.variable(packed.variable).name);
-  packed.operand->data = const_cast<std::byte*>(tensor.data());
+  Tensor& tensor = store_.at(graph_.variable(packed.variable).name);
+  packed.operand->data = tensor.data();
   packed.operand->dtype = tensor.dtype();
   packed.operand->shape = tensor.shape();
 }
