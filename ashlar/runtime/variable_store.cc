@@ -60,6 +60,17 @@ void fill(Tensor& tensor, const graph::Variable& variable, uint64_t seed) {
   }
 }
 
+bool is_stored_as(const Tensor& tensor, const graph::Variable& variable) {
+  return tensor.dtype() == variable.dtype && tensor.shape() == variable.shape;
+}
+
+// Whether the source of a packed Variable stands in its place (pack_weights.h).
+bool waits_to_be_packed(const Tensor& tensor, const graph::Graph& graph,
+                        const graph::Variable& variable) {
+  return variable.kind == graph::VariableKind::kPacked &&
+         is_stored_as(tensor, graph.variable(variable.source));
+}
+
 }  // namespace
 
 // Variables that leave in one message lie one behind the other.
@@ -98,9 +109,8 @@ void VariableStore::add_missing(const graph::Graph& graph) {
       tensors_.emplace(variable.name, std::move(tensor));
       continue;
     }
-    if (variable.kind == graph::VariableKind::kPacked) continue;  // or what it is packed from
     const Tensor& tensor = found->second;
-    ASHLAR_CHECK(tensor.dtype() == variable.dtype && tensor.shape() == variable.shape,
+    ASHLAR_CHECK(is_stored_as(tensor, variable) || waits_to_be_packed(tensor, graph, variable),
                  "variable {}: storage is {}{}, the graph wants {}{}", variable.name,
                  name(tensor.dtype()), tensor.shape().str(), name(variable.dtype),
                  variable.shape.str());

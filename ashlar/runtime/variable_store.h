@@ -16,7 +16,7 @@ class VariableStore {
 
   // Makes storage for the Variables the graph reads (and sources of shadows it reads) that are not
   // there yet, initialised by (seed, name, element); a Variable already there must have the same
-  // dtype and shape, unless it is packed.
+  // dtype and shape, or a packed one those of its source.
   void add_missing(const graph::Graph& graph);
   // Puts a tensor in place of a Variable's storage (mapped weights: no copy).
   void put(const std::string& name, Tensor tensor) { tensors_[name] = std::move(tensor); }

@@ -85,6 +85,11 @@ TEST_P(PackWeightsTest, KeepsEveryBit) {
     EXPECT_FALSE(store.contains("up"));
     store.add_missing(packed);
     EXPECT_FALSE(store.contains("up")) << "a weight without a reader needs no storage";
+    VariableStore wrong = store;
+    wrong.put("up.packed", Tensor(DType::kU8, {3}));
+    EXPECT_THROW(wrong.add_missing(packed), Error);
+    wrong.put("up.packed", Tensor(dtype, {kInner, kWidth}));  // of its source: to be packed later
+    EXPECT_NO_THROW(wrong.add_missing(packed));
     const std::vector<float> many_packed = logits(packed, store, GetParam(), tokens);
     const std::vector<float> one_packed = logits(packed, store, GetParam(), {tokens[4]});
     if (GetParam() == IsaTier::kAmx && dtype == DType::kF32) {  // args.h: another order of sums
