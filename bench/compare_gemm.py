@@ -19,9 +19,12 @@ import subprocess
 import sys
 import time
 
+import tiers
+
 THREADS = sys.argv[sys.argv.index("--threads") + 1] if "--threads" in sys.argv else "2"
 os.environ.update({"KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0",  # their threads do not spin while ours work
                    "OPENBLAS_NUM_THREADS": THREADS})
+tiers.hold(sys.argv[sys.argv.index("--isa") + 1] if "--isa" in sys.argv else "")
 import numpy  # noqa: E402  (after the environment)
 import torch  # noqa: E402
 
@@ -131,7 +134,7 @@ def table(ours, dtype, args, clock):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--bench", default=str(ROOT / "build" / "release" / "bench" / "gemm_bench"))
-    parser.add_argument("--isa")
+    parser.add_argument("--isa", choices=tiers.HELD, default="", help="all are held to it")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtypes", default="f32,bf16")
     parser.add_argument("--rounds", type=int, default=3)
@@ -148,14 +151,14 @@ def main():
                                         check=True, capture_output=True, text=True).stdout)
     text = [f"{machine['cpu']}, tier {machine['isa']}, {args.threads} threads, Ashlar {machine['version']} "
             f"{machine['revision']}, torch {torch.__version__}, numpy {numpy.__version__}, "
-            f"{datetime.date.today():%-d %B %Y}. Made by `python3 bench/compare_gemm.py --rounds {args.rounds}`: GFLOP/s of "
+            f"{datetime.date.today():%-d %B %Y}. Made by `python3 bench/compare_gemm.py{tiers.flag(args.isa)} --rounds {args.rounds}`: GFLOP/s of "
             "the fastest calls, in turns."]
     lines = ["# Matrix products", "", *text, ""]
     for dtype in args.dtypes.split(","):
         lines += table(ours, dtype, args, clock)
     ours.stdin.close()
     ours.wait()
-    (ROOT / "bench" / "results" / f"gemm-{machine['isa']}.md").write_text("\n".join(lines).rstrip() + "\n")
+    (ROOT / "bench" / "results" / f"gemm-{machine['isa']}{tiers.suffix(args.isa)}.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 """Inference of Ashlar, llama.cpp and OpenVINO GenAI, in turns in one run on the same weights.
 
 usage: compare_infer.py [--quick] [--models llama-160m,...] [--formats q8_0,q4_0,f16] [--rounds 3] [--threads N]
-                        [--ashlar build/release/ashlar] [--without openvino] [--again]
+                        [--ashlar build/release/ashlar] [--without openvino] [--isa avx2|avx512] [--again]
 Makes the models (random weights) and the peers' virtual environments below build/peers, then runs each work (prefill
 of 512 tokens; decode of 1, 8 and 16 sequences; decode at a context of 4096) by each contestant in turns, and writes
 bench/results/infer-TIER.md and .json: medians, ratios to the peers, shares of this machine's limit as `ashlar bench`
 probes it in the same runs. --quick: llama-160m alone, without the long context. What was measured stays in
 build/peers/infer.jsonl, so that a run that was cut off goes on where it was; --again forgets it. The table holds all
-that has been measured so, whatever this run was asked for.
+that has been measured so, whatever this run was asked for. --isa: Ashlar and llama.cpp are held to the instructions of
+that tier, in an environment and results of their own (infer-TIER-held); OpenVINO cannot be held, so it is left out.
 """
 import argparse
 import datetime
@@ -19,6 +20,8 @@ import shutil
 import statistics
 import subprocess
 import sys
+
+import tiers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "build" / "peers"
@@ -40,10 +43,12 @@ def run(command, environment=None):
     return done.stdout
 
 
-def llamacpp_build():
-    """The environment that builds llama.cpp for what this processor has. GCC 12 reorders its loads of AMX's settings
-    (an illegal instruction follows), so AMX takes a newer clang; without one it is left out."""
+def llamacpp_build(isa):
+    """The environment that builds llama.cpp for what this processor has, or for what the tier has of it. GCC 12 reorders
+    its loads of AMX's settings (an illegal instruction follows), so AMX takes a newer clang; without one it is left
+    out."""
     flags = set(pathlib.Path("/proc/cpuinfo").read_text().split("flags", 1)[1].split("\n", 1)[0].split())
+    flags &= tiers.FLAGS.get(isa, flags)
     wanted = {"AVX": "avx", "AVX2": "avx2", "FMA": "fma", "F16C": "f16c", "BMI2": "bmi2", "AVX512": "avx512bw",
               "AVX512_VBMI": "avx512vbmi", "AVX512_VNNI": "avx512_vnni", "AVX512_BF16": "avx512_bf16"}
     environment = {"PIP_NO_CACHE_DIR": "1",  # a wheel that was built in another way
@@ -55,8 +60,8 @@ def llamacpp_build():
     return environment | {"CMAKE_ARGS": " ".join(["-DGGML_NATIVE=OFF", *switches])}
 
 
-def venv(name, environment=None):
-    folder = PEERS / name
+def venv(name, environment=None, suffix=""):
+    folder = PEERS / (name + suffix)
     run([ROOT / "tools" / "venv.sh", folder, ROOT / "bench" / "peers" / f"requirements-{name}.txt"], environment)
     return folder / "bin"
 
@@ -64,7 +69,7 @@ def venv(name, environment=None):
 class Contestants:
     def __init__(self, args):
         self.args = args
-        self.llamacpp = venv("llamacpp", llamacpp_build())
+        self.llamacpp = venv("llamacpp", llamacpp_build(args.isa), suffix=args.isa and f"-{args.isa}")
         self.openvino = venv("openvino") if "openvino" not in args.without else None
 
     def prepare(self, model):
@@ -116,7 +121,7 @@ def limit(result, model, work):
 
 
 def measure(args, models, works):
-    log = PEERS / "infer.jsonl"
+    log = PEERS / (f"infer-{args.isa}.jsonl" if args.isa else "infer.jsonl")
     if args.again:
         log.unlink(missing_ok=True)
     PEERS.mkdir(parents=True, exist_ok=True)
@@ -176,7 +181,7 @@ def summarise(done, args):
 def write_results(rows, args):
     machine, date = rows[-1]["machine"], datetime.date.today().isoformat()
     revisions = ", ".join(dict.fromkeys(row["machine"]["revision"] for row in rows))
-    stem = ROOT / "bench" / "results" / f"infer-{machine['isa']}"
+    stem = ROOT / "bench" / "results" / f"infer-{machine['isa']}{tiers.suffix(args.isa)}"
     stem.with_suffix(".json").write_text(json.dumps({"date": date, "results": rows}, indent=1) + "\n")
     probe = machine["probe"]
     quick = " --quick" if args.quick else ""
@@ -186,7 +191,7 @@ def write_results(rows, args):
         f"{revisions}. Probe of the machine: {probe['read_bytes_per_s'] / 1e9:.1f} GB/s read, "
         f"{probe['f32_flops'] / 1e9:.0f} GFLOP/s f32, {probe.get('int8_ops', 0) / 1e9:.0f} Gop/s int8, "
         f"{probe.get('int4_ops', probe.get('int8_ops', 0)) / 1e9:.0f} by codes of four bits.", "",
-        f"Made by `python3 bench/compare_infer.py{quick} --rounds {args.rounds}`: in turns, {args.rounds} rounds, "
+        f"Made by `python3 bench/compare_infer.py{quick}{tiers.flag(args.isa)} --rounds {args.rounds}`: in turns, {args.rounds} rounds, "
         "medians of tokens a second. The limit is what memory and multipliers allow, probed in the same runs; decode reads all weights and the cache.", "",
         "| model | format | work | Ashlar | llama.cpp | OpenVINO | to llama.cpp | to OpenVINO | share of limit |",
         "|---|---|---|---|---|---|---|---|---|"]
@@ -212,8 +217,12 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--ashlar", default=str(ROOT / "build" / "release" / "ashlar"))
     parser.add_argument("--without", default="")
+    parser.add_argument("--isa", choices=tiers.HELD, default="")
     parser.add_argument("--again", action="store_true")
     args = parser.parse_args()
+    tiers.hold(args.isa)
+    if args.isa:
+        args.without += ",openvino"
     args.formats = args.formats.split(",")
     models = args.models.split(",") if args.models else MODELS[:1] if args.quick else MODELS
     works = [work for work in WORKS if not (args.quick and work.endswith("4096"))]

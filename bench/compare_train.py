@@ -2,11 +2,13 @@
 """Training speed of Ashlar and PyTorch, in turns in one run on the same shapes.
 
 usage: compare_train.py [--ashlar build/release/ashlar] [--shapes char-10m,gpt2-124m,llama-60m]
-                        [--dtype f32|bf16] [--rounds 3] [--steps 8] [--threads N] [--python PYTHON]
+                        [--dtype f32|bf16] [--isa avx2|avx512] [--rounds 3] [--steps 8] [--threads N]
+                        [--python PYTHON]
 Each round times Ashlar, eager PyTorch and compiled PyTorch once, in turns, so that all meet the same
 machine. The ratio is that of the medians over the rounds, against the better of the two PyTorches (> 1: we
-are faster). PYTHON is one that has torch; without it a virtual environment is made below build/.
-Writes bench/results/train-DTYPE-TIER.md and .json with the machine, the commands and every figure.
+are faster). PYTHON is one that has torch; without it a virtual environment is made below build/. --isa: both are held
+to the instructions of that tier (PyTorch's compiler alone may use what else the processor has).
+Writes bench/results/train-DTYPE-TIER.md (with --isa: TIER-held) and .json with the machine, the commands and every figure.
 Exit code 1 when a ratio is below 1.
 """
 import argparse
@@ -17,6 +19,8 @@ import pathlib
 import statistics
 import subprocess
 import sys
+
+import tiers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHAPES = {"char-10m": (12, 256), "gpt2-124m": (4, 256), "llama-60m": (4, 256)}  # batch, seq
@@ -64,7 +68,7 @@ def write_results(results, args):
     folder = ROOT / "bench" / "results"
     folder.mkdir(exist_ok=True)
     machine, date = results[0]["machine"], datetime.date.today().isoformat()
-    stem = folder / f"train-{args.dtype}-{machine['isa']}"
+    stem = folder / f"train-{args.dtype}-{machine['isa']}{tiers.suffix(args.isa)}"
     stem.with_suffix(".json").write_text(json.dumps({"date": date, "results": results}, indent=1) + "\n")
     probe = machine["probe"]
     lines = [
@@ -72,8 +76,8 @@ def write_results(results, args):
         f"{date}, {machine['cpu']}, {probe['threads']} threads, tier {machine['isa']}, Ashlar "
         f"{machine['version']} {machine['revision']}. Probe of the machine: "
         f"{probe['read_bytes_per_s'] / 1e9:.1f} GB/s read, {probe['f32_flops'] / 1e9:.0f} GFLOP/s f32.", "",
-        f"Made by `python3 bench/compare_train.py --dtype {args.dtype} --rounds {args.rounds} --steps "
-        f"{args.steps}`: in turns, {args.rounds} rounds, medians; tokens a second, ratio against the better "
+        f"Made by `python3 bench/compare_train.py --dtype {args.dtype}{tiers.flag(args.isa)} --rounds {args.rounds} "
+        f"--steps {args.steps}`: in turns, {args.rounds} rounds, medians; tokens a second, ratio against the better "
         "PyTorch.", "",
         "| shape | batch x seq | Ashlar | eager | compiled | ratio | MFU | peak |",
         "|---|---|---|---|---|---|---|---|"]
@@ -93,10 +97,12 @@ def main():
     parser.add_argument("--python", default="")
     parser.add_argument("--shapes", default=",".join(SHAPES))
     parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
+    parser.add_argument("--isa", choices=tiers.HELD, default="")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     args = parser.parse_args()
+    tiers.hold(args.isa)
     args.python = args.python or python_with_torch()
     results = [compare(shape, args) for shape in args.shapes.split(",")]
     write_results(results, args)
