@@ -49,10 +49,14 @@ void pack_area(const Gemm& g, const Area& area, bool with_a, bool with_b) {
   const int64_t r = area.r1 - area.r0;
   const PackTasks a = cut_packing(g.a, kTileRows, with_a ? area.m1 - area.m0 : 0, r);
   const PackTasks b = cut_packing(g.b, kTileCols, with_b ? area.n1 - area.n0 : 0, r);
+  const int64_t all = a.tasks + b.tasks;
+  // A and B side by side: a thread goes along a run of tasks, here and where it multiplies, and so
+  // finds most of what it needs in its own caches.
+  const auto a_before = [&](int64_t task) { return task * a.tasks / all; };
   auto pack = [&](int64_t task, int) {
-    const bool is_a = task < a.tasks;
+    const bool is_a = a_before(task + 1) > a_before(task);
     const PackTasks& cut = is_a ? a : b;
-    if (!is_a) task -= a.tasks;
+    task = is_a ? a_before(task) : task - a_before(task);
     const int64_t line = task / cut.blocks * cut.lines;
     const int64_t k0 = task % cut.blocks * cut.r, k1 = lesser(k0 + cut.r, r);
     if (is_a) {
@@ -67,7 +71,7 @@ void pack_area(const Gemm& g, const Area& area, bool with_a, bool with_b) {
                              units_of(g.plan.b_unit, k0), false});
     }
   };
-  if (a.tasks + b.tasks > 0) parallel_for(g.team, a.tasks + b.tasks, pack);
+  if (all > 0) parallel_for(g.team, all, pack);
 }
 
 // One tile of C over a span of r.
@@ -183,11 +187,13 @@ void multiply_area(const Gemm& g, const Area& area) {
   const GemmPlan& plan = g.plan;
   const int64_t tiles_m = ceil_div(area.m1 - area.m0, plan.tile_m);
   const int64_t tiles_n = ceil_div(area.n1 - area.n0, plan.tile_n);
+  // Threads share the smaller operand, and have a part of the larger one each.
+  const bool by_rows = plan.pack_b == PackB::kShared && plan.a_bytes > plan.b_bytes;
   auto run = [&](int64_t task, int thread) {
     TileTask t = {g, area, 0, 0, 0, 0, nullptr, 0, g.thread_panels(thread)};
-    t.m0 = area.m0 + task % tiles_m * plan.tile_m;
+    t.m0 = area.m0 + (by_rows ? task / tiles_n : task % tiles_m) * plan.tile_m;
     t.m1 = lesser(t.m0 + plan.tile_m, area.m1);
-    t.n0 = area.n0 + task / tiles_m * plan.tile_n;
+    t.n0 = area.n0 + (by_rows ? task % tiles_n : task / tiles_m) * plan.tile_n;
     t.n1 = lesser(t.n0 + plan.tile_n, area.n1);
     const bool whole_panels = (t.n1 - t.n0) % kTileCols == 0;
     const bool in_c = plan.sums_in_c && plan.area_bytes == 0 && whole_panels;
