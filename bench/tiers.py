@@ -8,10 +8,8 @@ HELD = {
     "avx512": {"ASHLAR_ISA": "avx512", "ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE",
                "MKL_ENABLE_INSTRUCTIONS": "AVX512", "OPENBLAS_CORETYPE": "SkylakeX"},
 }
-FLAGS = {  # of /proc/cpuinfo, for peers that are built for what the processor has
-    "avx2": {"avx", "avx2", "fma", "f16c", "bmi2"},
-    "avx512": {"avx", "avx2", "fma", "f16c", "bmi2", "avx512bw"},
-}
+FLAGS = {"avx2": {"avx", "avx2", "fma", "f16c", "bmi2"}}  # of /proc/cpuinfo, for peers that are built for a processor
+FLAGS["avx512"] = FLAGS["avx2"] | {"avx512bw"}
 
 
 def hold(isa):
