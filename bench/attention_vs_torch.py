@@ -2,17 +2,20 @@
 """Our attention against torch's scaled_dot_product_attention, in turns in one run on the same shapes.
 
 usage: attention_vs_torch.py BENCH [--isa TIER] [--threads 2] [--rounds 5] [--seconds 0.2] [--only TEXT]
-BENCH is the program attention_bench; torch comes from the environment. Each round times both for some
-tenths of a second; the ratio is that of the fastest calls (> 1: we are faster). With one thread both
-are timed by the processor time of the thread, which other programs disturb less. torch gets its
-tensors as [sequences, heads, length, dim] views of [sequences, length, heads, dim], as a model leaves
-them, and contiguous caches in decode.
+BENCH is the program attention_bench; without torch it runs itself by a Python that has it. Each round
+times both for some tenths of a second; the ratio is that of the fastest calls (> 1: we are faster).
+With one thread both are timed by the processor time of the thread, which other programs disturb less.
+torch gets its tensors as [sequences, heads, length, dim] views of [sequences, length, heads, dim], as a
+model leaves them, and contiguous caches in decode.
 """
 import argparse
 import os
 import subprocess
 import time
 
+import oracles_venv
+
+oracles_venv.enter("torch")
 os.environ.setdefault("KMP_BLOCKTIME", "0")  # torch's threads do not spin while ours work
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import torch  # noqa: E402  (after the environment)

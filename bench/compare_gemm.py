@@ -3,24 +3,26 @@
 
 usage: compare_gemm.py [--bench build/release/bench/gemm_bench] [--isa TIER] [--threads 2] [--dtypes f32,bf16,int8]
                        [--rounds 3] [--seconds 0.2] [--only TEXT]
-Builds gemm_bench. torch and numpy come from the environment (`./dev oracles` makes one: build/oracles/venv). Each
-round times every contestant for some tenths of a second; the fastest call of each counts. With one thread all are
-timed by the processor time of the thread, which other programs disturb less. Writes bench/results/gemm-TIER.md: GFLOP/s,
-and ours by the best of the others', where 0.95 (bf16, int8: 0.9) is wanted. int8: activations of f32 by weights of
-8 bits that are packed once; ours are q8_0, with a scale for each 32, the others' have one for each output: oneDNN's
-and FBGEMM's dynamic linear layers. oneDNN's bare product of bytes, which neither rounds nor scales, stands beside them.
+Builds gemm_bench. Without torch it runs itself by a Python that has it (oracles_venv.py). Each round times every
+contestant for some tenths of a second; the fastest call of each counts. With one thread all are timed by the
+processor time of the thread, which other programs disturb less. Writes bench/results/gemm-TIER.md: GFLOP/s, and ours
+by the best of the others', where 0.95 (bf16, int8: 0.9) is wanted. int8: activations of f32 by weights of 8 bits that
+are packed once; ours are q8_0, with a scale for each 32, the others' have one for each output: oneDNN's and FBGEMM's
+dynamic linear layers. oneDNN's bare product of bytes, which neither rounds nor scales, stands beside them.
 """
 import argparse
 import datetime
 import json
 import os
-import pathlib
 import subprocess
 import sys
 import time
 
+import oracles_venv
 import tiers
+from oracles_venv import ROOT
 
+oracles_venv.enter("numpy", "torch")
 THREADS = sys.argv[sys.argv.index("--threads") + 1] if "--threads" in sys.argv else "2"
 os.environ.update({"KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0",  # their threads do not spin while ours work
                    "OPENBLAS_NUM_THREADS": THREADS})
@@ -28,7 +30,6 @@ tiers.hold(sys.argv[sys.argv.index("--isa") + 1] if "--isa" in sys.argv else "")
 import numpy  # noqa: E402  (after the environment)
 import torch  # noqa: E402
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 # name, tokens, outputs, inputs: as in gemm_bench.cc
 LAYERS = [
     ("char-10m qkv", 3072, 1152, 384), ("char-10m out", 3072, 384, 384),

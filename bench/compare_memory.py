@@ -10,7 +10,8 @@ import argparse
 import datetime
 import sys
 
-from compare_train import ROOT, SHAPES, measure, python_with_torch
+from compare_train import SHAPES, measure
+from oracles_venv import ROOT, python_with_torch
 
 TARGET, TARGET_SHAPE = 0.7, ("gpt2-124m", "f32")
 

@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 
-from compare_train import ROOT, measure, python_with_torch
+from compare_train import measure
+from oracles_venv import ROOT, python_with_torch
 
 WARM_UP = 4
 # batch, seq, and the sizes; a vocabulary of 65 takes a tokenizer of characters, the nearest of bytes has 257.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Encoding speed of Ashlar and Hugging Face tokenizers on one core, in turns in one run.
 
-usage: build/oracles/venv/bin/python bench/compare_tokenizer.py [--rounds 3] [--text FILE] [--kinds LIST] [--write]
+usage: compare_tokenizer.py [--rounds 3] [--text FILE] [--kinds LIST] [--write]
 It needs build/release/ashlar and build/release/bench/tokenizer_bench (ninja tokenizer_bench). The text is 10 MB of
 the system's headers unless --text names another. Vocabularies are learnt from it: byte-level BPE with the
 words of GPT-2 and of Llama 3, SentencePiece's BPE as in Llama 2, Unigram, WordPiece and WordLevel; both load the
@@ -25,9 +25,12 @@ import sys
 import tempfile
 import time
 
+import oracles_venv
+from oracles_venv import ROOT
+
+oracles_venv.enter("tokenizers")
 import tokenizers
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "release"
 BYTES, PIECE, COMPARED = 10_000_000, 65_536, 4
 KINDS = {"bpe-gpt2": ["--pattern", "gpt2", "--vocab-size", "50257"],

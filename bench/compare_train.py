@@ -15,22 +15,14 @@ import argparse
 import datetime
 import json
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
 
 import tiers
+from oracles_venv import ROOT, python_with_torch
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHAPES = {"char-10m": (12, 256), "gpt2-124m": (4, 256), "llama-60m": (4, 256)}  # batch, seq
-
-
-def python_with_torch():
-    venv = ROOT / "build" / "oracles" / "venv"
-    subprocess.run([ROOT / "tools" / "venv.sh", venv, ROOT / "tests" / "oracles" / "requirements.txt"],
-                   check=True)
-    return str(venv / "bin" / "python")
 
 
 def measure(command):
