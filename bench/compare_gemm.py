@@ -5,10 +5,11 @@ usage: compare_gemm.py [--bench build/release/bench/gemm_bench] [--isa TIER] [--
                        [--rounds 3] [--seconds 0.2] [--only TEXT]
 Builds gemm_bench. Without torch it runs itself by a Python that has it (oracles_venv.py). Each round times every
 contestant for some tenths of a second; the fastest call of each counts. With one thread all are timed by the
-processor time of the thread, which other programs disturb less. Writes bench/results/gemm-TIER.md: GFLOP/s, and ours
-by the best of the others', where 0.95 (bf16, int8: 0.9) is wanted. int8: activations of f32 by weights of 8 bits that
-are packed once; ours are q8_0, with a scale for each 32, the others' have one for each output: oneDNN's and FBGEMM's
-dynamic linear layers. oneDNN's bare product of bytes, which neither rounds nor scales, stands beside them.
+processor time of the thread, which other programs disturb less. Writes bench/results/gemm-TIER.md (not with --only):
+GFLOP/s, and ours by the best of the others', where 0.95 (bf16, int8: 0.9) is wanted. int8: activations of f32 by
+weights of 8 bits that are packed once; ours are q8_0, with a scale for each 32, the others' have one for each output:
+oneDNN's and FBGEMM's dynamic linear layers. oneDNN's bare product of bytes, which neither rounds nor scales, stands
+beside them.
 """
 import argparse
 import datetime
@@ -42,6 +43,7 @@ LAYERS = [
     ("gpt2 head", 1024, 50257, 768), ("7b out", 1024, 4096, 4096),
 ]
 BARE = "oneDNN, bytes alone"
+DTYPES = "f32,bf16,int8"
 KINDS = ("forward", "input_grad", "weight_grad")
 
 
@@ -137,7 +139,7 @@ def main():
     parser.add_argument("--bench", default=str(ROOT / "build" / "release" / "bench" / "gemm_bench"))
     parser.add_argument("--isa", choices=tiers.HELD, default="", help="all are held to it")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--dtypes", default="f32,bf16")
+    parser.add_argument("--dtypes", default=DTYPES)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.2)
     parser.add_argument("--only", default="")
@@ -150,15 +152,18 @@ def main():
                             stdout=subprocess.PIPE, text=True)
     machine = json.loads(subprocess.run([ROOT / "build" / "release" / "ashlar", "bench", "machine", "--json", *isa],
                                         check=True, capture_output=True, text=True).stdout)
+    dtypes = f" --dtypes {args.dtypes}" if args.dtypes != DTYPES else ""
     text = [f"{machine['cpu']}, tier {machine['isa']}, {args.threads} threads, Ashlar {machine['version']} "
             f"{machine['revision']}, torch {torch.__version__}, numpy {numpy.__version__}, "
-            f"{datetime.date.today():%-d %B %Y}. Made by `python3 bench/compare_gemm.py{tiers.flag(args.isa)} --rounds {args.rounds}`: GFLOP/s of "
-            "the fastest calls, in turns."]
+            f"{datetime.date.today():%-d %B %Y}. Made by `python3 bench/compare_gemm.py{tiers.flag(args.isa)}{dtypes} --rounds "
+            f"{args.rounds}`: GFLOP/s of the fastest calls, in turns."]
     lines = ["# Matrix products", "", *text, ""]
     for dtype in args.dtypes.split(","):
         lines += table(ours, dtype, args, clock)
     ours.stdin.close()
     ours.wait()
+    if args.only:  # no whole table
+        return
     (ROOT / "bench" / "results" / f"gemm-{machine['isa']}{tiers.suffix(args.isa)}.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
