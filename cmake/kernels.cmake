@@ -1,6 +1,6 @@
 # Every ashlar/kernels/**/*.kernel.cc is compiled once per ISA tier, into the namespace of the tier.
-# A tier with a base has the kernels of that but for its own: amx those of ashlar/kernels/amx, others
-# the products and the probe.
+# A tier with a base has the kernels of that but for its own: amx and its emulation those of
+# ashlar/kernels/amx, others the products and the probe.
 # tools/check_symbols.sh proves that a tier's objects export nothing else.
 
 set(avx2 -mavx2 -mfma -mf16c -mbmi2)
@@ -10,15 +10,17 @@ set(ASHLAR_TIER_FLAGS_avx2 ${avx2})
 set(ASHLAR_TIER_FLAGS_avx512_on_avx2 ${avx2} -DASHLAR_AVX512_ON_AVX2)
 set(ASHLAR_TIER_FLAGS_avx512 ${avx512})
 set(ASHLAR_TIER_FLAGS_avx512bf16 ${avx512} -mavx512bf16)
+set(ASHLAR_TIER_FLAGS_amx_on_avx512 ${avx512})
 set(ASHLAR_TIER_FLAGS_amx ${avx512} -mamx-tile -mamx-bf16)
 unset(avx2)
 unset(avx512)
 set(ASHLAR_TIER_BASE_avx512_on_avx2 avx2)
 set(ASHLAR_TIER_BASE_avx512bf16 avx512)
+set(ASHLAR_TIER_BASE_amx_on_avx512 avx512)
 set(ASHLAR_TIER_BASE_amx avx512)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
-  set(ASHLAR_TIERS scalar avx2 avx512_on_avx2 avx512 avx512bf16 amx)
+  set(ASHLAR_TIERS scalar avx2 avx512_on_avx2 avx512 avx512bf16 amx_on_avx512 amx)
 else()
   set(ASHLAR_TIERS scalar)
 endif()
@@ -29,6 +31,7 @@ set(ASHLAR_TIER_ASKS_avx2 avx2 fma f16c bmi2)
 set(ASHLAR_TIER_ASKS_avx512_on_avx2 ${ASHLAR_TIER_ASKS_avx2})
 set(ASHLAR_TIER_ASKS_avx512 avx512f avx512bw avx512dq avx512vl avx512_vnni)
 set(ASHLAR_TIER_ASKS_avx512bf16 ${ASHLAR_TIER_ASKS_avx512} avx512_bf16)
+set(ASHLAR_TIER_ASKS_amx_on_avx512 ${ASHLAR_TIER_ASKS_avx512})
 set(ASHLAR_TIER_ASKS_amx ${ASHLAR_TIER_ASKS_avx512} amx_tile amx_bf16 amx_int8)
 
 function(ashlar_tier_is_left_out tier result)
@@ -59,8 +62,11 @@ function(ashlar_kernel_tiers)
     ashlar_tier_is_left_out(${tier} left_out)
     if(left_out)
       set(of_tier ${CMAKE_SOURCE_DIR}/ashlar/kernels/absent.kernel.cc)
-    elseif(tier STREQUAL "amx")
+    elseif(tier MATCHES "^amx")
       set(of_tier ${amx_sources})
+      if(tier STREQUAL "amx_on_avx512")  # the probe's rates are those of its base
+        list(FILTER of_tier EXCLUDE REGEX "/probe\\.kernel\\.cc$")
+      endif()
     elseif(ASHLAR_TIER_BASE_${tier})
       set(of_tier ${product_sources})
     endif()

@@ -74,6 +74,8 @@ std::string_view name(IsaTier tier) {
       return "avx512";
     case IsaTier::kAvx512Bf16:
       return "avx512bf16";
+    case IsaTier::kAmxOnAvx512:
+      return "amx-on-avx512";
     case IsaTier::kAmx:
       return "amx";
   }
@@ -95,6 +97,7 @@ bool can_run(IsaTier tier) {
     case IsaTier::kAvx512OnAvx2:
       return has_avx2();
     case IsaTier::kAvx512:
+    case IsaTier::kAmxOnAvx512:
       return has_avx512();
     case IsaTier::kAvx512Bf16:
       return has_avx512bf16();
@@ -105,9 +108,9 @@ bool can_run(IsaTier tier) {
 }
 
 const std::vector<IsaTier>& all_isa_tiers() {
-  static const std::vector<IsaTier> tiers = {IsaTier::kScalar,       IsaTier::kAvx2,
-                                             IsaTier::kAvx512OnAvx2, IsaTier::kAvx512,
-                                             IsaTier::kAvx512Bf16,   IsaTier::kAmx};
+  static const std::vector<IsaTier> tiers = {
+      IsaTier::kScalar,     IsaTier::kAvx2,        IsaTier::kAvx512OnAvx2, IsaTier::kAvx512,
+      IsaTier::kAvx512Bf16, IsaTier::kAmxOnAvx512, IsaTier::kAmx};
   return tiers;
 }
 

@@ -11,7 +11,7 @@
 
 namespace ashlar {
 
-// "scalar", "avx2", "avx512-on-avx2", "avx512", "avx512bf16", "amx".
+// "scalar", "avx2", "avx512-on-avx2", "avx512", "avx512bf16", "amx-on-avx512", "amx".
 std::string_view name(IsaTier tier);
 std::optional<IsaTier> isa_tier_from_name(std::string_view name);
 
@@ -21,8 +21,8 @@ bool can_run(IsaTier tier);
 // Every tier, slowest first; those this processor can run.
 const std::vector<IsaTier>& all_isa_tiers();
 std::vector<IsaTier> runnable_isa_tiers();
-// The fastest one that runs here (never the emulation avx512-on-avx2). Intel's processors multiply
-// bf16 pairs at half the rate of widened f32 (`ashlar bench machine`), so there it is avx512.
+// The fastest one that runs here (never an emulation). Intel's processors multiply bf16 pairs at
+// half the rate of widened f32 (`ashlar bench machine`), so there it is avx512.
 IsaTier best_isa_tier();
 
 struct CpuInfo {

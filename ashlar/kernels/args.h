@@ -28,7 +28,7 @@ enum class Activation : uint8_t {
 // ---------------------------------------------------------------- gemm
 // C[M,N] = epilogue(A[M,R] B[R,N]), f32 accumulation.
 // Contract, but for bf16 by bf16 on tier avx512bf16 (gemm_tile.h) and f32 and bf16 on tier amx
-// (amx/tile.h, amx/planes.h; B not packed as f32): element (m,n) of A B is the sum over
+// (amx/tile_registers.h, amx/planes.h; B not packed as f32): element (m,n) of A B is the sum over
 // blocks of kGemmBlock consecutive r, in ascending order; within a block acc = fma(a[m,r], b[r,n],
 // acc) from 0 in ascending r. The few-row path, the packed path and every tile keep to it, so the
 // bits of a row are the same alone or among many.

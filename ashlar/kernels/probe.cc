@@ -35,6 +35,7 @@ ProbeTable probe_table(IsaTier tier) {
       avx512_on_avx2::fill_probe(table);
       break;
     case IsaTier::kAvx512:
+    case IsaTier::kAmxOnAvx512:  // what it is emulated by
       avx512::fill_probe(table);
       break;
     case IsaTier::kAvx512Bf16:

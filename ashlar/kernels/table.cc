@@ -52,6 +52,10 @@ void fill_gemm(KernelTable& table);
 namespace ashlar::kernels::avx512bf16 {
 void fill_gemm(KernelTable& table);
 }
+namespace ashlar::kernels::amx_on_avx512 {
+void fill_gemm(KernelTable& table);
+void fill_quant_mlp(KernelTable& table);
+}  // namespace ashlar::kernels::amx_on_avx512
 namespace ashlar::kernels::amx {
 void fill_gemm(KernelTable& table);
 void fill_quant_mlp(KernelTable& table);
@@ -75,6 +79,10 @@ void fill(IsaTier tier, KernelTable& table) {
     case IsaTier::kAvx512Bf16:
       avx512::fill(table);
       return avx512bf16::fill_gemm(table);
+    case IsaTier::kAmxOnAvx512:
+      avx512::fill(table);
+      amx_on_avx512::fill_gemm(table);
+      return amx_on_avx512::fill_quant_mlp(table);
     case IsaTier::kAmx:
       avx512::fill(table);
       amx::fill_gemm(table);

@@ -18,7 +18,7 @@ TEST(CpuTest, NamesGoBothWays) {
   EXPECT_EQ(name(IsaTier::kAvx512OnAvx2), "avx512-on-avx2");
   EXPECT_EQ(isa_tier_from_name("avx1024"), std::nullopt);
   EXPECT_EQ(isa_tier_from_name(""), std::nullopt);
-  EXPECT_EQ(all_isa_tiers().size(), 6u);
+  EXPECT_EQ(all_isa_tiers().size(), 7u);
 }
 
 TEST(CpuTest, RunnableTiers) {
@@ -26,8 +26,10 @@ TEST(CpuTest, RunnableTiers) {
   EXPECT_THAT(runnable, Contains(IsaTier::kScalar));
   EXPECT_THAT(runnable, Contains(best_isa_tier()));
   EXPECT_NE(best_isa_tier(), IsaTier::kAvx512OnAvx2);
+  EXPECT_NE(best_isa_tier(), IsaTier::kAmxOnAvx512);
   EXPECT_TRUE(std::ranges::is_sorted(runnable));
   EXPECT_EQ(can_run(IsaTier::kAvx2), can_run(IsaTier::kAvx512OnAvx2));
+  EXPECT_EQ(can_run(IsaTier::kAvx512), can_run(IsaTier::kAmxOnAvx512));
   EXPECT_LE(can_run(IsaTier::kAvx512Bf16), can_run(IsaTier::kAvx512));
   EXPECT_LE(can_run(IsaTier::kAvx512), can_run(IsaTier::kAvx2));
 }

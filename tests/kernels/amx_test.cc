@@ -1,4 +1,5 @@
-// Products of tier amx: the bits that amx/tile.h and amx/planes.h promise, and how exact they are.
+// Products on AMX: the bits that amx/tile_registers.h and amx/planes.h promise, and how exact they
+// are.
 #include "ashlar/base/cpu.h"
 #include "tests/kernels/gemm_case.h"
 
@@ -48,20 +49,19 @@ float element(const GemmCase& shape, const GemmInputs& in, int64_t i, int64_t j)
   return sum;
 }
 
-class Amx : public testing::Test {
+class Amx : public TierTest {
  protected:
-  void SetUp() override {
-    if (!can_run(IsaTier::kAmx)) GTEST_SKIP() << "tier amx cannot run on this processor";
-  }
   TestTeam team_{2};
 };
+INSTANTIATE_TEST_SUITE_P(Tiers, Amx, testing::Values(IsaTier::kAmxOnAvx512, IsaTier::kAmx),
+                         tier_test_name);
 
-TEST_F(Amx, SumsInTheStatedOrder) {
+TEST_P(Amx, SumsInTheStatedOrder) {
   for (const DType a : {DType::kF32, DType::kBF16}) {
     for (const DType b : {DType::kF32, DType::kBF16}) {
       GemmCase shape = {.m = 37, .n = 45, .r = 75, .a = a, .b = b};
       const GemmInputs inputs(shape);
-      const Array found = run_gemm(kernel_table(IsaTier::kAmx), team_, shape, inputs);
+      const Array found = run_gemm(table(), team_, shape, inputs);
       for (int64_t i = 0; i < shape.m; ++i) {
         for (int64_t j = 0; j < shape.n; ++j) {
           ASSERT_EQ(found.floats()[i * shape.n + j], element(shape, inputs, i, j))
@@ -82,7 +82,7 @@ double error_of(const std::vector<double>& found, const std::vector<double>& wan
   return std::sqrt(errors / squares);
 }
 
-TEST_F(Amx, F32IsMoreExactThanAChainOfMultiplyAdds) {
+TEST_P(Amx, F32IsMoreExactThanAChainOfMultiplyAdds) {
   for (const int64_t r : {64, 1000, 5632}) {
     const GemmCase shape = {.m = 60, .n = 50, .r = r};
     const GemmInputs in(shape);
@@ -98,12 +98,12 @@ TEST_F(Amx, F32IsMoreExactThanAChainOfMultiplyAdds) {
       }
     }
     const std::vector<double> wanted = gemm_reference(shape, in);
-    const Array found = run_gemm(kernel_table(IsaTier::kAmx), team_, shape, in);
+    const Array found = run_gemm(table(), team_, shape, in);
     EXPECT_LT(error_of(found.values(), wanted), error_of(chains, wanted)) << "r = " << r;
   }
 }
 
-TEST_F(Amx, LargeAndNonFiniteF32) {
+TEST_P(Amx, LargeAndNonFiniteF32) {
   GemmCase shape = {.m = 3, .n = 2, .r = 40};
   GemmInputs inputs(shape);
   for (double& b : inputs.b) b = 0;
@@ -112,7 +112,7 @@ TEST_F(Amx, LargeAndNonFiniteF32) {
   inputs.a[0] = most;
   inputs.a[40] = -most;
   inputs.a[80] = std::nan("");
-  const Array found = run_gemm(kernel_table(IsaTier::kAmx), team_, shape, inputs);
+  const Array found = run_gemm(table(), team_, shape, inputs);
   EXPECT_EQ(found.values()[0], most);
   EXPECT_EQ(found.values()[2], -most);
   EXPECT_TRUE(std::isnan(found.values()[4]));

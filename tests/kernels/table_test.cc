@@ -36,6 +36,7 @@ IsaTier base_of(IsaTier tier) {
     case IsaTier::kAvx512OnAvx2:
       return IsaTier::kAvx2;
     case IsaTier::kAvx512Bf16:
+    case IsaTier::kAmxOnAvx512:
     case IsaTier::kAmx:
       return IsaTier::kAvx512;
     default:

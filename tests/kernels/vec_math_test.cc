@@ -34,6 +34,7 @@ Map map_of(IsaTier tier) {
       return avx2::map_vec_math;
     case IsaTier::kAvx512:
     case IsaTier::kAvx512Bf16:
+    case IsaTier::kAmxOnAvx512:
     case IsaTier::kAmx:
       return avx512::map_vec_math;
 #endif
