@@ -19,7 +19,7 @@ uint64_t random_seed() {
 
 void SamplingFlags::add_to(CLI::App& app) {
   const char* const group = "Sampling";
-  app.add_option("--max-new", max_new, "Most tokens to write")
+  app.add_option("-n,--max-new,--max-tokens", max_new, "Most tokens to write")
       ->check(positive())
       ->option_text("N=256")
       ->group(group);

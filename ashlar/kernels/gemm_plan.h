@@ -32,12 +32,13 @@ struct GemmPlan {
 };
 
 // Packed A and B of an (area, span) stay within kPackedBytes. An area that takes several spans is
-// at most kSpannedRows x kSpannedCols.
+// at most kSpannedRows x kSpannedCols. 1024 rows are one area in every tier: two would pack B
+// twice.
 inline constexpr int64_t kUnitBytes = 4;
 inline constexpr int64_t kPackedBytes = int64_t{8} << 20;
 inline constexpr int64_t kMaxAreaRows = 2016;
 inline constexpr int64_t kMaxAreaCols = 4096;
-inline constexpr int64_t kSpannedRows = 1008;
+inline constexpr int64_t kSpannedRows = 1092;
 inline constexpr int64_t kSpannedCols = 1024;
 static_assert(kMaxAreaRows % kTileRows == 0 && kSpannedRows % kTileRows == 0);
 // A tile's A and B blocks (and its sums) share the L2 cache of a core.

@@ -47,6 +47,13 @@ TEST(GenerateTest, EqualSeedsGiveEqualTexts) {
   EXPECT_EQ(json["text"].get<std::string>() + "\n", text("7"));
 }
 
+TEST(GenerateTest, TheLengthHasTheNamesThatOthersGiveIt) {
+  for (const char* name : {"-n", "--max-new", "--max-tokens"}) {
+    const Json json = ashlar_json({"run", fixture_model("llama"), "--ids", "1,2", name, "3"});
+    EXPECT_EQ(json["ids"].size(), 3u) << name;
+  }
+}
+
 TEST(GenerateTest, ReadsThePromptFromAPipe) {
   const std::vector<std::string> command = {"run",      fixture_model("gpt2"), "-",
                                             "--greedy", "--max-new",           "4"};
