@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Inference of Ashlar, llama.cpp and OpenVINO GenAI, in turns in one run on the same weights.
 
-usage: compare_infer.py [--quick] [--models llama-160m,...] [--formats q8_0,q4_0,f16] [--rounds 3] [--threads N]
-                        [--ashlar build/release/ashlar] [--without openvino] [--isa avx2|avx512] [--again]
+usage: compare_infer.py [--quick] [--models llama-160m,...] [--formats q8_0,q4_0,f16] [--works "decode 1,decode 8"]
+                        [--rounds 3] [--threads N] [--ashlar build/release/ashlar] [--without openvino]
+                        [--isa avx2|avx512] [--again]
 Makes the models (random weights) and the peers' virtual environments below build/peers, then runs each work (prefill
 of 512 tokens; decode of 1, 8 and 16 sequences; decode at a context of 4096) by each contestant in turns, and writes
 bench/results/infer-TIER.md and .json: medians, ratios to the peers, shares of this machine's limit as `ashlar bench`
@@ -213,6 +214,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--models", default="")
     parser.add_argument("--formats", default="q8_0,q4_0")
+    parser.add_argument("--works", default="", help=", ".join(WORKS))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--ashlar", default=str(ROOT / "build" / "release" / "ashlar"))
@@ -225,7 +227,10 @@ def main():
         args.without += ",openvino"
     args.formats = args.formats.split(",")
     models = args.models.split(",") if args.models else MODELS[:1] if args.quick else MODELS
-    works = [work for work in WORKS if not (args.quick and work.endswith("4096"))]
+    works = args.works.split(",") if args.works else [w for w in WORKS if not (args.quick and w.endswith("4096"))]
+    for work in works:
+        if work not in WORKS:
+            parser.error(f"--works: {work} is none of {', '.join(WORKS)}")
     rows = summarise(measure(args, models, works), args)
     if not rows:
         sys.exit("compare_infer: nothing was measured")
