@@ -13,9 +13,9 @@ import os
 import subprocess
 import time
 
-import oracles_venv
+from oracles_venv import enter
 
-oracles_venv.enter("torch")
+enter("torch")
 os.environ.setdefault("KMP_BLOCKTIME", "0")  # torch's threads do not spin while ours work
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 import torch  # noqa: E402  (after the environment)

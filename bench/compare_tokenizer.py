@@ -25,10 +25,9 @@ import sys
 import tempfile
 import time
 
-import oracles_venv
-from oracles_venv import ROOT
+from oracles_venv import ROOT, enter
 
-oracles_venv.enter("tokenizers")
+enter("tokenizers")
 import tokenizers
 
 BUILD = ROOT / "build" / "release"

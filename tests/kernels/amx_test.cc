@@ -1,6 +1,5 @@
 // Products on AMX: the bits that amx/tile_registers.h and amx/planes.h promise, and how exact they
 // are.
-#include "ashlar/base/cpu.h"
 #include "tests/kernels/gemm_case.h"
 
 #include <gtest/gtest.h>
